@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The lock file ``debian.lock.yaml``: which exact package answers each recipe's query.
+
+Runs use what the file says and nothing else; ``harness update`` asks the mirror anew and rewrites it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import yaml
+
+from harness.artifacts import tree
+from harness.artifacts.debindex import PackageQuery, PackageVersion
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from harness.artifacts.apt import AptRoot
+
+__all__ = ["LOCK_NAME", "Change", "Lock", "PackageQuery", "PackageVersion", "update"]
+
+LOCK_NAME = "debian.lock.yaml"
+Change = tuple[PackageQuery, PackageVersion | None, PackageVersion]
+
+_HEADER = """\
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+# The Debian packages that the recipes resolve to. Written by `harness update`; commit it.
+"""
+_FIELDS = {field.name: int if field.name == "size" else str for field in dataclasses.fields(PackageVersion)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Lock:
+    """Resolved versions by query key; ``path`` is the file they came from."""
+
+    path: Path
+    versions: Mapping[str, PackageVersion]
+
+    @classmethod
+    def load(cls, path: Path) -> Lock:
+        """Read a lock file; an absent one is empty. HarnessError for one that is damaged."""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return cls(path, {})
+        except (OSError, UnicodeDecodeError) as error:
+            raise HarnessError(f"{path} cannot be read: {error}") from error
+        try:
+            document = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise HarnessError(
+                f"{path} is not YAML: {error}", "write it anew with `harness update`"
+            ) from error
+        if not isinstance(document, dict):
+            raise _damaged(path, "it is not a mapping of queries to packages")
+        return cls(path, {str(key): _version(path, str(key), value) for key, value in document.items()})
+
+    def resolved(self, query: PackageQuery) -> PackageVersion | None:
+        """Return the locked version, or None when the query is not in the lock."""
+        return self.versions.get(query.key)
+
+    def require(self, query: PackageQuery) -> PackageVersion:
+        """Return the locked version; HarnessError when the query is not in the lock."""
+        version = self.resolved(query)
+        if version is None:
+            raise HarnessError(
+                f"{self.path} has no version for {query.key}", "run `harness update` to resolve it"
+            )
+        return version
+
+
+def update(queries: Iterable[PackageQuery], apt: AptRoot, path: Path) -> list[Change]:
+    """Resolve all queries on the mirror and rewrite the lock file; returns (query, old, new) of what changed.
+
+    Raises HarnessError, and leaves the file as it was, when one query has no answer.
+    """
+    try:
+        old = Lock.load(path)
+    except HarnessError:
+        old = Lock(path, {})  # a damaged file is what an update repairs
+    wanted = sorted(set(queries), key=lambda query: query.key)
+    apt.update(sorted({query.suite for query in wanted}), force=True)
+    resolved = {query: apt.resolve(query) for query in wanted}
+    document = {query.key: dataclasses.asdict(version) for query, version in resolved.items()}
+    text = _HEADER + yaml.safe_dump(document, sort_keys=False, width=200)
+    if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
+        tree.write_atomically(path, text)
+    return [
+        (query, old.resolved(query), version)
+        for query, version in resolved.items()
+        if old.resolved(query) != version
+    ]
+
+
+def _damaged(path: Path, why: str) -> HarnessError:
+    return HarnessError(
+        f"{path}: {why}", "restore it from version control, or write it anew with `harness update`"
+    )
+
+
+def _version(path: Path, key: str, value: object) -> PackageVersion:
+    if not isinstance(value, dict) or set(value) != set(_FIELDS):
+        raise _damaged(path, f"{key} must have exactly {', '.join(_FIELDS)}")
+    wrong = [name for name, kind in _FIELDS.items() if type(value[name]) is not kind]
+    if wrong:
+        raise _damaged(path, f"{key}: {', '.join(wrong)} must be text (size: a whole number)")
+    return PackageVersion(**value)

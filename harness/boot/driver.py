@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Boot one cell and leave a record of it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import os
+import platform as host_platform
+import time
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.boot.phases import DONE, Limit, Phase
+from harness.boot.phases import deadlines as default_deadlines
+from harness.boot.verdict import ends, judge, next_look
+from harness.boot.watch import Watch
+from harness.errors import HarnessError
+from harness.evidence.record import (
+    INDEX,
+    BootRecord,
+    ConsoleSize,
+    Input,
+    Outcome,
+    OutcomeKind,
+    guest_document,
+    plain_text,
+    write_json,
+)
+from harness.machine.argv import ByHand, argv, shell_script
+from harness.machine.machine import Machine
+from harness.machine.process import read_tail
+from harness.machine.qmp import MonitorError
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Mapping
+
+    from harness.machine.spec import MachineSpec
+
+QUIET_SECONDS = 0.3
+"""A dead guest's last words (a backtrace, a register dump) are over after this much silence ..."""
+LAST_WORDS_SECONDS = 3.0
+"""... or after this long at the latest."""
+
+
+def boot(
+    spec: MachineSpec,
+    record_dir: Path,
+    *,
+    cell_id: str,
+    platform: str,
+    deadlines: Mapping[Phase, Limit] | None = None,
+    inputs: Mapping[str, Path | str] | None = None,
+    done: re.Pattern[str] = DONE,
+) -> BootRecord:
+    """Run a machine until its boot is over and store everything in ``record_dir``, which must be new.
+
+    ``inputs`` are recorded with digests, beside the files that the spec names. ``done`` is the serial line
+    after which a power-off completes the boot. Raise ``LaunchError`` when QEMU does not come up and
+    ``HarnessError`` for files that are not there; however a boot ends, it is an outcome in the record.
+    """
+    record_dir = record_dir.absolute()
+    ingredients = _ingredients(spec, inputs or {})
+    if (record_dir / INDEX).exists() or (record_dir / "serial.log").exists():
+        raise HarnessError(f"{record_dir}: already holds a boot", "give each boot a folder of its own")
+    record_dir.mkdir(parents=True, exist_ok=True)
+    script = record_dir / "command.sh"
+    script.write_text(_script(spec, record_dir, cell_id))
+    script.chmod(0o755)
+    started, begin = datetime.now(UTC), time.monotonic()
+    watch = Watch(done)
+    with Machine(spec, record_dir) as machine:
+        for name in machine.consoles:
+            machine.watch(name, partial(watch.feed, name))
+        version = _version(machine)
+        launched = time.monotonic()
+        machine.cont()
+        digests = {name: _digest(value) for name, value in ingredients.items()}  # while the guest runs
+        limits = deadlines if deadlines is not None else default_deadlines(spec.accel, spec.memory_mib)
+        outcome = _follow(machine, watch, limits)
+        ended = machine.clock()
+        _interrogate(machine, outcome)
+        command, consoles = machine.command, machine.consoles
+    seen = watch.seen()
+    record = BootRecord(
+        path=record_dir,
+        cell=cell_id,
+        platform=platform,
+        outcome=outcome,
+        phases=seen.marks,
+        remarks=seen.remarks,
+        spec=asdict(spec),
+        argv=command,
+        inputs=digests,
+        host=_host(),
+        qemu_version=version,
+        harness_version=_harness_version(),
+        started=started.isoformat(timespec="milliseconds"),
+        durations={
+            "launch": round(launched - begin, 4),
+            "boot": round(ended, 4),
+            "total": round(time.monotonic() - begin, 4),
+        },
+        consoles={name: ConsoleSize(console.total, console.dropped) for name, console in consoles.items()},
+    )
+    _finish(record)
+    return BootRecord.load(record_dir)
+
+
+def _follow(machine: Machine, watch: Watch, limits: Mapping[Phase, Limit]) -> Outcome:
+    """Wait for the end; every wait is also a race against death, silence and the phase's deadline."""
+
+    def look() -> Outcome | None:
+        returncode, events = machine.ended, machine.events
+        over = returncode is not None or any(ends(event) for event in events)
+        return judge(
+            watch.seen(),
+            events,
+            returncode=returncode,
+            snp=machine.spec.guest is not None,
+            qemu_log=read_tail(machine.rundir / "qemu.log") if over else "",
+            now=machine.clock(),
+            limits=limits,
+        )
+
+    outcome = None
+    while outcome is None:
+        outcome = machine.wait(look, next_look(watch.seen(), limits))
+    if watch.seen().death is not None:
+
+        def quiet() -> bool | None:
+            return machine.clock() >= watch.seen().last_byte + QUIET_SECONDS or None
+
+        machine.wait(quiet, machine.clock() + LAST_WORDS_SECONDS)
+    return outcome
+
+
+def _interrogate(machine: Machine, outcome: Outcome) -> None:
+    """Ask the QEMU that is still there; one that is not answering leaves no counters."""
+    if machine.returncode is not None:
+        return
+    guest = machine.spec.guest
+    with contextlib.suppress(MonitorError):
+        counters = {
+            "guest": machine.qmp.properties(f"/objects/{guest.id}") if guest is not None else None,
+            "query-status": machine.qmp.execute("query-status"),
+            "query-memory-size-summary": machine.qmp.execute("query-memory-size-summary"),
+        }
+        write_json(machine.rundir / "counters.json", counters)
+        if outcome.kind is OutcomeKind.HANG:
+            text = machine.qmp.execute("human-monitor-command", **{"command-line": "info registers -a"})
+            (machine.rundir / "registers.txt").write_text(str(text))
+
+
+def _finish(record: BootRecord) -> None:
+    document, trouble = guest_document(plain_text(record.bytes_of("serial.log")))
+    if document is not None:
+        write_json(record.path / "guest.json", document)
+    elif record.outcome.kind is OutcomeKind.COMPLETED:
+        detail = f"{record.outcome.detail}; {trouble}"
+        record = replace(record, outcome=replace(record.outcome, detail=detail))
+    record.write_index()
+
+
+def _script(spec: MachineSpec, record_dir: Path, cell_id: str) -> str:
+    """Give the by-hand command; files that QEMU would write into the record become relative."""
+    if spec.guest is not None:
+        mine = f"{record_dir}/"
+        properties = tuple((key, value.removeprefix(mine)) for key, value in spec.guest.properties)
+        spec = replace(spec, guest=replace(spec.guest, properties=properties))
+    notes = (
+        cell_id,
+        "The machine of this record with its serial console on the terminal (Ctrl-A X ends QEMU, Ctrl-A C is",
+        "the monitor) and its debug console in debugcon.log. The command as the harness started it, with the",
+        f'channels that it kept for itself, is "argv" in {INDEX}.',
+    )
+    return shell_script(argv(spec, ByHand()), notes)
+
+
+def _ingredients(spec: MachineSpec, inputs: Mapping[str, Path | str]) -> dict[str, Path | str]:
+    own = {"qemu": spec.qemu, "firmware": spec.firmware, "kernel": spec.kernel, "initrd": spec.initrd}
+    every: dict[str, Path | str] = {name: path for name, path in own.items() if path is not None}
+    every |= {f"drive{number}": drive.path for number, drive in enumerate(spec.drives)}
+    every |= inputs
+    for name, value in every.items():
+        if isinstance(value, Path) and not value.is_file():
+            raise HarnessError(f"{name}: no such file: {value}")
+    return every
+
+
+def _digest(value: Path | str) -> Input:
+    if isinstance(value, str):
+        data = value.encode()
+        return Input(sha256=hashlib.sha256(data).hexdigest(), size=len(data), text=value)
+    info = value.stat()
+    digest = _file_digest(value, info.st_ino, info.st_size, info.st_mtime_ns)
+    return Input(sha256=digest, size=info.st_size, path=str(value))
+
+
+@lru_cache(maxsize=256)
+def _file_digest(path: Path, _inode: int, _size: int, _mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _version(machine: Machine) -> str:
+    answer = machine.qmp.execute("query-version")
+    if not isinstance(answer, dict):
+        return ""
+    numbers = answer.get("qemu", {})
+    version = ".".join(str(numbers.get(part, "?")) for part in ("major", "minor", "micro"))
+    return f"{version} {answer.get('package', '')}".strip()
+
+
+def _harness_version() -> str:
+    try:
+        return importlib.metadata.version("ovmf-acceptance")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _host() -> dict[str, str | int]:
+    """Give the facts that a result depends on: kernel, processor, memory in MiB, distribution."""
+    cpuinfo = Path("/proc/cpuinfo").read_text()
+    models = (
+        line.partition(":")[2].strip() for line in cpuinfo.splitlines() if line.startswith("model name")
+    )
+    pages, page_size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    release = {}
+    with contextlib.suppress(OSError):
+        release = host_platform.freedesktop_os_release()
+    return {
+        "kernel": host_platform.release(),
+        "machine": host_platform.machine(),
+        "cpu": next(models, ""),
+        "cpus": os.cpu_count() or 0,
+        "memory_mib": pages * page_size >> 20,
+        "distribution": release.get("PRETTY_NAME", ""),
+    }

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The phases of a boot: how the consoles show each, and how long each may take."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import IntEnum
+
+from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END
+
+
+class Phase(IntEnum):
+    """In order; a boot never goes back to an earlier one."""
+
+    LAUNCH = 0
+    """Let run; nothing on any console yet."""
+    FIRMWARE = 1
+    """A first console byte came."""
+    LOADER = 2
+    """Firmware started something: the kernel's EFI stub or a boot loader."""
+    KERNEL = 3
+    USERSPACE = 4
+    DONE = 5
+    """The guest's document has ended; power-off is due."""
+
+    @property
+    def label(self) -> str:
+        return self.name.lower()
+
+
+STARTS: tuple[tuple[Phase, re.Pattern[str]], ...] = (
+    (Phase.LOADER, re.compile(r"EFI stub: |BdsDxe: starting Boot|Welcome to GRUB!|systemd-boot ")),
+    (Phase.KERNEL, re.compile(r"Linux version \d|Decompressing Linux")),
+    (Phase.USERSPACE, re.compile(rf"Run /\S+ as init process|^{DOCUMENT_BEGIN}$")),
+)
+"""What a line of the serial console shows when a phase has begun. ``DONE`` is the driver's own parameter."""
+
+DONE = re.compile(rf"^{DOCUMENT_END}$")
+
+
+def phase_of(line: str, done: re.Pattern[str] = DONE) -> Phase | None:
+    """Give the phase that one serial line shows to have begun, None for an ordinary line."""
+    if done.search(line):
+        return Phase.DONE
+    return next((phase for phase, regex in reversed(STARTS) if regex.search(line)), None)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Seconds: how long a phase may last, and how long all consoles may be silent in it."""
+
+    deadline: float
+    silence: float
+
+
+# At 0 GiB on TCG: (deadline, silence), and what each GiB of guest memory adds to both. A whole 8 GiB boot
+# takes 5 to 10 s on an idle host; the room is for a host with other work, not for the guest. Acceptance of all
+# memory happens in silence: before the first byte (firmware without lazy acceptance), in LOADER (on leaving
+# boot services), or in KERNEL (accept_memory=eager).
+_BASE = {
+    Phase.LAUNCH: (30.0, 30.0),
+    Phase.FIRMWARE: (60.0, 40.0),
+    Phase.LOADER: (60.0, 40.0),
+    Phase.KERNEL: (90.0, 40.0),
+    Phase.USERSPACE: (60.0, 40.0),
+    Phase.DONE: (20.0, 20.0),
+}
+_PER_GIB = 1.5
+_KVM = 0.5
+"""KVM's share of TCG's time: it runs much faster, but page state changes go through the host's kernel."""
+
+
+def deadlines(accel: str, memory_mib: int, factor: float = 1.0) -> dict[Phase, Limit]:
+    """Give each phase's limits for an accelerator (QEMU's word) and a memory size, times ``factor``."""
+    scale = factor * (_KVM if accel.partition(",")[0] == "kvm" else 1.0)
+    extra = _PER_GIB * memory_mib / 1024
+    return {
+        phase: Limit((deadline + extra) * scale, (silence + extra) * scale)
+        for phase, (deadline, silence) in _BASE.items()
+    }

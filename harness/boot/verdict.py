@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Is this boot over, and how did it end? Pure functions over what was seen."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from harness.boot.patterns import TERMINATION_EVENT
+from harness.boot.phases import Limit, Phase
+from harness.evidence.record import Outcome, OutcomeKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from harness.boot.watch import Seen
+    from harness.machine.qmp import Event
+
+_ENDS = {"SHUTDOWN", "RESET", "GUEST_PANICKED", "STOP"}
+
+# KVM reports a guest's termination request as exit reason 24 (KVM_EXIT_SYSTEM_EVENT, type SEV_TERM), which
+# QEMU 10.0 does not know and stops at.
+_TERMINATION_LOG = re.compile(r"unknown exit reason 24\b|requested termination|SNP.*terminat", re.IGNORECASE)
+
+
+def ends(event: Event) -> bool:
+    """Say whether a QMP event means that the guest does not go on."""
+    return event.name in _ENDS or TERMINATION_EVENT.search(event.name) is not None
+
+
+def judge(
+    seen: Seen,
+    events: Sequence[Event],
+    *,
+    returncode: int | None,
+    snp: bool,
+    qemu_log: str,
+    now: float,
+    limits: Mapping[Phase, Limit],
+) -> Outcome | None:
+    """Give the outcome, None while the boot may go on.
+
+    What the consoles said comes first: a panic explains the reset that follows it. ``returncode`` is
+    QEMU's if it has ended, ``qemu_log`` the end of its output (may be empty while no event `ends` the boot),
+    ``snp`` says whether the guest is confidential, ``now`` is in seconds since it was let run.
+    """
+    if seen.death is not None:
+        pattern, remark = seen.death
+        detail = f"{pattern.name} on {remark.console}: {pattern.meaning}"
+        return Outcome(pattern.kind or OutcomeKind.GUEST_PANIC, seen.phase.label, remark.line, detail)
+    ending = _by_event(seen, events, snp=snp, qemu_log=qemu_log)
+    if ending is None and returncode is not None:
+        kind = OutcomeKind.TERMINATED if _TERMINATION_LOG.search(qemu_log) else OutcomeKind.QEMU_EXIT
+        ending = kind, f"QEMU ended with exit code {returncode}{_said(qemu_log)}"
+    if ending is None:
+        ending = _by_limit(seen, now, limits)
+    return Outcome(ending[0], seen.phase.label, seen.last_line, ending[1]) if ending else None
+
+
+def next_look(seen: Seen, limits: Mapping[Phase, Limit]) -> float:
+    """Give the time at which the boot is a hang, unless something happens before."""
+    limit, began = limits[seen.phase], seen.marks[-1].t
+    return min(began + limit.deadline, max(seen.last_byte, began) + limit.silence)
+
+
+def _by_limit(seen: Seen, now: float, limits: Mapping[Phase, Limit]) -> tuple[OutcomeKind, str] | None:
+    if now < next_look(seen, limits):
+        return None
+    limit, phase = limits[seen.phase], seen.phase.label
+    if now >= seen.marks[-1].t + limit.deadline:
+        return OutcomeKind.HANG, f"phase {phase} lasted longer than {limit.deadline:g} s"
+    return OutcomeKind.HANG, f"no console byte for {limit.silence:g} s in phase {phase}"
+
+
+def _by_event(
+    seen: Seen, events: Sequence[Event], *, snp: bool, qemu_log: str
+) -> tuple[OutcomeKind, str] | None:
+    event = next((event for event in events if ends(event)), None)
+    if event is None:
+        return None
+    reason = str(event.data.get("reason", ""))
+    detail = f"QMP event {event.name}" + (f", reason {reason}" if reason else "")
+    if reason == "guest-shutdown":
+        done = seen.phase is Phase.DONE
+        return (OutcomeKind.COMPLETED if done else OutcomeKind.POWERED_OFF_EARLY), detail
+    if event.name == "RESET" or reason in {"guest-reset", "subsystem-reset"}:
+        return OutcomeKind.RESET, detail
+    if event.name == "GUEST_PANICKED" or reason == "guest-panic":
+        return (OutcomeKind.TERMINATED if snp else OutcomeKind.GUEST_PANIC), detail + _said(qemu_log)
+    if TERMINATION_EVENT.search(event.name) or _TERMINATION_LOG.search(qemu_log):
+        return OutcomeKind.TERMINATED, f"{detail} {dict(event.data) or ''}".rstrip() + _said(qemu_log)
+    return OutcomeKind.QEMU_EXIT, f"{detail}: QEMU stopped the machine" + _said(qemu_log)
+
+
+def _said(qemu_log: str) -> str:
+    lines = [line for line in qemu_log.splitlines() if line and ": warning: " not in line]
+    return f"; QEMU said: {lines[-1]}" if lines else ""

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Follow a boot on its consoles, line by line, while it happens."""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.boot.patterns import matches
+from harness.boot.phases import DONE, Phase, phase_of
+from harness.evidence.record import DOCUMENT_BEGIN, PhaseMark, Remark, plain_text
+
+if TYPE_CHECKING:
+    from harness.boot.patterns import Pattern
+
+LONGEST_LINE = 8192
+"""Bytes; a longer line is looked at in pieces of this size."""
+
+MOST_REMARKS = 200
+_NEWLINE = re.compile(rb"[\r\n]+")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the consoles have shown so far; times in seconds since the guest was let run."""
+
+    phase: Phase = Phase.LAUNCH
+    marks: tuple[PhaseMark, ...] = (PhaseMark(Phase.LAUNCH.label, 0.0),)
+    last_byte: float = 0.0
+    last_line: str = ""
+    death: tuple[Pattern, Remark] | None = None
+    remarks: tuple[Remark, ...] = ()
+
+
+class Watch:
+    """Fed by consoles on one thread, asked by the driver on another."""
+
+    def __init__(self, done: re.Pattern[str] = DONE) -> None:
+        self._done = done
+        self._lock = threading.Lock()
+        self._pending = {"serial": b"", "debugcon": b""}
+        self._in_document = False
+        self._phase = Phase.LAUNCH
+        self._marks = [PhaseMark(Phase.LAUNCH.label, 0.0)]
+        self._last_byte = 0.0
+        self._last_line = ""
+        self._death: tuple[Pattern, Remark] | None = None
+        self._remarks: list[Remark] = []
+
+    def feed(self, console: str, data: bytes, t: float) -> None:
+        """Take the next bytes of ``serial`` or ``debugcon``, in any pieces."""
+        with self._lock:
+            self._last_byte = max(self._last_byte, t)
+            self._enter(Phase.FIRMWARE, t)
+            *lines, rest = _NEWLINE.split(self._pending[console] + data)
+            while len(rest) > LONGEST_LINE:
+                lines.append(rest[:LONGEST_LINE])
+                rest = rest[LONGEST_LINE:]
+            self._pending[console] = rest
+            for line in lines:
+                self._line(console, plain_text(line).strip(), t)
+
+    def seen(self) -> Seen:
+        with self._lock:
+            started = plain_text(self._pending["serial"]).strip()
+            return Seen(
+                phase=self._phase,
+                marks=tuple(self._marks),
+                last_byte=self._last_byte,
+                last_line=started or self._last_line,
+                death=self._death,
+                remarks=tuple(self._remarks),
+            )
+
+    def _line(self, console: str, line: str, t: float) -> None:
+        if not line:
+            return
+        if console == "serial":
+            self._last_line = line
+            if (phase := phase_of(line, self._done)) is not None and (
+                not self._in_document or phase is Phase.DONE
+            ):
+                self._enter(phase, t)
+                self._in_document = phase is not Phase.DONE and line == DOCUMENT_BEGIN
+        for pattern in matches(line, in_document=self._in_document and console == "serial"):
+            remark = Remark(round(t, 4), console, pattern.name, line)
+            if pattern.kind is not None and self._death is None:
+                self._death = (pattern, remark)
+            if len(self._remarks) < MOST_REMARKS:
+                self._remarks.append(remark)
+
+    def _enter(self, phase: Phase, t: float) -> None:
+        if phase > self._phase:
+            self._phase = phase
+            self._marks.append(PhaseMark(phase.label, round(t, 4)))

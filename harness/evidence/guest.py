@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The document that the probe in the guest prints (``guest-images/initramfs/probe``), schema version 1."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, NonNegativeInt, ValidationError
+
+from harness.evidence.intervals import IntervalSet
+from harness.evidence.problems import EvidenceError
+
+_IOMEM = re.compile(r"^(?P<indent> *)(?P<start>[0-9a-f]{8,})-(?P<last>[0-9a-f]{8,}) : (?P<name>.*)$")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Kernel(_Part):
+    """``uname -r`` and ``uname -v``."""
+
+    release: str
+    version: str
+
+
+class Efi(_Part):
+    """What /sys/firmware/efi shows; ``systab`` holds its lines, ``platform_size`` is in bits."""
+
+    present: bool
+    runtime: bool
+    platform_size: Literal[32, 64] | None
+    systab: tuple[str, ...]
+
+
+class Sev(_Part):
+    """The privilege level that sysfs shows (newer kernels), and the kernel log's lines about SEV."""
+
+    vmpl: NonNegativeInt | None
+    log: tuple[str, ...]
+
+
+class FirmwareRange(_Part):
+    """An entry of /sys/firmware/memmap: addresses in bytes, ``end`` exclusive; ``type`` in Linux's words."""
+
+    start: NonNegativeInt
+    end: NonNegativeInt
+    type: str
+
+
+def _firmware_range(value: Any) -> Any:
+    """Turn the probe's ``["0x0", "0x9ffff", "System RAM"]`` (last address, not end) into a range."""
+    if isinstance(value, FirmwareRange):
+        return value
+    start, last, kind = value
+    return FirmwareRange(start=int(start, 16), end=int(last, 16) + 1, type=kind)
+
+
+class GuestReport(_Part):
+    """Everything that the probe saw. ``meminfo_kb`` is in kB (1024 bytes), ``vmstat`` in pages of 4 KiB."""
+
+    schema_version: Literal[1]
+    kernel: Kernel
+    cmdline: str
+    cpus_online: str
+    meminfo_kb: dict[str, NonNegativeInt]
+    vmstat: dict[str, NonNegativeInt]
+    iomem: tuple[str, ...]
+    firmware_memmap: tuple[Annotated[FirmwareRange, BeforeValidator(_firmware_range)], ...]
+    efi: Efi
+    sev: Sev
+    kernel_log_lines: NonNegativeInt
+
+    @property
+    def system_ram(self) -> IntervalSet:
+        """What the kernel uses as RAM in the end: the top level "System RAM" of /proc/iomem."""
+        found = (_IOMEM.match(line) for line in self.iomem)
+        return IntervalSet.of(
+            (int(match["start"], 16), int(match["last"], 16) + 1)
+            for match in found
+            if match and not match["indent"] and match["name"] == "System RAM"
+        )
+
+
+def parse_guest(document: dict[str, Any]) -> GuestReport:
+    """Validate the document; anything missing, unknown or of another type is an EvidenceError naming it."""
+    renamed = {("schema_version" if key == "schema" else key): value for key, value in document.items()}
+    for key in ("iomem", "firmware_memmap"):
+        if isinstance(renamed.get(key), list):
+            renamed[key] = tuple(renamed[key])
+    for key, inner in (("efi", "systab"), ("sev", "log")):
+        if isinstance(renamed.get(key), dict) and isinstance(renamed[key].get(inner), list):
+            renamed[key] = {**renamed[key], inner: tuple(renamed[key][inner])}
+    try:
+        return GuestReport.model_validate(renamed)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "document"
+        raise EvidenceError(
+            f"the guest's document is not of schema 1: {where}: {first['msg']}",
+            "the probe in the image and this harness must be of the same version",
+        ) from error

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The boot record: all that one boot showed, as files in one folder plus an index, ``boot.json``.
+
+The index is written last and atomically: a folder without it belongs to a boot that was cut short. Whatever
+judges a boot reads the folder alone. The files, of which only the index must exist:
+
+``boot.json``           the index (`BootRecord`), schema version 1
+``command.sh``          the same machine, runnable by hand
+``serial.log``          bytes of the serial console, ``serial.times.jsonl`` when they came
+``debugcon.log``        bytes of the firmware's debug port, ``debugcon.times.jsonl`` when they came
+``qmp-events.jsonl``    QMP events, ``t`` in seconds since the guest was let run
+``ledger.jsonl``        who made which guest page private and validated; written by QEMU
+``counters.json``       properties of the confidential-guest object, and QEMU's state, at the end
+``guest.json``          the document that the guest printed between the sentinels, when it is whole
+``qemu.log``            QEMU's own output
+``registers.txt``       the vCPUs' registers, after a hang
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+SCHEMA = 1
+INDEX = "boot.json"
+DOCUMENT_BEGIN = "=====HARNESS-JSON-BEGIN====="
+DOCUMENT_END = "=====HARNESS-JSON-END====="
+
+# ECMA-48: CSI sequences, then two-character escapes.
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_78=>])")
+_PRINTK = re.compile(r"^(?:<\d+>)?\[ *\d+\.\d{6}\]")
+
+
+class OutcomeKind(StrEnum):
+    """How a boot ended."""
+
+    COMPLETED = "completed"
+    """The guest's document ended and the guest then powered off."""
+    POWERED_OFF_EARLY = "powered-off-early"
+    GUEST_PANIC = "guest-panic"
+    FIRMWARE_ASSERT = "firmware-assert"
+    TERMINATED = "terminated"
+    """The guest asked for its own termination (GHCB MSR protocol 0x100), or SNP ended it."""
+    RESET = "reset"
+    HANG = "hang"
+    """Silence, or a phase that outlived its deadline."""
+    QEMU_EXIT = "qemu-exit"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of a boot: in which phase, after which last console line, and why it counts as this kind."""
+
+    kind: OutcomeKind
+    phase: str
+    last_line: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class PhaseMark:
+    """A phase began, ``t`` seconds after the guest was let run."""
+
+    name: str
+    t: float
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A console line that matched an always-on pattern."""
+
+    t: float
+    console: str
+    pattern: str
+    line: str
+
+
+@dataclass(frozen=True)
+class Input:
+    """An ingredient, as it was when the boot began: a file (``path``) or a text (``text``); size in bytes."""
+
+    sha256: str
+    size: int
+    path: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class ConsoleSize:
+    """Bytes that arrived, and how many of them the log does not hold."""
+
+    bytes: int
+    dropped: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class BootRecord:
+    """The index, and access to the files beside it.
+
+    ``spec`` is the machine's specification and ``argv`` the command as it was started (with descriptors that
+    only lived then). ``durations`` are seconds: ``launch`` (start to paused machine), ``boot`` (let run to
+    the end), ``total``. ``started`` is an ISO 8601 time in UTC.
+    """
+
+    path: Path
+    cell: str
+    platform: str
+    outcome: Outcome
+    phases: tuple[PhaseMark, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    argv: tuple[str, ...] = ()
+    inputs: Mapping[str, Input] = field(default_factory=dict)
+    host: Mapping[str, str | int] = field(default_factory=dict)
+    qemu_version: str = ""
+    harness_version: str = ""
+    started: str = ""
+    durations: Mapping[str, float] = field(default_factory=dict)
+    consoles: Mapping[str, ConsoleSize] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a record's index; raise ``HarnessError`` when it is missing, damaged or of another schema."""
+        index = path / INDEX
+        try:
+            data = json.loads(index.read_bytes())
+            schema = data.pop("schema")
+            if schema != SCHEMA:
+                raise HarnessError(
+                    f"{index}: schema version {schema}, this harness reads {SCHEMA}",
+                    "use the harness version that wrote it, or boot the cell again",
+                )
+            return cls(
+                **{
+                    **data,
+                    "path": path,
+                    "outcome": Outcome(**{**data["outcome"], "kind": OutcomeKind(data["outcome"]["kind"])}),
+                    "phases": tuple(PhaseMark(**mark) for mark in data["phases"]),
+                    "remarks": tuple(Remark(**remark) for remark in data["remarks"]),
+                    "argv": tuple(data["argv"]),
+                    "inputs": {name: Input(**entry) for name, entry in data["inputs"].items()},
+                    "consoles": {name: ConsoleSize(**entry) for name, entry in data["consoles"].items()},
+                }
+            )
+        except FileNotFoundError:
+            what = (
+                f"{path}: not a boot record"
+                if not path.is_dir()
+                else f"{path}: no {INDEX}, so an unfinished boot"
+            )
+            raise HarnessError(what, "boot the cell again") from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise HarnessError(f"{index}: damaged ({error})", "boot the cell again") from error
+
+    def write_index(self) -> None:
+        """Write ``boot.json``, last of all files and atomically."""
+        data = {"schema": SCHEMA, **asdict(self)}
+        del data["path"]
+        write_json(self.path / INDEX, data)
+
+    def file(self, name: str) -> Path | None:
+        """Give the path of one of the record's files, None when this boot left none."""
+        path = self.path / name
+        return path if path.is_file() else None
+
+    def bytes_of(self, name: str) -> bytes:
+        """Give the content of one of the record's files, empty when this boot left none."""
+        path = self.file(name)
+        return path.read_bytes() if path is not None else b""
+
+    @cached_property
+    def serial_text(self) -> str:
+        return plain_text(self.bytes_of("serial.log"))
+
+    @cached_property
+    def debugcon_text(self) -> str:
+        return plain_text(self.bytes_of("debugcon.log"))
+
+    @cached_property
+    def guest(self) -> dict[str, Any] | None:
+        """The guest's own document, None when it did not print a whole one."""
+        return self._document("guest.json") or None
+
+    @cached_property
+    def counters(self) -> dict[str, Any]:
+        """Properties of the confidential-guest object when the boot ended; empty for a plain guest."""
+        guest = self._document("counters.json").get("guest")
+        return guest if isinstance(guest, dict) else {}
+
+    @property
+    def ledger_path(self) -> Path | None:
+        return self.file("ledger.jsonl")
+
+    def _document(self, name: str) -> dict[str, Any]:
+        path = self.file(name)
+        if path is None:
+            return {}
+        try:
+            document = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise HarnessError(f"{path}: damaged ({error})", "boot the cell again") from error
+        return document if isinstance(document, dict) else {}
+
+
+def plain_text(data: bytes) -> str:
+    """Decode console bytes: bad UTF-8 becomes U+FFFD, terminal sequences go, lines end with one newline."""
+    text = _ANSI.sub("", data.decode(errors="replace"))
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def guest_document(serial_text: str) -> tuple[dict[str, Any] | None, str]:
+    """Extract the last whole document between sentinel lines.
+
+    Kernel messages that came between its lines are left out. Give the document and "", or None and what is
+    wrong with what is there.
+    """
+    _before, begin, rest = serial_text.rpartition(f"{DOCUMENT_BEGIN}\n")
+    if not begin:
+        return None, "the guest printed no document"
+    body, end, _after = rest.partition(DOCUMENT_END)
+    if not end:
+        return None, "the guest's document has no end"
+    lines = [line for line in body.splitlines() if not _PRINTK.match(line)]
+    try:
+        document = json.loads("\n".join(lines))
+    except ValueError as error:
+        return None, f"the guest's document is not JSON: {error}"
+    if not isinstance(document, dict):
+        return None, f"the guest's document is a {type(document).__name__}, not an object"
+    return document, ""
+
+
+def write_json(path: Path, data: object) -> None:
+    """Write a JSON file that is either whole or not there."""
+    temporary = path.with_name(f".{path.name}.part")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(data, file, indent=1, ensure_ascii=False, default=str)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""A machine's QEMU command line. Pure functions: no file is read here."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.machine.spec import Drive, MachineSpec, SnpGuest
+
+DEBUGCON_PORT = 0x402
+"""OVMF's debug I/O port (OvmfPkg.dec, PcdDebugIoPort)."""
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Descriptors that QEMU inherits: it starts paused, and stays for questions after the guest has ended.
+
+    ``qmp`` is a connected socket. The consoles are pipes: a guest sends byte by byte, and a Unix socket
+    charges hundreds of bytes of its small buffer for each message, so that the guest would wait for the reader.
+    """
+
+    qmp: int
+    serial_out: int
+    serial_in: int
+    debugcon: int
+
+
+@dataclass(frozen=True)
+class ByHand:
+    """The same machine for a person at a terminal: serial and monitor on it, debug console to a file."""
+
+    debugcon: str = "debugcon.log"
+
+
+def argv(spec: MachineSpec, channels: Channels | ByHand) -> tuple[str, ...]:
+    """Give the whole command, program first.
+
+    A real ``sev-snp-guest`` differs from an emulated one in the object's type and the accelerator alone, a
+    plain machine in having neither the object nor ``confidential-guest-support``.
+    """
+    guest = spec.guest
+    machine = {"vmport": "off", "memory-backend": "ram1"}
+    if guest is not None:
+        machine["confidential-guest-support"] = guest.id
+    size = f"{spec.memory_mib}M"
+    # memfd on every platform: what SNP guests on KVM are documented with; and its pages are not reserved
+    # until touched, so that a 64 GiB guest runs under TCG on a small host, as it would with reserve=off.
+    memory = _options("memory-backend-memfd", id="ram1", size=size, share="on", prealloc="off")
+    words = [
+        *(str(spec.qemu), "-nodefaults", "-no-user-config"),
+        *("-display", "none"),
+        *("-nic", "none"),
+        *("-machine", _options(spec.machine, **machine)),
+        *("-accel", spec.accel),
+        *("-cpu", spec.cpu),
+        *("-smp", str(spec.vcpus)),
+        *("-m", size),
+        *("-object", memory),
+    ]
+    if guest is not None:
+        words += ["-object", _guest_object(guest)]
+    words += ["-bios", str(spec.firmware)]
+    if spec.kernel is not None:
+        words += ["-kernel", str(spec.kernel)]
+    if spec.initrd is not None:
+        words += ["-initrd", str(spec.initrd)]
+    if spec.cmdline:
+        words += ["-append", spec.cmdline]
+    for number, drive in enumerate(spec.drives):
+        words += _drive(number, drive)
+    for device in spec.devices:
+        words += ["-device", device]
+    words += ["-no-reboot", *_channels(channels), *spec.extra]
+    return tuple(words)
+
+
+def shell_script(command: tuple[str, ...], notes: tuple[str, ...] = ()) -> str:
+    """Give a runnable script of one command, an option and its value on each line.
+
+    It runs in a new temporary folder, so that files with relative names do not replace stored evidence.
+    """
+    lines = [shlex.quote(command[0])]
+    for word in command[1:]:
+        if word.startswith("-"):
+            lines.append(shlex.quote(word))
+        else:
+            lines[-1] += f" {shlex.quote(word)}"
+    head = ["#!/bin/sh", *(f"# {note}" for note in notes)]
+    folder = ['cd "$(mktemp -d)" || exit 1', 'echo "files of this run: $PWD" >&2']
+    return "\n".join([*head, *folder, "exec " + " \\\n    ".join(lines)]) + "\n"
+
+
+def _options(first: str, /, **options: str) -> str:
+    """Join ``first,key=value,...``; QEMU reads a doubled comma as a comma in a value."""
+    return ",".join([first, *(f"{key}={value.replace(',', ',,')}" for key, value in options.items())])
+
+
+def _guest_object(guest: SnpGuest) -> str:
+    properties = {
+        "id": guest.id,
+        "cbitpos": str(guest.cbitpos),
+        "reduced-phys-bits": str(guest.reduced_phys_bits),
+        "policy": f"{guest.policy:#x}",
+    }
+    if guest.kernel_hashes:
+        properties["kernel-hashes"] = "on"
+    return _options(guest.type, **properties, **dict(guest.properties))
+
+
+def _drive(number: int, drive: Drive) -> list[str]:
+    name = f"disk{number}"
+    backend = {
+        "node-name": name,
+        "read-only": "on" if drive.read_only else "off",
+        "file.driver": "file",
+        "file.filename": str(drive.path),
+    }
+    device = {"drive": name, "disable-legacy": "on", "iommu_platform": "on"}
+    if drive.boot_index is not None:
+        device["bootindex"] = str(drive.boot_index)
+    blockdev = _options(f"driver={drive.format}", **backend)
+    return ["-blockdev", blockdev, "-device", _options("virtio-blk-pci", **device)]
+
+
+def _channels(channels: Channels | ByHand) -> list[str]:
+    debugcon = _options("isa-debugcon", iobase=f"{DEBUGCON_PORT:#x}", chardev="debugcon")
+    if isinstance(channels, ByHand):
+        return [
+            *("-serial", "mon:stdio"),
+            *("-chardev", _options("file", id="debugcon", path=channels.debugcon)),
+            *("-device", debugcon),
+        ]
+    # append=on: QEMU would truncate a plain output file, which a pipe refuses.
+    serial = _options("file", id="serial", path="/dev/fdset/1", append="on", **{"input-path": "/dev/fdset/2"})
+    return [
+        "-S",
+        *("-action", "shutdown=pause"),
+        *("-add-fd", f"fd={channels.serial_out},set=1"),
+        *("-add-fd", f"fd={channels.serial_in},set=2"),
+        *("-add-fd", f"fd={channels.debugcon},set=3"),
+        *("-chardev", serial),
+        *("-serial", "chardev:serial"),
+        *("-chardev", _options("file", id="debugcon", path="/dev/fdset/3", append="on")),
+        *("-device", debugcon),
+        *("-chardev", _options("socket", id="qmp", fd=str(channels.qmp))),
+        *("-mon", "chardev=qmp,mode=control"),
+    ]

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""One QEMU process: in a session of its own, and gone when the harness is gone, even by SIGKILL."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import threading
+from typing import TYPE_CHECKING
+
+from harness.errors import HarnessError
+from harness.machine.background import background
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+OUTPUT_SHOWN = 4000
+"""How many of the last characters of QEMU's own output an error message repeats."""
+
+KILL_SECONDS = 60.0
+"""How long the host may take to tear down a killed QEMU (tens of GiB of guest memory)."""
+
+# setpriv arms the parent-death signal and keeps its process id through both execs; the shell then looks
+# whether the harness died before that. $PPID is read when the shell starts, so after the signal was armed.
+_SHIM = (
+    "setpriv",
+    "--pdeathsig",
+    "KILL",
+    "sh",
+    "-c",
+    '[ "$PPID" = "$1" ] || exit 125; shift; exec "$@"',
+    "sh",
+)
+
+
+class LaunchError(HarnessError):
+    """QEMU did not come up; carries its exit code (None: still alive but mute), command, output and log."""
+
+    def __init__(self, why: str, command: Sequence[str], returncode: int | None, log: Path) -> None:
+        output = read_tail(log)
+        self.command = tuple(command)
+        self.returncode = returncode
+        self.output = output
+        self.log = log
+        said = "\n".join(f"    {line}" for line in output.splitlines()) or "    (nothing)"
+        super().__init__(
+            f"QEMU did not start: {why}\n  QEMU said:\n{said}\n  command: {shlex.join(command)}",
+            f"its whole output is in {log}",
+        )
+
+
+class Process:
+    """A started command. Output of both kinds goes to ``log``; only what was started here is ever killed."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        log: Path,
+        folder: Path,
+        inherited: Sequence[int],
+        on_exit: Callable[[], None],
+    ) -> None:
+        """Start in ``folder`` with the descriptors ``inherited``; ``on_exit`` runs on the loop's thread."""
+        if not os.access(command[0], os.X_OK):
+            log.write_bytes(b"")
+            raise LaunchError(f"{command[0]} is not an executable file", command, None, log)
+        self.command = tuple(command)
+        self.log = log
+        self._on_exit = on_exit
+        self._folder = folder
+        self._inherited = tuple(inherited)
+        self._pidfd = -1
+        self._reaped = threading.Event()
+        try:
+            self._popen = background().call(self._start)
+        except OSError as error:
+            raise LaunchError(str(error), command, None, log) from error
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self.log.open("wb") as log:
+            popen = subprocess.Popen(
+                [*_SHIM, str(os.getpid()), *self.command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self._folder,
+                pass_fds=self._inherited,
+                start_new_session=True,
+            )
+        self._pidfd = os.pidfd_open(popen.pid)
+        background().loop.add_reader(self._pidfd, self._reap)
+        return popen
+
+    def _reap(self) -> None:
+        background().loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._popen.wait()
+        self._reaped.set()
+        self._on_exit()
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """Give the exit code (negative: signal number), None while it runs."""
+        return self._popen.returncode
+
+    def wait(self, seconds: float) -> int | None:
+        """Wait for the exit, at most that long."""
+        self._reaped.wait(seconds)
+        return self._popen.returncode
+
+    def kill(self) -> None:
+        """Kill the session's process group, unless it has ended, and wait until it is reaped."""
+        if not self._reaped.is_set():
+            background().call(self._kill)
+            self._reaped.wait(KILL_SECONDS)
+
+    def _kill(self) -> None:
+        # Only this thread reaps (_reap), so the leader's id, which is the group's, cannot be another's by now.
+        if not self._reaped.is_set():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._popen.pid, signal.SIGKILL)
+
+
+def read_tail(log: Path) -> str:
+    """Give the end of a log file as text, empty when there is none."""
+    try:
+        return log.read_text(errors="replace").strip()[-OUTPUT_SHOWN:]
+    except FileNotFoundError:
+        return ""

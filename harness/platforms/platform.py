@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""How a guest is made confidential here, or not: the three platforms.
+
+``snp`` is an SEV-SNP guest on AMD hardware under KVM (not yet seen on hardware), ``snp-emulated`` the same
+guest under patched TCG, ``plain`` a guest that is not confidential.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, get_args
+
+from harness.errors import HarnessError
+from harness.machine.spec import SnpGuest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.machine.spec import MachineSpec
+    from harness.platforms.host import Host
+
+Platform = Literal["snp", "snp-emulated", "plain"]
+PLATFORMS: tuple[Platform, ...] = get_args(Platform)
+CHOICES = ("auto", *PLATFORMS)
+
+LEDGER = "ledger.jsonl"
+
+
+def resolver(choice: str, host: Host) -> Callable[[str], Platform]:
+    """Give the function that says what a platform asked for in a scenario is on this host.
+
+    ``choice`` is the user's: with ``auto``, ``snp`` is hardware where the host has it and emulated elsewhere.
+    ``snp`` and ``snp-emulated`` force one of the two for every SNP cell, ``plain`` leaves them as with auto
+    (``wanted`` then deselects them). Raise ``HarnessError`` for ``snp`` on a host without SEV-SNP.
+    """
+    if choice == "snp" and not host.sev_snp:
+        raise HarnessError(
+            f"--platform snp: this host cannot run SEV-SNP guests ({'; '.join(host.why)})",
+            "use --platform auto or snp-emulated here",
+        )
+
+    def resolve(asked: str) -> Platform:
+        match asked:
+            case "plain":
+                return "plain"
+            case "snp-emulated":
+                return "snp-emulated"
+            case _ if choice == "snp-emulated" or not host.sev_snp:
+                return "snp-emulated"
+            case _:
+                return "snp"
+
+    return resolve
+
+
+def wanted(choice: str, platform: str) -> bool:
+    """Say whether cells of ``platform`` run under the user's choice."""
+    return choice in {"auto", platform}
+
+
+def accelerator(platform: str, host: Host) -> str:
+    """QEMU's ``-accel``; plain guests use TCG as well, so that they compare with emulated ones."""
+    if platform == "snp":
+        return "kvm"
+    return "kvm" if platform == "plain" and host.sev_snp else "tcg"
+
+
+def configure(spec: MachineSpec, platform: str, host: Host) -> MachineSpec:
+    """Give ``spec`` the accelerator and guest object of ``platform``."""
+    accel = accelerator(platform, host)
+    match platform:
+        case "plain":
+            guest = None
+        case "snp":
+            guest = SnpGuest(type="sev-snp-guest")
+        case "snp-emulated":
+            guest = SnpGuest(type="sev-snp-emulated", properties=(("ledger", LEDGER),))
+        case _:
+            raise ValueError(platform)
+    return replace(spec, accel=accel, guest=guest)

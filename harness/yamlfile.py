@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""YAML files checked against pydantic models; all mistakes at once, each as ``file:line:column: what``.
+
+Values are validated in pydantic's strict mode, so ``"4"`` is not a number and ``6.10`` is not text. What YAML
+itself may contain is in ``harness.yamlnodes``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from harness.yamlnodes import TAG, JsonReader, Loc, Place, Problem, Source, YamlError, compose, found, locate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from pydantic_core import ErrorDetails
+
+__all__ = ["Document", "Loc", "Problem", "YamlError", "json_schema", "load", "load_document", "near"]
+
+M = TypeVar("M", bound=BaseModel)
+
+_WANTED = {
+    "string": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "list": "a list",
+    "tuple": "a list",
+    "set": "a list",
+    "frozen_set": "a list",
+    "dict": "a mapping",
+    "mapping": "a mapping",
+    "model": "a mapping",
+    "dataclass": "a mapping",
+}
+
+
+@dataclass(frozen=True)
+class Document(Generic[M]):
+    """A valid file: its ``model``, and the marks that let later checks point into the file."""
+
+    path: Path
+    model: M
+    _source: Source = field(repr=False, compare=False)
+    _root: yaml.Node = field(repr=False, compare=False)
+
+    def problem_at(self, loc: Loc, message: str, *, key: bool = False) -> Problem:
+        """Make a problem with the value at ``loc`` (``key``: its key), or with what is around it."""
+        place = locate(self._root, loc)
+        node = place.key if key and place.key is not None else place.node
+        return self._source.problem(node.start_mark, message)
+
+    def error_at(self, loc: Loc, message: str, *, key: bool = False) -> YamlError:
+        """Make an error of one problem; several problems together are ``YamlError([...])``."""
+        return YamlError([self.problem_at(loc, message, key=key)])
+
+    def where(self, loc: Loc) -> str:
+        """Return ``file:line:column`` of the value at ``loc``."""
+        problem = self.problem_at(loc, "")
+        return f"{problem.path}:{problem.line}:{problem.column}"
+
+
+def load(path: Path, model: type[M], *, context: object = None) -> M:
+    """Read the file as ``model``; ``YamlError`` with all mistakes, ``HarnessError`` if it cannot be read."""
+    return load_document(path, model, context=context).model
+
+
+def load_document(path: Path, model: type[M], *, context: object = None) -> Document[M]:
+    """Load with marks. ``context`` goes to the model's validators as ``info.context``."""
+    source = Source.read(path)
+    root = compose(source)
+    reader = JsonReader(source)
+    data = reader.value(root)
+    try:
+        valid = model.model_validate_json(json.dumps(data), strict=True, context=context)
+    except ValidationError as error:
+        problems = _explain_all(error.errors(include_url=False), source, root, model.model_json_schema())
+        raise YamlError(reader.problems + problems) from None
+    if reader.problems:
+        raise YamlError(reader.problems)
+    return Document(path, valid, source, root)
+
+
+def json_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Export the JSON Schema of a model's files, for editors and other checkers."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()}
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """Say what was meant by an unknown ``word``: up to three names that look like it, else all known ones."""
+    names = list(known)
+    lower = {name.lower(): name for name in names}
+    if close := [lower[name] for name in difflib.get_close_matches(word.lower(), lower)]:
+        return f"did you mean {' or '.join(repr(name) for name in close)}?"
+    return f"known: {', '.join(names)}" if names else "none is known"
+
+
+def _explain_all(
+    details: list[ErrorDetails], source: Source, root: yaml.Node, schema: dict[str, Any]
+) -> list[Problem]:
+    """Pydantic's errors in our words, at their places; what a union's branches say of one value is joined."""
+    unknown = [locate(root, error["loc"]).path for error in details if error["type"] == "extra_forbidden"]
+    problems: list[Problem] = []
+    branches: dict[Loc, dict[str, Problem]] = {}
+    for error in details:
+        place = locate(root, error["loc"])
+        node, where, kind = place.node, place.path, error["type"]
+        if kind == "missing":
+            misspelt = [str(path[-1]) for path in unknown if path[:-1] == place.path]
+            if difflib.get_close_matches(str(error["loc"][-1]), misspelt):
+                continue  # said once, at the misspelt key
+        if kind == "extra_forbidden" and place.key is not None:
+            node, where = place.key, place.path[:-1]
+        label = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in where).lstrip(".")
+        message = _explain(error, place, schema)
+        problem = source.problem(node.start_mark, f"{label}: {message}" if label else message)
+        if len(place.path) < len(error["loc"]) and kind != "missing":
+            branches.setdefault(place.path, {})[message] = problem
+        else:
+            problems.append(problem)
+    for said in branches.values():
+        first, *others = said
+        text = "; or ".join([said[first].message, *others])
+        at = said[first]
+        problems.append(Problem(at.path, at.line, at.column, text, at.source))
+    return problems
+
+
+def _explain(error: ErrorDetails, place: Place, schema: dict[str, Any]) -> str:
+    """Say what is wrong and what was meant, for one of pydantic's errors."""
+    context = error.get("ctx", {})
+    match error["type"]:
+        case "missing":
+            name = str(error["loc"][-1])
+            parts = [part.get("properties", {}).get(name, {}) for part in _schemas_at(schema, place.path)]
+            meaning = next((f" ({part['description']})" for part in parts if "description" in part), "")
+            text = f"missing key {name!r}{meaning}"
+        case "extra_forbidden":
+            name = str(place.path[-1])
+            parts = _schemas_at(schema, place.path[:-1])
+            keys = dict.fromkeys(key for part in parts for key in part.get("properties", {}))
+            text = f"unknown key {name!r}; {near(name, keys)}"
+        case "literal_error" | "enum" if place.node.tag == TAG + "str":
+            parts = _schemas_at(schema, place.path)
+            values = [value for part in parts for value in (*part.get("enum", ()), part.get("const"))]
+            options = [str(value) for value in values if value is not None]
+            text = f"unknown value {place.node.value!r}; {near(place.node.value, options)}"
+        case "too_short":
+            text = f"wanted at least {context['min_length']} item(s), found {context['actual_length']}"
+        case "value_error":
+            text = str(context["error"])
+        case kind if wanted := _WANTED.get(kind.removesuffix("_type").removesuffix("_parsing")):
+            text = f"wanted {wanted}, found {found(place.node)}{_remedy(wanted, place.node)}"
+        case _:
+            said = error["msg"].removeprefix("Input ")
+            text = f"{said[:1].lower()}{said[1:]}, found {found(place.node)}"
+    return text
+
+
+def _remedy(wanted: str, node: yaml.Node) -> str:
+    """How to write the value that was probably meant, if that is a matter of quotes or brackets."""
+    kind = node.tag.removeprefix(TAG)
+    if wanted == "text" and kind in {"int", "float", "bool"}:
+        return f'; quote it: "{node.value}"'
+    if wanted == "a list" and isinstance(node, yaml.ScalarNode) and kind != "null":
+        return f'; write it as ["{node.value}"]' if node.style else f"; write it as [{node.value}]"
+    if wanted in {"a whole number", "a number"} and kind == "str" and str(node.value).isdecimal():
+        return "; remove the quotes"
+    return ""
+
+
+def _schemas_at(schema: dict[str, Any], loc: Loc) -> list[dict[str, Any]]:
+    """Find the parts of a JSON Schema that describe the value at ``loc``: several under a union."""
+
+    def flat(part: Any) -> list[dict[str, Any]]:
+        if not isinstance(part, dict):
+            return []
+        if "$ref" in part:
+            return flat(schema["$defs"][part["$ref"].rsplit("/", 1)[1]])
+        branches = [*part.get("anyOf", ()), *part.get("oneOf", ()), *part.get("allOf", ())]
+        return [leaf for branch in branches for leaf in flat(branch)] if branches else [part]
+
+    here = flat(schema)
+    for step in loc:
+        if isinstance(step, int):
+            # A rule may allow one value where its schema also knows a list of them.
+            inner = [part.get("items") for part in here]
+        else:
+            inner = [part.get("properties", {}).get(step, part.get("additionalProperties")) for part in here]
+        here = [leaf for part in inner for leaf in flat(part)]
+    return here

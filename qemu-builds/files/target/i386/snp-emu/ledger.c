@@ -1,0 +1,185 @@
+/*
+ * SEV-SNP guest emulation for TCG: the acceptance ledger
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * JSON Lines, format "snp-ledger" version 1: a header, one line per run of
+ * adjacent operations of one kind by the same code, faults, and an end line
+ * with the totals.  A ledger without its end line is truncated.
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/timer.h"
+#include "cpu.h"
+#include "internal.h"
+
+static const char *const op_names[SNP_OP__MAX] = {
+    [SNP_OP_LAUNCH_PRIVATE] = "launch-private",
+    [SNP_OP_PSC_PRIVATE] = "psc-private",
+    [SNP_OP_PSC_SHARED] = "psc-shared",
+    [SNP_OP_VALIDATE] = "validate",
+    [SNP_OP_RESCIND] = "rescind",
+    [SNP_OP_VALIDATE_AGAIN] = "validate-again",
+    [SNP_OP_RESCIND_AGAIN] = "rescind-again",
+    [SNP_OP_SIZE_MISMATCH] = "size-mismatch",
+    [SNP_OP_IMPLICIT_PRIVATE] = "implicit-private",
+    [SNP_OP_IMPLICIT_SHARED] = "implicit-shared",
+    [SNP_OP_RMPADJUST] = "rmpadjust",
+    [SNP_OP_GHCB_REGISTER] = "ghcb-register",
+};
+
+static const char *const phase_names[SNP_PHASE__MAX] = {
+    [SNP_PHASE_LAUNCH] = "launch",
+    [SNP_PHASE_FIRMWARE] = "firmware",
+    [SNP_PHASE_EFI_STUB] = "efi-stub",
+    [SNP_PHASE_KERNEL] = "kernel",
+};
+
+/* Adjacent operations by the same code, not yet written. */
+typedef struct Run {
+    SnpOp op;
+    SnpOrigin origin;
+    int64_t t;
+    hwaddr gpa;
+    uint64_t size;
+    uint64_t entry;
+    uint64_t count;
+} Run;
+
+static FILE *file;
+static Run run;
+static GString *ram;
+
+const char *snp_op_name(SnpOp op)
+{
+    return op_names[op];
+}
+
+const char *snp_phase_name(SnpPhase phase)
+{
+    return phase_names[phase];
+}
+
+void ledger_ram_range(hwaddr base, uint64_t size)
+{
+    if (!ram) {
+        ram = g_string_new("");
+    }
+    g_string_append_printf(ram, "%s[%" PRIu64 ",%" PRIu64 "]",
+                           ram->len ? "," : "", base, size);
+}
+
+void ledger_open(const char *path, Error **errp)
+{
+    file = fopen(path, "w");
+    if (!file) {
+        error_setg_file_open(errp, errno, path);
+        return;
+    }
+    setvbuf(file, NULL, _IOFBF, 256 * 1024);
+    fprintf(file, "{\"type\":\"header\",\"format\":\"snp-ledger\","
+            "\"version\":1,\"page-size\":4096,\"ram\":[%s]}\n",
+            ram ? ram->str : "");
+}
+
+static int64_t now(void)
+{
+    return qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+}
+
+static void write_run(void)
+{
+    if (!run.count) {
+        return;
+    }
+    fprintf(file, "{\"type\":\"event\",\"t\":%" PRId64 ",\"vcpu\":%d,"
+            "\"op\":\"%s\",\"gpa\":%" PRIu64 ",\"size\":%" PRIu64 ","
+            "\"count\":%" PRIu64 ",\"entry\":%" PRIu64 ",\"rip\":%" PRIu64 ","
+            "\"cpl\":%d,\"phase\":\"%s\"}\n",
+            run.t, run.origin.vcpu, op_names[run.op], run.gpa, run.size,
+            run.count, run.entry, run.origin.rip, run.origin.cpl,
+            phase_names[run.origin.phase]);
+    run.count = 0;
+}
+
+void ledger_event(SnpOp op, const SnpOrigin *o, hwaddr gpa, uint64_t size)
+{
+    snp_emu->pages[op][o->phase] += size / 4096;
+    if (!file) {
+        return;
+    }
+    if (run.count && run.op == op && run.entry == size &&
+        run.origin.vcpu == o->vcpu && run.origin.rip == o->rip &&
+        run.origin.cpl == o->cpl && run.origin.phase == o->phase &&
+        (gpa == run.gpa + run.size || gpa + size == run.gpa)) {
+        run.gpa = MIN(run.gpa, gpa);
+        run.size += size;
+        run.count++;
+        return;
+    }
+    write_run();
+    run = (Run) {
+        .op = op, .origin = *o, .t = now(),
+        .gpa = gpa, .size = size, .entry = size, .count = 1,
+    };
+}
+
+void ledger_fault(const char *op, const SnpOrigin *o, hwaddr gpa,
+                  const char *access)
+{
+    if (!file) {
+        return;
+    }
+    write_run();
+    fprintf(file, "{\"type\":\"fault\",\"t\":%" PRId64 ",\"vcpu\":%d,"
+            "\"op\":\"%s\",\"gpa\":%" PRIu64 ",\"rip\":%" PRIu64 ","
+            "\"cpl\":%d,\"access\":\"%s\",\"phase\":\"%s\"}\n",
+            now(), o->vcpu, op, gpa, o->rip, o->cpl, access,
+            phase_names[o->phase]);
+    fflush(file);
+}
+
+void ledger_terminate(const SnpOrigin *o, int set, int code, const char *text)
+{
+    if (!file) {
+        return;
+    }
+    write_run();
+    fprintf(file, "{\"type\":\"terminate\",\"t\":%" PRId64 ",\"vcpu\":%d,"
+            "\"set\":%d,\"code\":%d,\"text\":\"%s\",\"rip\":%" PRIu64 ","
+            "\"phase\":\"%s\"}\n",
+            now(), o->vcpu, set, code, text, o->rip, phase_names[o->phase]);
+    fflush(file);
+}
+
+void ledger_flush(void)
+{
+    if (file) {
+        write_run();
+        fflush(file);
+    }
+}
+
+void ledger_close(void)
+{
+    if (!file) {
+        return;
+    }
+    write_run();
+    fprintf(file, "{\"type\":\"end\",\"t\":%" PRId64 ",\"vmgexits\":%" PRIu64
+            ",\"faults\":%" PRIu64 ",\"validated-pages\":%" PRIu64
+            ",\"pages\":{", now(), snp_emu->vmgexits, snp_emu->faults,
+            rmp_validated_pages());
+    for (int op = 0; op < SNP_OP__MAX; op++) {
+        fprintf(file, "%s\"%s\":{", op ? "," : "", op_names[op]);
+        for (int p = 0; p < SNP_PHASE__MAX; p++) {
+            fprintf(file, "%s\"%s\":%" PRIu64, p ? "," : "", phase_names[p],
+                    snp_emu->pages[op][p]);
+        }
+        fputc('}', file);
+    }
+    fputs("}}\n", file);
+    fclose(file);
+    file = NULL;
+}

@@ -1,0 +1,142 @@
+/*
+ * SEV-SNP guest emulation for TCG: whose code is running?
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The phase is read off the instruction pointer:
+ *  - upper half of the address space: the kernel;
+ *  - the firmware image below 4 GiB: firmware (SEC);
+ *  - lower half, inside a PE image in memory: a bzImage's setup header behind
+ *    the PE header means the EFI stub, anything else is firmware (DXE);
+ *  - lower half and in no PE image: firmware (PEI modules are TE images)
+ *    until Linux was seen, then the kernel's decompressor or its own early
+ *    identity-mapped code.
+ * Firmware and EFI stub run identity mapped, so the pointer is an address in
+ * guest memory.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/units.h"
+#include "cpu.h"
+#include "exec/address-spaces.h"
+#include "exec/exec-all.h"
+#include "exec/translation-block.h"
+#include "internal.h"
+
+#define PAGE 4096ULL
+/* A bzImage with its decompression buffer is one image of some 60 MiB. */
+#define MAX_IMAGE (96 * MiB)
+
+static bool linux_seen;
+
+static bool read_at(hwaddr gpa, void *buf, size_t len)
+{
+    return address_space_read(&address_space_memory, gpa,
+                              MEMTXATTRS_UNSPECIFIED, buf, len) == MEMTX_OK;
+}
+
+typedef enum Image {
+    IMAGE_NONE,
+    IMAGE_PE,
+    IMAGE_LINUX,
+} Image;
+
+static Image image_at(hwaddr base, uint64_t rip)
+{
+    uint8_t dos[0x40], pe[0x58], hdrs[4];
+    uint32_t pe_offset, size;
+
+    if (!read_at(base, dos, 2) || dos[0] != 'M' || dos[1] != 'Z' ||
+        !read_at(base, dos, sizeof(dos))) {
+        return IMAGE_NONE;
+    }
+    pe_offset = ldl_le_p(dos + 0x3c);
+    if (pe_offset > PAGE || !read_at(base + pe_offset, pe, sizeof(pe)) ||
+        memcmp(pe, "PE\0\0", 4)) {
+        return IMAGE_NONE;
+    }
+    size = ldl_le_p(pe + 24 + 56); /* optional header: SizeOfImage */
+    if (rip - base >= size) {
+        return IMAGE_NONE;
+    }
+    if (read_at(base + 0x202, hdrs, 4) && !memcmp(hdrs, "HdrS", 4)) {
+        return IMAGE_LINUX;
+    }
+    return IMAGE_PE;
+}
+
+static Image find_image(uint64_t rip)
+{
+    hwaddr base = QEMU_ALIGN_DOWN(rip, PAGE);
+    hwaddr lowest = base > MAX_IMAGE ? base - MAX_IMAGE : 0;
+
+    for (; base > lowest; base -= PAGE) {
+        Image image = image_at(base, rip);
+
+        if (image != IMAGE_NONE) {
+            return image;
+        }
+    }
+    return IMAGE_NONE;
+}
+
+SnpPhase snp_phase(CPUX86State *env, uint64_t rip)
+{
+    static struct {
+        uint64_t page;
+        SnpPhase phase;
+    } last = { .page = -1 };
+    SnpPhase phase;
+
+    if (rip >> 63) {
+        linux_seen = true;
+        return SNP_PHASE_KERNEL;
+    }
+    if (rip / PAGE == last.page) {
+        return last.phase;
+    }
+    if (rip >= 4 * GiB - 16 * MiB && rip < 4 * GiB) {
+        phase = SNP_PHASE_FIRMWARE;
+    } else {
+        switch (find_image(rip)) {
+        case IMAGE_LINUX:
+            linux_seen = true;
+            phase = SNP_PHASE_EFI_STUB;
+            break;
+        case IMAGE_PE:
+            phase = SNP_PHASE_FIRMWARE;
+            break;
+        default:
+            phase = linux_seen ? SNP_PHASE_KERNEL : SNP_PHASE_FIRMWARE;
+        }
+    }
+    last.page = rip / PAGE;
+    last.phase = phase;
+    return phase;
+}
+
+/*
+ * @ra is the host return address of a helper or TLB fill in mid-block, or 0
+ * when the guest's EIP is up to date.  The block may go on afterwards, and
+ * then its translation relies on EIP and the flags state being as they were.
+ */
+SnpOrigin snp_origin(CPUX86State *env, uintptr_t ra)
+{
+    CPUState *cs = env_cpu(env);
+    target_ulong eip = env->eip;
+    uint32_t cc_op = env->cc_op;
+    SnpOrigin o;
+
+    if (ra) {
+        cpu_restore_state(cs, ra);
+    }
+    o = (SnpOrigin) {
+        .vcpu = cs->cpu_index,
+        .rip = env->eip + env->segs[R_CS].base,
+        .cpl = env->hflags & HF_CPL_MASK,
+    };
+    env->eip = eip;
+    env->cc_op = cc_op;
+    o.phase = snp_phase(env, o.rip);
+    return o;
+}

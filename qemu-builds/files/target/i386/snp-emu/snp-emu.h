@@ -1,0 +1,75 @@
+/*
+ * SEV-SNP guest emulation for TCG: the hooks that the rest of QEMU calls
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * An SNP guest sees a C-bit in its page tables, page ownership that it must
+ * validate before use (RMP, PVALIDATE) and a hypervisor that it reaches only
+ * through VMGEXIT (GHCB).  See AMD64 Architecture Programmer's Manual,
+ * volume 2, section 15.36, and the GHCB specification, revision 2.0x.
+ */
+
+#ifndef I386_SNP_EMU_H
+#define I386_SNP_EMU_H
+
+#include "cpu.h"
+
+#ifndef CONFIG_USER_ONLY
+#include CONFIG_DEVICES /* CONFIG_SEV */
+#endif
+
+#define TYPE_SEV_SNP_EMULATED "sev-snp-emulated"
+
+/* #VC error codes are exit codes; this one has no hypervisor involved */
+#define SNP_VC_PAGE_NOT_VALIDATED 0x404
+#define EXCP1D_VC 29
+
+#if defined(CONFIG_USER_ONLY) || !defined(CONFIG_SEV)
+
+#define snp_emu_c_bit 0ULL
+static inline bool snp_emu_enabled(void)
+{
+    return false;
+}
+
+#else
+
+/* Mask of the C-bit in a page table entry; 0 when nothing is emulated. */
+extern uint64_t snp_emu_c_bit;
+
+static inline bool snp_emu_enabled(void)
+{
+    return unlikely(snp_emu_c_bit);
+}
+
+#endif
+
+/* Machine: called once with the firmware image, before the first reset. */
+void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size);
+
+/*
+ * MMU: may this access go on?  False means #VC PAGE_NOT_VALIDATED.  @shared
+ * is the complement of the leaf's C-bit.  A refused @probe leaves no record.
+ */
+bool snp_emu_access(CPUX86State *env, hwaddr gpa, MMUAccessType access,
+                    bool shared, bool probe, uintptr_t ra);
+
+/* MMU: the same for a read of the page-table page at @gpa. */
+bool snp_emu_access_ptw(CPUX86State *env, hwaddr gpa, uintptr_t ra);
+
+/* MSRs: true when @msr is one of ours and the access was done. */
+bool snp_emu_rdmsr(CPUX86State *env, uint32_t msr, uint64_t *val);
+bool snp_emu_wrmsr(CPUX86State *env, uint32_t msr, uint64_t val);
+
+/* CPUID leaf 0x8000001f, on top of what sev.c answers. */
+void snp_emu_cpuid_8000001f(uint32_t *ebx);
+
+/*
+ * Implemented by the MMU: walk for PVALIDATE and RMPADJUST.  Raises the
+ * guest's fault when @addr is not mapped.  Returns the guest physical
+ * address; sets @shared and @page_size of the leaf.
+ */
+hwaddr x86_translate_for_snp_emu(CPUX86State *env, vaddr addr, bool *shared,
+                                 int *page_size, uintptr_t ra);
+
+#endif
