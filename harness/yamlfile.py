@@ -117,6 +117,8 @@ def _explain_all(
             misspelt = [str(path[-1]) for path in unknown if path[:-1] == place.path]
             if difflib.get_close_matches(str(error["loc"][-1]), misspelt):
                 continue  # said once, at the misspelt key
+        if kind == "too_short" and not _is_short(place.node, error["ctx"]["min_length"]):
+            continue  # pydantic does not count wrong items; they are reported themselves
         if kind == "extra_forbidden" and place.key is not None:
             node, where = place.key, place.path[:-1]
         label = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in where).lstrip(".")
@@ -132,6 +134,10 @@ def _explain_all(
         at = said[first]
         problems.append(Problem(at.path, at.line, at.column, text, at.source))
     return problems
+
+
+def _is_short(node: yaml.Node, minimum: int) -> bool:
+    return isinstance(node, yaml.CollectionNode) and len(node.value) < minimum
 
 
 def _explain(error: ErrorDetails, place: Place, schema: dict[str, Any]) -> str:

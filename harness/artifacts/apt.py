@@ -27,6 +27,7 @@ from harness.artifacts.debindex import (
     relatives,
     source_files,
     stanzas,
+    version_key,
 )
 from harness.artifacts.filelock import Progress, say
 from harness.artifacts.store import Artifact, Store
@@ -104,7 +105,7 @@ class AptRoot:
         index = self._suite(query.suite).index(source=query.source)
         if found := matching(index, query):
             return package_version(found[-1], query.suite)
-        others = sorted({stanza["Version"] for stanza in stanzas(index, query.package)})
+        others = sorted({stanza["Version"] for stanza in stanzas(index, query.package)}, key=version_key)
         raise HarnessError(
             f"no {_kind(query)} matches {query.key} on {self.mirror}",
             f"its versions there: {', '.join(others)}" if others else "check the name",

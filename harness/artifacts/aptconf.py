@@ -101,8 +101,8 @@ def configuration(root: Path, settings: list[str]) -> str:
     lines = [
         f'Dir "{root}";',
         f'Dir::State::status "{root}/status";',
-        f'Dir::Etc::parts "{root}/none";',
-        f'Dir::Etc::main "{root}/none";',
+        f'Dir::Etc::parts "{root}/etc/apt/apt.conf.d";',
+        f'Dir::Etc::main "{root}/etc/apt/none";',
         'APT::Architecture "amd64";',
         'APT::Architectures { "amd64"; };',
         'Acquire::Languages "none";',

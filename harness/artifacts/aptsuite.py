@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.artifacts import aptconf
 from harness.artifacts.filelock import Progress, held
+from harness.artifacts.store import disk_full, full_disk_told
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class SuiteRoot:
         self._progress = progress
         self._max_age = max_age
         self._tried = False
+        self._failure: FetchError | None = None
         self._prepared = False
         self._indexes: dict[str, Path] = {}
 
@@ -65,7 +66,8 @@ class SuiteRoot:
                 f"the keyring {self._keyring} is missing: Debian's signatures cannot be checked",
                 "install the package debian-archive-keyring",
             )
-        for directory in ("etc/apt", "var/lib/apt/lists/partial", "var/cache/apt/archives/partial"):
+        parts = [f"etc/apt/{part}.d" for part in ("apt.conf", "preferences", "sources.list", "auth.conf")]
+        for directory in (*parts, "var/lib/apt/lists/partial", "var/cache/apt/archives/partial"):
             (self._root / directory).mkdir(parents=True, exist_ok=True)
         for path, text in (
             (self._root / "apt.conf", aptconf.configuration(self._root, aptconf.machine_settings())),
@@ -85,7 +87,7 @@ class SuiteRoot:
             return
         asked = time.time()
         lock = self._root.with_name(f".{self._root.name}.lock")
-        with held(lock, f"the package index of {self.name}", self._progress):
+        with full_disk_told(self._root), held(lock, f"the package index of {self.name}", self._progress):
             with contextlib.suppress(OSError):
                 if self._stamp.stat().st_mtime >= asked:
                     return  # another process has just done it
@@ -123,24 +125,27 @@ class SuiteRoot:
             try:
                 self.refresh(force=False)
             except FetchError as caught:
-                error = caught
-        if not self._indexes and self._stamp.exists():
-            self._indexes = self._find_indexes()
-        path = self._indexes.get("Sources" if source else "Packages")
+                error = self._failure = caught
+        wanted = "Sources" if source else "Packages"
+        path = self._find(wanted)
+        if path is None and error is None and self.refresh_once():
+            path = self._find(wanted)  # its files were gone, though it was young
         if path is None:
-            raise error or HarnessError(
+            raise self._failure or HarnessError(
                 f"there is no package index of {self.name} from {self.mirror}", _NETWORK_HINT
             )
         if error:
             self._progress(f"{error.what}; the index of an earlier day is used")
         return path
 
-    def _find_indexes(self) -> dict[str, Path]:
-        self._prepare()
-        argv = ["apt-get", "indextargets", "--format", "$(CREATED_BY)|$(FILENAME)"]
-        done = subprocess.run(argv, env=self._environment(), capture_output=True, text=True, check=False)
-        pairs = (line.partition("|") for line in done.stdout.splitlines())
-        return {kind: Path(name) for kind, _, name in pairs if Path(name).is_file()}
+    def _find(self, wanted: str) -> Path | None:
+        if not self._indexes and self._stamp.exists():
+            self._prepare()
+            argv = ["apt-get", "indextargets", "--format", "$(CREATED_BY)|$(FILENAME)"]
+            done = subprocess.run(argv, env=self._environment(), capture_output=True, text=True, check=False)
+            pairs = (line.partition("|") for line in done.stdout.splitlines())
+            self._indexes = {kind: Path(name) for kind, _, name in pairs if Path(name).is_file()}
+        return self._indexes.get(wanted)
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "APT_CONFIG": str(self._root / "apt.conf"), "LC_ALL": "C"}
@@ -154,18 +159,14 @@ class SuiteRoot:
 
         def tick() -> None:
             have = sum(path.stat().st_size for path in directory.iterdir() if path.is_file())
-            of = f" of {size / (1 << 20):.0f}" if size else ""
-            self._progress(f"  {have / (1 << 20):.0f}{of} MiB of {what}")
+            of = f"of {size / (1 << 20):.0f} MiB" if size else "MiB so far"
+            self._progress(f"  {have / (1 << 20):.0f} {of}: {what}")
 
         code, stderr = _watched(argv, directory, self._environment(), tick)
         if code == 0:
             return
         if "No space left on device" in stderr:
-            free = shutil.disk_usage(directory).free / (1 << 20)
-            raise HarnessError(
-                f"no space left for {directory}: {free:.1f} MiB free",
-                "free some space, or set HARNESS_CACHE to a larger disk",
-            )
+            raise disk_full(directory)
         missing = " 404 " in stderr or "File not found" in stderr
         hint = f"{_NETWORK_HINT}; {UPDATE_HINT}" if missing else _NETWORK_HINT
         raise FetchError(f"could not fetch {what}: {aptconf.reduce_errors(stderr)}", hint, missing=missing)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -169,4 +168,3 @@ def _apply_patches(dest: Path, skip_patches: tuple[str, ...]) -> None:
             # dpkg-source's own options: no fuzz, no questions, files that become empty are removed.
             argv = ["patch", "-t", "-F", "0", "-N", "-p1", "-u", "-V", "never", "-E", "-s"]
             _run([*argv, "--no-backup-if-mismatch", "-i", str(patches / name)], dest)
-    shutil.rmtree(dest / ".pc", ignore_errors=True)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The small initramfs of ours: static busybox, ``/init``, the probe; written without root, byte for byte the same.
+"""The small initramfs of ours: static busybox, /init, the probe; made without root, byte for byte the same.
 
-Format: cpio "newc" (Linux ``Documentation/driver-api/early-userspace/buffer-format.rst``). The archive stays
-uncompressed: the firmware hands over 2 MB by DMA in no time, while inflating 1 MB costs emulated instructions in
-every boot.
+Format: cpio "newc" (Linux ``Documentation/driver-api/early-userspace/buffer-format.rst``). The archive
+stays uncompressed: the firmware hands over 2 MB by DMA in no time, while inflating 1 MB costs emulated
+instructions in every boot.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 APPLETS = ("sh", "awk", "cat", "dmesg", "mount", "poweroff", "stty")
-"""Names under /bin that lead to busybox. The scripts call busybox itself; these are for a person at a prompt."""
+"""Names under /bin that lead to busybox; the scripts call busybox itself, these are for a person."""
 
 DIRECTORIES = ("bin", "dev", "proc", "sys", "tmp")
 _BLOCK = 512
@@ -30,7 +30,7 @@ _ELF = b"\x7fELF"
 
 @dataclass(frozen=True)
 class CpioEntry:
-    """One file of the archive; ``mode`` includes the file type, ``device`` is (major, minor) of a device node."""
+    """One file of the archive; ``mode`` includes the file type, ``device`` is a node's (major, minor)."""
 
     name: str
     mode: int
@@ -73,7 +73,10 @@ def _overlay_entries(overlay: Path) -> list[CpioEntry]:
 
 
 def initramfs_entries(busybox: bytes, overlay: Path) -> list[CpioEntry]:
-    """The archive's content: directories, ``/dev/console`` (the kernel opens it before /init), busybox, overlay."""
+    """List the content: directories, /dev/console, busybox, overlay.
+
+    The kernel opens /dev/console for /init before anything can mount devtmpfs, so the node is in the archive.
+    """
     entries = [CpioEntry(name, stat.S_IFDIR | 0o755) for name in DIRECTORIES]
     entries.append(CpioEntry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1)))
     entries.append(CpioEntry("bin/busybox", stat.S_IFREG | 0o755, busybox))
@@ -85,13 +88,16 @@ def initramfs_entries(busybox: bytes, overlay: Path) -> list[CpioEntry]:
 def build_initramfs(busybox: Path, overlay: Path, out: Path) -> None:
     """Write the initramfs to ``out``, atomically.
 
-    ``busybox`` is the static binary, ``overlay`` the folder whose content goes on top (it must hold ``init``).
+    ``busybox`` is the static binary, ``overlay`` the folder whose content goes on top; it must
+    hold ``init``.
     """
     program = busybox.read_bytes()
     if not program.startswith(_ELF):
         raise HarnessError(f"{busybox} is not an ELF program", "busybox-static's bin/busybox is needed")
     if not (overlay / "init").is_file():
-        raise HarnessError(f"{overlay} has no file 'init'", "the overlay must bring the program the kernel starts")
+        raise HarnessError(
+            f"{overlay} has no file 'init'", "the overlay must bring the program the kernel starts"
+        )
     archive = cpio_archive(initramfs_entries(program, overlay))
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:

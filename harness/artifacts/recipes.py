@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The named ingredients: recipes of firmware (``ovmf-builds/``) and of kernels (``guest-images/kernels.yaml``).
+"""The named ingredients: recipes of firmware (``ovmf-builds/``) and kernels (``guest-images/kernels.yaml``).
 
 A recipe says where an ingredient comes from; what it can do is read from the ingredient itself.
 """

@@ -136,7 +136,7 @@ class Store:
         entry = self._entry(kind, name, inputs)
         if artifact := self._finished(entry):
             return artifact
-        with _full_disk_told(self.root), held(entry.lock, f"{kind} {name}", progress):
+        with full_disk_told(self.root), held(entry.lock, f"{kind} {name}", progress):
             if artifact := self._finished(entry):
                 return artifact
             if entry.path.exists():
@@ -198,16 +198,18 @@ class Store:
 
 
 @contextlib.contextmanager
-def _full_disk_told(root: Path) -> Iterator[None]:
+def full_disk_told(root: Path) -> Iterator[None]:
+    """Turn the system's "no space left" into a HarnessError that names ``root`` and the free space."""
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise _disk_full(root) from error
+        raise disk_full(root) from error
 
 
-def _disk_full(root: Path, free: int | None = None) -> HarnessError:
+def disk_full(root: Path, free: int | None = None) -> HarnessError:
+    """Make the error for a full disk; ``free`` in bytes, if it was measured before things were removed."""
     if free is None:
         there = next(path for path in (root, *root.parents) if path.exists())
         free = shutil.disk_usage(there).free
@@ -260,7 +262,7 @@ def _build(
         tree.remove(temporary)
         # A program that the build ran reports a full disk in its own way.
         if isinstance(error, Exception) and (free < _FULL or "No space left on device" in str(error)):
-            raise _disk_full(entry.path, free) from error
+            raise disk_full(entry.path, free) from error
         raise
     return Artifact(entry.path, entry.kind, entry.name, entry.key, provenance)
 

@@ -55,9 +55,9 @@ class Limit:
 
 
 # At 0 GiB on TCG: (deadline, silence), and what each GiB of guest memory adds to both. A whole 8 GiB boot
-# takes 5 to 10 s on an idle host; the room is for a host with other work, not for the guest. Acceptance of all
-# memory happens in silence: before the first byte (firmware without lazy acceptance), in LOADER (on leaving
-# boot services), or in KERNEL (accept_memory=eager).
+# takes 5 to 10 s on an idle host; the room is for a host with other work, not for the guest. Acceptance of
+# all memory happens in silence: before the first byte (firmware without lazy acceptance), in LOADER (on
+# leaving boot services), or in KERNEL (accept_memory=eager).
 _BASE = {
     Phase.LAUNCH: (30.0, 30.0),
     Phase.FIRMWARE: (60.0, 40.0),

@@ -46,7 +46,9 @@ def _kind(text: str) -> str:
         return kind
     if match := _NUMBERED.match(text):
         return "persistent" if match["name"] == "persistent" else text
-    raise EvidenceError(f"e820 kind not known: {text!r}", "the serial log is damaged, or the kernel's words changed")
+    raise EvidenceError(
+        f"e820 kind not known: {text!r}", "the serial log is damaged, or the kernel's words changed"
+    )
 
 
 def parse_e820(log: str) -> tuple[E820Entry, ...]:
@@ -54,10 +56,13 @@ def parse_e820(log: str) -> tuple[E820Entry, ...]:
 
     Entries that overlap or have an unknown kind are an EvidenceError.
     """
-    entries = []
+    entries: list[E820Entry] = []
     for match in _LINE.finditer(log):
         entry = E820Entry(
-            int(match["start"], 16), int(match["last"], 16) + 1, _kind(match["kind"].strip()), match[0].strip()
+            int(match["start"], 16),
+            int(match["last"], 16) + 1,
+            _kind(match["kind"].strip()),
+            match[0].strip(),
         )
         if entry.end <= entry.start or (entries and entry.start < entries[-1].end):
             raise EvidenceError(f"e820 line out of order: {entry.line}", "the serial log is damaged")

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, NonNegativeInt, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, ValidationError
 
 from harness.evidence.intervals import IntervalSet
 from harness.evidence.problems import EvidenceError
@@ -51,16 +52,17 @@ class FirmwareRange(_Part):
 
 def _firmware_range(value: Any) -> Any:
     """Turn the probe's ``["0x0", "0x9ffff", "System RAM"]`` (last address, not end) into a range."""
-    if isinstance(value, FirmwareRange):
-        return value
-    start, last, kind = value
-    return FirmwareRange(start=int(start, 16), end=int(last, 16) + 1, type=kind)
+    match value:
+        case [str(start), str(last), str(kind)]:
+            return FirmwareRange(start=int(start, 16), end=int(last, 16) + 1, type=kind)
+        case _:
+            raise ValueError("three words are needed: start, last, type")
 
 
 class GuestReport(_Part):
     """Everything that the probe saw. ``meminfo_kb`` is in kB (1024 bytes), ``vmstat`` in pages of 4 KiB."""
 
-    schema_version: Literal[1]
+    schema_version: Annotated[Literal[1], Field(alias="schema")]
     kernel: Kernel
     cmdline: str
     cpus_online: str
@@ -85,15 +87,9 @@ class GuestReport(_Part):
 
 def parse_guest(document: dict[str, Any]) -> GuestReport:
     """Validate the document; anything missing, unknown or of another type is an EvidenceError naming it."""
-    renamed = {("schema_version" if key == "schema" else key): value for key, value in document.items()}
-    for key in ("iomem", "firmware_memmap"):
-        if isinstance(renamed.get(key), list):
-            renamed[key] = tuple(renamed[key])
-    for key, inner in (("efi", "systab"), ("sev", "log")):
-        if isinstance(renamed.get(key), dict) and isinstance(renamed[key].get(inner), list):
-            renamed[key] = {**renamed[key], inner: tuple(renamed[key][inner])}
     try:
-        return GuestReport.model_validate(renamed)
+        # As JSON, because strict validation then takes arrays for tuples.
+        return GuestReport.model_validate_json(json.dumps(document))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "document"

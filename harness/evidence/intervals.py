@@ -16,7 +16,7 @@ Bounds = tuple[int, int]
 
 @dataclass(frozen=True)
 class IntervalSet:
-    """An immutable set of addresses; ``bounds`` holds (start, end) pairs, end exclusive, sorted, not touching.
+    """An immutable set of addresses; ``bounds`` holds its (start, end) pairs, sorted and not touching.
 
     Make one with ``IntervalSet.of``, which sorts and merges.
     """

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-# 5.10: "AMD Memory Encryption Features active: SEV SEV-ES"; from 5.19: "Memory Encryption Features active: AMD SEV ..."
+# 5.10 prints "AMD Memory Encryption Features active: SEV", later kernels "... active: AMD SEV".
 _FEATURES = re.compile(r"\bMemory Encryption Features active: (?P<words>[A-Za-z0-9 -]+)")
 _VERSION = re.compile(r"\bLinux version (?P<release>\S+) [^\n]*")
 _SEV = re.compile(r"^.*(?:\bSEV\b|\bSEV-|Memory Encryption Features).*$", re.MULTILINE)
@@ -14,7 +14,10 @@ _TIMESTAMP = re.compile(r"^(?:<\d+>)?\[ *\d+\.\d{6}\] ")
 
 _ALARMS = (
     ("panic", re.compile(r"Kernel panic - not syncing|PANIC: |panic: ")),
-    ("exit-boot-services", re.compile(r"exit_boot\(\) failed!|efi_main\(\) failed!|efi_stub_entry\(\) failed!")),
+    (
+        "exit-boot-services",
+        re.compile(r"exit_boot\(\) failed!|efi_main\(\) failed!|efi_stub_entry\(\) failed!"),
+    ),
     (
         "memory-acceptance",
         re.compile(

@@ -18,7 +18,7 @@ _LINE = re.compile(r"^(?P<name>[\w()]+): +(?P<value>\d+)(?: (?P<unit>\S+))?$")
 
 @dataclass(frozen=True)
 class Memory:
-    """Figures of /proc/meminfo; ``unaccepted`` is None when the kernel has no such line (no support for it)."""
+    """Figures of /proc/meminfo; ``unaccepted`` is None when the kernel has no such line, so no support."""
 
     total: int
     free: int
@@ -29,7 +29,9 @@ def memory_figures(meminfo_kb: Mapping[str, int]) -> Memory:
     """Take the figures that matter from /proc/meminfo's values in kB (1024 bytes, as Linux means it)."""
     missing = [name for name in ("MemTotal", "MemFree") if name not in meminfo_kb]
     if missing:
-        raise EvidenceError(f"the guest's meminfo lacks {', '.join(missing)}", "the probe's document is damaged")
+        raise EvidenceError(
+            f"the guest's meminfo lacks {', '.join(missing)}", "the probe's document is damaged"
+        )
     unaccepted = meminfo_kb.get("Unaccepted")
     return Memory(
         total=meminfo_kb["MemTotal"] * _KIB,

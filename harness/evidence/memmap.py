@@ -45,7 +45,7 @@ E820_OF_TYPE: dict[str, E820Kind] = {
     "Unusable": "unusable",
     "Persistent": "persistent",
 }
-"""How Linux's EFI stub translates (``setup_e820``); types left out become "reserved", except Unaccepted, which
+"""How Linux's EFI stub translates (``setup_e820``). Types left out become "reserved", except Unaccepted: it
 becomes "usable" in a kernel that supports it and vanishes in one that does not."""
 
 _ENTRY = re.compile(

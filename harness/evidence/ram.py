@@ -20,9 +20,10 @@ _PCI_HOLE64 = 32 * GIB
 
 
 def configured_ram(memory_mib: int) -> IntervalSet:
-    """RAM ranges for ``-m memory_mib`` MiB: all below 4 GiB up to 2815 MiB, else 2 GiB there, the rest from 4 GiB.
+    """Give the RAM ranges for ``-m memory_mib`` (MiB).
 
-    Where RAM and the 64-bit PCI window would reach AMD's HyperTransport range, the high part starts at 1 TiB.
+    Up to 2815 MiB all RAM is below 4 GiB. From 2816 MiB on, 2 GiB are, and the rest starts at 4 GiB, or at 1
+    TiB where it and the 64-bit PCI window would otherwise reach AMD's HyperTransport range.
     """
     total = memory_mib * MIB
     if total < _LOWMEM:

@@ -19,7 +19,7 @@ class Channels:
     """Descriptors that QEMU inherits: it starts paused, and stays for questions after the guest has ended.
 
     ``qmp`` is a connected socket. The consoles are pipes: a guest sends byte by byte, and a Unix socket
-    charges hundreds of bytes of its small buffer for each message, so that the guest would wait for the reader.
+    charges hundreds of bytes of its small buffer for each, so that the guest would wait for the reader.
     """
 
     qmp: int

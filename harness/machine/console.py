@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """A guest's console: drained from the first byte to the last, kept with times, never slowing the guest.
 
-``<name>.log`` holds the raw bytes. ``<name>.times.jsonl`` says when they came: ``{"offset": n, "t": s}`` means
-that the bytes from ``offset`` up to the next entry's arrived ``s`` seconds after the guest was let run
-(resolution: ``BATCH_SECONDS``). A last entry with ``dropped`` says how many bytes the log lacks from there on.
+``<name>.log`` holds the raw bytes. ``<name>.times.jsonl`` says when they came: ``{"offset": n, "t": s}``
+means that the bytes from ``offset`` up to the next entry's arrived ``s`` seconds after the guest was let run
+(resolution: ``BATCH_SECONDS``). A last entry with ``dropped`` counts the bytes that the log lacks from there.
 """
 
 from __future__ import annotations

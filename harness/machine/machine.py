@@ -99,7 +99,7 @@ class Machine:
             self._monitor.connect(ours, GREETING_SECONDS)
         except MonitorError as error:
             ours.close()
-            returncode = self._process.wait(5.0)
+            returncode = self._process.wait(1.0)
             why = f"it ended with exit code {returncode}" if returncode is not None else error.what
             raise LaunchError(why, command, returncode, self.rundir / "qemu.log") from error
 

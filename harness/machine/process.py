@@ -124,7 +124,7 @@ class Process:
             self._reaped.wait(KILL_SECONDS)
 
     def _kill(self) -> None:
-        # Only this thread reaps (_reap), so the leader's id, which is the group's, cannot be another's by now.
+        # Only this thread reaps (_reap), so the leader's id, which is the group's, is not another's by now.
         if not self._reaped.is_set():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._popen.pid, signal.SIGKILL)

@@ -85,7 +85,6 @@ class DebRepo:
         name: str,
         version: str,
         tarballs: dict[str, dict[str, str]],
-        extra: str = "",
         suite: str = "one",
     ) -> Path:
         """Add a 3.0 (quilt) package; ``tarballs``: {file name: {member: text}}. Returns the .dsc."""

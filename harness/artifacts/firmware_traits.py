@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""What an OVMF build can do, read from the .fd image.
+
+The table of GUIDed entries that ends 0x20 bytes before the image's end is described in edk2
+``OvmfPkg/ResetVector/Ia16/ResetVectorVtf0.asm``, the SEV metadata in ``ResetVector/X64/OvmfSevMetadata.asm``.
+"""
+
+from __future__ import annotations
+
+import lzma
+import struct
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+TABLE_FOOTER = UUID("96b582de-1fb2-45f7-baea-a366c55a082d")
+SEV_METADATA = UUID("dc886566-984a-4798-a75e-5585a7bf67cc")
+SEV_HASH_TABLE = UUID("7255371f-3a3b-4b04-927b-1da6efa8d454")
+MEMORY_ACCEPTANCE_PROTOCOL = UUID("c5a010fe-38a7-4531-8a4a-0500d2fd1649")
+"""gOvmfSevMemoryAcceptanceProtocolGuid: how a kernel asks that memory stays unaccepted."""
+_LZMA_SECTION = UUID("ee4e5898-3914-4259-9d6e-dc7bd79403cf")
+_GUID_DEFINED = 0x02  # EFI_SECTION_GUID_DEFINED, UEFI PI volume 3
+
+_TABLE_END = 0x20
+_ENTRY_TAIL = 18  # u16 length, then the GUID; both stand behind the entry's data
+_BIGGEST_PROGRAM = 64 << 20
+
+
+class SectionKind(IntEnum):
+    """Types of SEV metadata sections."""
+
+    SNP_SEC_MEMORY = 1
+    SNP_SECRETS = 2
+    CPUID = 3
+    SVSM_CAA = 4
+    KERNEL_HASHES = 0x10
+
+
+@dataclass(frozen=True)
+class MetadataSection:
+    """Guest memory that the hypervisor prepares before launch, in bytes; ``kind``: see `SectionKind`."""
+
+    base: int
+    size: int
+    kind: int
+
+
+@dataclass(frozen=True)
+class FirmwareTraits:
+    """A firmware's abilities; ``sources`` says for each trait what it was read from.
+
+    ``snp_capable``: the image tells the hypervisor which memory, secrets page and CPUID page to prepare.
+    ``memory_acceptance``: it carries the protocol by which a kernel takes memory unaccepted. Without it the
+    firmware accepts everything itself.
+    """
+
+    snp_capable: bool
+    memory_acceptance: bool
+    kernel_hashes: bool
+    sections: tuple[MetadataSection, ...]
+    sources: Mapping[str, str] = field(compare=False, repr=False)
+
+
+def table_entries(image: bytes) -> dict[UUID, bytes]:
+    """Give the GUIDed table's entries; empty when the image has no such table."""
+    end = len(image) - _TABLE_END
+    if end < _ENTRY_TAIL or image[end - 16 : end] != TABLE_FOOTER.bytes_le:
+        return {}
+    (total,) = struct.unpack_from("<H", image, end - _ENTRY_TAIL)
+    table = image[max(0, end - total) : end - _ENTRY_TAIL]
+    entries = {}
+    cursor = len(table)
+    while cursor >= _ENTRY_TAIL:
+        (length,) = struct.unpack_from("<H", table, cursor - _ENTRY_TAIL)
+        if not _ENTRY_TAIL <= length <= cursor:
+            raise HarnessError("the firmware's GUIDed table is damaged", "build or fetch the firmware again")
+        guid = UUID(bytes_le=table[cursor - 16 : cursor])
+        entries[guid] = table[cursor - length : cursor - _ENTRY_TAIL]
+        cursor -= length
+    return entries
+
+
+def sev_sections(image: bytes) -> tuple[MetadataSection, ...]:
+    """Give the SEV metadata's sections; empty when the image has none."""
+    pointer = table_entries(image).get(SEV_METADATA)
+    if pointer is None:
+        return ()
+    start = len(image) - struct.unpack("<I", pointer[:4])[0]
+    try:
+        signature, _length, version, count = struct.unpack_from("<4sIII", image, start)
+        if signature != b"ASEV" or version != 1:
+            raise HarnessError(
+                f"the firmware's SEV metadata is {signature!r} version {version}, not ASEV version 1",
+                "build or fetch the firmware again",
+            )
+        return tuple(
+            MetadataSection(*struct.unpack_from("<III", image, start + 16 + 12 * n)) for n in range(count)
+        )
+    except struct.error as error:
+        raise HarnessError(f"the firmware's SEV metadata is damaged: {error}", "fetch it again") from error
+
+
+def _unpacked(image: bytes) -> Iterator[bytes]:
+    """Yield the image, then the content of each LZMA section in it (the DXE drivers are in one)."""
+    yield image
+    place = image.find(_LZMA_SECTION.bytes_le)
+    while place >= 4:
+        header = place - 4
+        (offset,) = struct.unpack_from("<H", image, place + 16)
+        # The same GUID also stands as a value in code; a section header is told by its type byte.
+        if image[header + 3] == _GUID_DEFINED and offset >= 24:
+            decoder = lzma.LZMADecompressor(format=lzma.FORMAT_ALONE)
+            try:
+                yield decoder.decompress(image[header + offset :], max_length=_BIGGEST_PROGRAM)
+            except lzma.LZMAError as error:
+                raise HarnessError(
+                    f"a compressed part of the firmware is damaged: {error}", "fetch it again"
+                ) from error
+        place = image.find(_LZMA_SECTION.bytes_le, place + 16)
+
+
+def read_firmware_traits(image: bytes) -> FirmwareTraits:
+    """Read the traits from an OVMF image (.fd, whole or CODE part); HarnessError when it is damaged."""
+    sections = sev_sections(image)
+    kinds = {section.kind for section in sections}
+    needed = {SectionKind.SNP_SEC_MEMORY, SectionKind.SNP_SECRETS, SectionKind.CPUID}
+    acceptance = any(MEMORY_ACCEPTANCE_PROTOCOL.bytes_le in part for part in _unpacked(image))
+    listed = ", ".join(f"{s.kind:#x} at {s.base:#x}+{s.size:#x}" for s in sections) or "none"
+    return FirmwareTraits(
+        snp_capable=needed <= kinds,
+        memory_acceptance=acceptance,
+        kernel_hashes=SectionKind.KERNEL_HASHES in kinds,
+        sections=sections,
+        sources={
+            "snp_capable": f"SEV metadata sections: {listed}",
+            "memory_acceptance": f"drivers {'hold' if acceptance else 'lack'} {MEMORY_ACCEPTANCE_PROTOCOL}",
+            "kernel_hashes": f"SEV metadata sections: {listed}",
+        },
+    )

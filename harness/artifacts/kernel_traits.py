@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""What a kernel can do, read from the packaged image and its packaged config; never from a version number.
+
+Every trait names its source. SNP support itself has no config symbol: SNP guest code is part of
+AMD_MEM_ENCRYPT, in kernels that have it at all. SEV_GUEST came with that code and cannot exist without it (it
+drives the SNP guest messages), so its presence beside AMD_MEM_ENCRYPT=y is the evidence. A kernel built with
+SNP but without that driver would be taken for one that cannot: its cells then fail, which is noticed.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Offsets into a bzImage: Linux Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header".
+_MAGIC = 0x202
+_PROTOCOL = 0x206
+_VERSION_POINTER = 0x20E
+_XLOADFLAGS = 0x236
+_XLF_EFI_HANDOVER_64 = 1 << 3
+_XLOADFLAGS_SINCE = 0x20C
+_PE_POINTER = 0x3C
+
+_OPTION = re.compile(r"^(?P<name>CONFIG_\w+)=(?P<value>.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class KernelTraits:
+    """A kernel's abilities; ``sources`` says for each trait what it was read from.
+
+    ``version`` is the release as the image's setup header says it, ``protocol`` the boot protocol version
+    (0x20f is 2.15), ``handover`` the 64-bit EFI handover entry.
+    """
+
+    version: str
+    protocol: int
+    snp_guest: bool
+    unaccepted_memory: bool
+    efi_stub: bool
+    handover: bool
+    sources: Mapping[str, str] = field(compare=False, repr=False)
+
+
+def parse_config(text: str) -> dict[str, str]:
+    """Read a kernel config: options that are set, with their values as written (``y``, ``m``, ``"..."``)."""
+    options = {match["name"]: match["value"] for match in _OPTION.finditer(text)}
+    if not options:
+        raise HarnessError("the kernel config holds no option", "the packaged config-VERSION file is needed")
+    return options
+
+
+def _stated(options: Mapping[str, str], *names: str) -> str:
+    return ", ".join(f"{name}={options[name]}" if name in options else f"{name} is not set" for name in names)
+
+
+def _release(image: bytes) -> str:
+    """Give the first word of the string that the header's kernel_version field points to."""
+    (pointer,) = struct.unpack_from("<H", image, _VERSION_POINTER)
+    text = image[0x200 + pointer : 0x200 + pointer + 256].split(b"\0", 1)[0]
+    return text.split(b" ", 1)[0].decode("ascii", errors="replace") if pointer else ""
+
+
+def _is_pe(image: bytes) -> bool:
+    (pointer,) = struct.unpack_from("<I", image, _PE_POINTER)
+    return image[:2] == b"MZ" and image[pointer : pointer + 4] == b"PE\0\0"
+
+
+def read_kernel_traits(image: bytes, config: str) -> KernelTraits:
+    """Read the traits from a bzImage and the text of the config it was built with.
+
+    In Debian both are in linux-image-* up to 6.18; later the image is in linux-binary-* and the config in
+    linux-base-VERSION, both under usr/lib/modules/VERSION. HarnessError when an input is no such thing.
+    """
+    if len(image) < 0x400 or image[_MAGIC : _MAGIC + 4] != b"HdrS":
+        raise HarnessError(
+            "the kernel image is no bzImage: no HdrS in its setup header", "give the vmlinuz file"
+        )
+    (protocol,) = struct.unpack_from("<H", image, _PROTOCOL)
+    (flags,) = struct.unpack_from("<H", image, _XLOADFLAGS) if protocol >= _XLOADFLAGS_SINCE else (0,)
+    options = parse_config(config)
+    snp = ("CONFIG_AMD_MEM_ENCRYPT", "CONFIG_SEV_GUEST")
+    pe = _is_pe(image)
+    return KernelTraits(
+        version=_release(image),
+        protocol=protocol,
+        snp_guest=options.get(snp[0]) == "y" and options.get(snp[1]) in {"y", "m"},
+        unaccepted_memory=options.get("CONFIG_UNACCEPTED_MEMORY") == "y",
+        efi_stub=options.get("CONFIG_EFI_STUB") == "y" and pe,
+        handover=bool(flags & _XLF_EFI_HANDOVER_64),
+        sources={
+            "version": "setup header, kernel_version",
+            "protocol": "setup header, version",
+            "snp_guest": f"config: {_stated(options, *snp)}",
+            "unaccepted_memory": f"config: {_stated(options, 'CONFIG_UNACCEPTED_MEMORY')}",
+            "efi_stub": f"config: {_stated(options, 'CONFIG_EFI_STUB')}; {'PE' if pe else 'no PE'} header",
+            "handover": f"setup header, xloadflags {flags:#x} (bit 3)",
+        },
+    )

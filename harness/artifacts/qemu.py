@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Build QEMU with SEV-SNP emulation from Debian's source and ``qemu-builds/``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.artifacts import tree
+from harness.artifacts.command import run_step
+from harness.artifacts.debsource import source, unpack
+from harness.artifacts.lock import PackageQuery
+from harness.errors import HarnessError
+from harness.paths import PROJECT, cache_dir
+from harness.yamlfile import load
+
+if TYPE_CHECKING:
+    from harness.artifacts.apt import AptRoot
+    from harness.artifacts.inputs import JSONValue
+    from harness.artifacts.lock import Lock
+    from harness.artifacts.store import Artifact
+
+BINARY = "qemu-system-x86_64"
+_DATA = "qemu-bundle/usr/local/share/qemu"
+"""Where a QEMU that was not installed looks for its data files, relative to its binary."""
+_TOOLS = {"gcc": "gcc", "ninja": "ninja-build", "pkg-config": "pkg-config", "patch": "patch", "flex": "flex"}
+_LIBRARIES = {"glib-2.0": "libglib2.0-dev", "pixman-1": "libpixman-1-dev"}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class QemuData(_Strict):
+    """Data files taken from a binary package of the same suite."""
+
+    package: str = Field(min_length=1)
+    paths: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class QemuRecipe(_Strict):
+    """How the one QEMU of the project is made."""
+
+    package: str = Field(min_length=1, description="Debian source package")
+    suite: str = Field(min_length=1, description="Debian suite")
+    version: str | None = Field(default=None, description="version, exact or a glob; default: the newest")
+    data: QemuData
+    configure: Annotated[tuple[str, ...], Field(min_length=1, description="options of QEMU's configure")]
+
+    def queries(self) -> tuple[PackageQuery, PackageQuery]:
+        """Give the source package and the package with data files."""
+        return (
+            PackageQuery(self.package, self.suite, self.version, source=True),
+            PackageQuery(self.data.package, self.suite, self.version),
+        )
+
+
+class QemuFile(_Strict):
+    """The file ``qemu-builds/qemu.yaml``."""
+
+    qemu: QemuRecipe
+
+
+def load_qemu(project: Path = PROJECT) -> QemuRecipe:
+    """Read the recipe; ``YamlError`` for mistakes in it."""
+    return load(project / "qemu-builds/qemu.yaml", QemuFile).qemu
+
+
+def build_qemu(recipe: QemuRecipe, apt: AptRoot, lock: Lock, project: Path = PROJECT) -> Artifact:
+    """Return the built QEMU (``BINARY`` in the artifact's folder); minutes when it is new.
+
+    Raises HarnessError for missing build tools (with their packages), patches that do not apply and compile
+    errors.
+    """
+    here = project / "qemu-builds"
+    source_query, data_query = recipe.queries()
+    wanted, data = lock.require(source_query), lock.require(data_query)
+    patches = sorted((here / "patches").glob("*.patch"))
+    files = sorted(path for path in (here / "files").rglob("*") if path.is_file())
+    inputs: dict[str, JSONValue] = {
+        "source": f"{wanted.package} {wanted.version} {wanted.sha256}",
+        "data": f"{data.package} {data.version} {data.sha256}",
+        "configure": list(recipe.configure),
+        "patches": {path.name: tree.digest_file(path) for path in patches},
+        "files": {str(path.relative_to(here / "files")): tree.digest_file(path) for path in files},
+        "compiler": _first_line("gcc", "--version"),
+        "glib": _first_line("pkg-config", "--modversion", "glib-2.0"),
+        "meson": metadata.version("meson"),
+    }
+
+    def build(directory: Path) -> None:
+        _check_tools()
+        tarballs = source(apt, wanted.package, wanted.version, suite=wanted.suite, sha256=wanted.sha256)
+        roms = apt.extract(data, recipe.data.paths)
+        log = cache_dir() / "logs" / "qemu-build.log"
+        log.unlink(missing_ok=True)
+        work = directory / "work"
+        tree_dir = work / "source"
+        apt.progress(f"unpacking {wanted.package} {wanted.version}")
+        unpack(tarballs, tree_dir)
+        shutil.copytree(here / "files", tree_dir, dirs_exist_ok=True)
+        for patch in patches:
+            argv = ["patch", "--batch", "--strip=1", "--fuzz=0", "--input", str(patch)]
+            run_step(f"QEMU: {patch.name}", argv, tree_dir, log, apt.progress)
+        _compile(recipe, tree_dir, work / "build", log, apt)
+        shutil.copy2(work / "build" / BINARY, directory / BINARY)
+        subprocess.run(["strip", str(directory / BINARY)], check=True)
+        (directory / _DATA).mkdir(parents=True)
+        for path in recipe.data.paths:
+            shutil.copy2(roms.path / path, directory / _DATA)
+        tree.remove(work)
+
+    return apt.store.get("qemu", recipe.package, inputs, build, apt.progress, tools=("gcc", "ninja"))
+
+
+def _compile(recipe: QemuRecipe, source_tree: Path, build: Path, log: Path, apt: AptRoot) -> None:
+    build.mkdir()
+    configure = [str(source_tree / "configure"), f"--python={sys.executable}", *recipe.configure]
+    # Meson is in this environment; QEMU's own virtual environment takes it from there.
+    environment = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    run_step("QEMU: configure", configure, build, log, apt.progress, environment)
+    jobs = str(len(os.sched_getaffinity(0)))
+    ninja = ["ninja", "-j", jobs, BINARY]
+    run_step("QEMU: compile", ninja, build, log, apt.progress, environment)
+
+
+def _first_line(*argv: str) -> str:
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    except OSError:
+        return "missing"
+    return done.stdout.partition("\n")[0]
+
+
+def _check_tools() -> None:
+    """Say all that is missing at once, by the names of Debian's packages."""
+    missing = [package for tool, package in _TOOLS.items() if shutil.which(tool) is None]
+    if shutil.which("pkg-config"):
+        missing += [
+            package
+            for library, package in _LIBRARIES.items()
+            if subprocess.run(["pkg-config", "--exists", library], check=False).returncode
+        ]
+    if not Path("/usr/include/libfdt.h").exists():
+        missing.append("libfdt-dev")
+    if missing:
+        raise HarnessError(
+            f"building QEMU needs Debian packages that are not installed: {' '.join(missing)}",
+            "./run installs them, or: apt-get install " + " ".join(missing),
+        )

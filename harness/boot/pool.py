@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Run boots side by side: as many as the host has processors and memory for."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.evidence.record import BootRecord
+
+_OVERHEAD_MIB = 256
+"""QEMU itself, its translation cache and the page cache of its files."""
+_TOUCHED = 0.5
+"""Share of its RAM that a guest touches at most in these boots; acceptance alone touches nothing."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What one boot takes of the host."""
+
+    vcpus: int
+    memory_mib: int
+
+    @property
+    def host_mib(self) -> int:
+        return _OVERHEAD_MIB + int(self.memory_mib * _TOUCHED)
+
+
+def host_capacity() -> Demand:
+    """Give this host's processors, and its memory in MiB that is available now."""
+    pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    with open("/proc/meminfo", encoding="ascii") as meminfo:  # noqa: PTH123  # a kernel file, not a path of ours
+        for line in meminfo:
+            if line.startswith("MemAvailable:"):
+                pages = int(line.split()[1]) >> 10
+    return Demand(len(os.sched_getaffinity(0)), pages)
+
+
+class BootPool:
+    """Boots in submission order; the next one starts when it fits beside those that run.
+
+    A boot that is larger than the whole host runs alone. Threads are daemons: leaving the program never waits
+    for a guest, and QEMU dies with the harness.
+    """
+
+    def __init__(self, capacity: Demand) -> None:
+        self._cpus = capacity.vcpus
+        self._mib = capacity.memory_mib
+        self._running = 0
+        self._queue: deque[tuple[Demand, Callable[[], BootRecord], Future[BootRecord]]] = deque()
+        self._lock = threading.Lock()
+
+    def submit(self, demand: Demand, boot: Callable[[], BootRecord]) -> Future[BootRecord]:
+        """Queue a boot; the future carries its record, or what ``boot`` raised."""
+        future: Future[BootRecord] = Future()
+        with self._lock:
+            self._queue.append((demand, boot, future))
+            self._start()
+        return future
+
+    def cancel(self) -> None:
+        """Forget the boots that have not started."""
+        with self._lock:
+            while self._queue:
+                self._queue.popleft()[2].cancel()
+
+    def _start(self) -> None:
+        while self._queue:
+            demand, boot, future = self._queue[0]
+            fits = demand.vcpus <= self._cpus and demand.host_mib <= self._mib
+            if self._running and not fits:
+                return
+            self._queue.popleft()
+            if not future.set_running_or_notify_cancel():
+                continue
+            self._running += 1
+            self._cpus -= demand.vcpus
+            self._mib -= demand.host_mib
+            threading.Thread(target=self._run, args=(demand, boot, future), daemon=True).start()
+
+    def _run(self, demand: Demand, boot: Callable[[], BootRecord], future: Future[BootRecord]) -> None:
+        try:
+            record = boot()
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it belongs to who asked for the boot
+            future.set_exception(error)
+        else:
+            future.set_result(record)
+        finally:
+            with self._lock:
+                self._running -= 1
+                self._cpus += demand.vcpus
+                self._mib += demand.host_mib
+                self._start()

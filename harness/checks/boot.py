@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Checks of how far the boot went, and of what the guest says it is."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from harness.checks.finding import Check, Problem
+from harness.evidence.kernel_log import alarms, kernel_release, sev_lines
+from harness.evidence.record import OutcomeKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.checks.view import Evidence
+
+SNP_FEATURES = frozenset({"SEV", "SEV-ES", "SEV-SNP"})
+# 5.10 says "SEV-ES: Unsupported exit-code 0x404 in early #VC", and "PANIC: Unsupported" before it gives up.
+_DEATH_BY_VC = re.compile(r"^.*Unsupported exit-code 0x404 in early #VC exception.*$", re.MULTILINE)
+
+
+def _reaches_userspace(evidence: Evidence) -> Iterator[Problem]:
+    if evidence.record.outcome.kind != OutcomeKind.COMPLETED:
+        yield Problem(evidence.end, evidence.record.outcome.detail)
+    running = evidence.guest.kernel.release
+    if running != evidence.kernel.version:
+        yield Problem(f"the guest runs {running}, the image's setup header says {evidence.kernel.version}")
+
+
+def _no_alarms(evidence: Evidence) -> Iterator[Problem]:
+    for alarm in alarms(evidence.record.serial_text):
+        yield Problem(f"the kernel log shows a {alarm.kind}", alarm.line)
+
+
+def _snp_active(evidence: Evidence) -> Iterator[Problem]:
+    missing = SNP_FEATURES - (evidence.features or frozenset())
+    if missing:
+        said = "nothing" if evidence.features is None else ", ".join(sorted(evidence.features))
+        yield Problem(
+            f"the kernel does not say that {', '.join(sorted(missing))} is active; it says: {said}",
+            *sev_lines(evidence.record.serial_text),
+        )
+
+
+def _no_sev_lines(evidence: Evidence) -> Iterator[Problem]:
+    if kernel_release(evidence.record.serial_text) is None:
+        yield Problem("no kernel spoke on the console", evidence.end)
+    lines = dict.fromkeys((*sev_lines(evidence.record.serial_text), *evidence.guest.sev.log))
+    if lines:
+        yield Problem("a plain guest speaks of SEV", *lines)
+    if evidence.guest.sev.vmpl is not None:
+        yield Problem(f"a plain guest has a VMPL: {evidence.guest.sev.vmpl}")
+
+
+def _no_ledger(evidence: Evidence) -> Iterator[Problem]:
+    if evidence.record.ledger_path is not None:
+        yield Problem("a plain guest has an acceptance ledger", str(evidence.record.ledger_path.name))
+
+
+def _no_userspace(evidence: Evidence) -> Iterator[Problem]:
+    if evidence.record.guest is not None or evidence.record.outcome.kind == OutcomeKind.COMPLETED:
+        yield Problem("the guest reached userspace, which it must not", evidence.end)
+
+
+def _no_snp_claim(evidence: Evidence) -> Iterator[Problem]:
+    if "SEV-SNP" in (evidence.features or frozenset()):
+        yield Problem(
+            "a kernel without SNP support says that SEV-SNP is active",
+            *sev_lines(evidence.record.serial_text),
+        )
+
+
+def _dies_on_unvalidated_access(evidence: Evidence) -> Iterator[Problem]:
+    """Ask for the kernel's own last words (they need earlyprintk), or the ledger's record of the access."""
+    if _DEATH_BY_VC.search(evidence.record.serial_text):
+        return
+    if evidence.record.ledger_path is None:
+        yield Problem("nothing shows that the kernel died of #VC 0x404", evidence.end)
+        return
+    faults = [fault for fault in evidence.ledger.faults if fault.op == "unvalidated-access"]
+    if not any(fault.phase == "kernel" for fault in faults):
+        yield Problem(
+            "neither the console nor the ledger shows that the kernel died of #VC 0x404",
+            evidence.end,
+            *(
+                f"ledger line {fault.line}: {fault.access} of {fault.gpa:#x} in {fault.phase}"
+                for fault in faults
+            ),
+        )
+
+
+REACHES_USERSPACE = Check("reaches-userspace", "Did the guest report and power off?", _reaches_userspace)
+NO_ALARMS = Check("no-alarms", "Is the kernel log free of panics, bugs and warnings?", _no_alarms)
+SNP_ACTIVE = Check("snp-active", "Does the guest say SEV, SEV-ES and SEV-SNP are active?", _snp_active)
+NO_SEV_LINES = Check("no-sev", "Is a plain guest silent about SEV?", _no_sev_lines)
+NO_LEDGER = Check("no-ledger", "Is there no acceptance ledger for a plain guest?", _no_ledger)
+NO_USERSPACE = Check("no-userspace", "Does the guest never reach userspace?", _no_userspace)
+NO_SNP_CLAIM = Check("no-snp-claim", "Does a kernel without SNP support not claim SEV-SNP?", _no_snp_claim)
+DIES_ON_UNVALIDATED = Check(
+    "dies-on-unvalidated-access",
+    "Does a kernel without SNP support die on its first unvalidated page?",
+    _dies_on_unvalidated_access,
+)

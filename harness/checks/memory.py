@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Checks that account for every byte of RAM: in the firmware's map, in e820, in what the kernel uses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.checks.finding import Check, Problem
+from harness.evidence.e820 import ranges_of_kind
+from harness.evidence.intervals import IntervalSet
+from harness.evidence.memmap import E820_OF_TYPE, ranges_of
+from harness.evidence.ram import FOUR_GIB, LEGACY_HOLE, PAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.checks.view import Evidence
+
+UNACCEPTED = "Unaccepted"
+_FIRST_PAGE = IntervalSet.span(0, PAGE)
+
+
+def _unaccepted_ranges(evidence: Evidence) -> IntervalSet:
+    return ranges_of(evidence.memory_map, UNACCEPTED)
+
+
+def _ram_accounted(evidence: Evidence) -> Iterator[Problem]:
+    """Ask for every byte, whatever its kind; only the legacy hole may be in no entry."""
+    listed = ranges_of_kind(evidence.e820)
+    lost = evidence.ram - listed - LEGACY_HOLE
+    if lost:
+        yield Problem(
+            f"{lost.size} bytes of the configured {evidence.memory_mib} MiB are in no e820 entry: {lost}",
+            *(entry.line for entry in evidence.e820),
+        )
+
+
+def _high_ram_usable(evidence: Evidence) -> Iterator[Problem]:
+    lost = evidence.high_ram - ranges_of_kind(evidence.e820, "usable")
+    if lost:
+        yield Problem(
+            f"{lost.size} bytes at 4 GiB and above are not usable: {lost}",
+            *(entry.line for entry in evidence.e820 if entry.end > FOUR_GIB),
+        )
+
+
+def _e820_matches_firmware(evidence: Evidence) -> Iterator[Problem]:
+    """Redo the EFI stub's translation, kind by kind, inside the RAM; unaccepted memory must become usable."""
+    kinds = {entry.type: E820_OF_TYPE.get(entry.type, "reserved") for entry in evidence.memory_map}
+    kinds[UNACCEPTED] = "usable"
+    for kind in sorted({*kinds.values(), *(entry.kind for entry in evidence.e820)}):
+        of_kind = [name for name, translated in kinds.items() if translated == kind]
+        offered = ranges_of(evidence.memory_map, *of_kind) & evidence.ram
+        received = ranges_of_kind(evidence.e820, kind) & evidence.ram
+        if lost := offered - received:
+            yield Problem(
+                f"{lost.size} bytes that the firmware's map makes {kind} are something else in e820: {lost}",
+                *(
+                    entry.line
+                    for entry in evidence.memory_map
+                    if lost & IntervalSet.span(entry.start, entry.end)
+                ),
+            )
+        if extra := received - offered:
+            yield Problem(
+                f"{extra.size} bytes are {kind} in e820 but not by the firmware's map: {extra}",
+                *(entry.line for entry in evidence.e820 if extra & IntervalSet.span(entry.start, entry.end)),
+            )
+
+
+def _kernel_uses_usable(evidence: Evidence) -> Iterator[Problem]:
+    """Ask that all that e820 calls usable ends up as System RAM; Linux keeps the first page to itself."""
+    usable = ranges_of_kind(evidence.e820, "usable")
+    if unused := usable - evidence.guest.system_ram - _FIRST_PAGE:
+        yield Problem(f"the kernel does not use {unused.size} bytes that e820 offers: {unused}")
+
+
+def _no_unaccepted_entries(evidence: Evidence) -> Iterator[Problem]:
+    lines = [entry.line for entry in evidence.memory_map if entry.type == UNACCEPTED]
+    if lines:
+        yield Problem("the firmware's map has unaccepted memory (type 15)", *lines)
+
+
+def _unaccepted_entries_high(evidence: Evidence) -> Iterator[Problem]:
+    unaccepted = _unaccepted_ranges(evidence)
+    if not unaccepted:
+        yield Problem("the firmware's map has no unaccepted memory (type 15)")
+    if outside := unaccepted - evidence.high_ram:
+        yield Problem(f"memory outside the RAM at 4 GiB and above is unaccepted: {outside}")
+
+
+def _no_unaccepted_table(evidence: Evidence) -> Iterator[Problem]:
+    if UNACCEPTED in evidence.config_tables:
+        yield Problem(f"there is a table of unaccepted memory at {evidence.config_tables[UNACCEPTED]:#x}")
+
+
+def _unaccepted_table(evidence: Evidence) -> Iterator[Problem]:
+    if UNACCEPTED not in evidence.config_tables:
+        yield Problem(
+            "the EFI stub left no table of unaccepted memory",
+            "tables: " + ", ".join(evidence.config_tables),
+        )
+
+
+def _nothing_unaccepted(evidence: Evidence) -> Iterator[Problem]:
+    unaccepted = evidence.memory.unaccepted
+    if unaccepted:
+        yield Problem(f"meminfo says {unaccepted} bytes are unaccepted, none should be")
+    if pages := evidence.guest.vmstat.get("nr_unaccepted", 0):
+        yield Problem(f"vmstat says {pages} pages are unaccepted, none should be")
+    if (unaccepted is not None) != evidence.kernel.unaccepted_memory:
+        yield _line_against_trait(evidence)
+
+
+def _something_unaccepted(evidence: Evidence) -> Iterator[Problem]:
+    unaccepted = evidence.memory.unaccepted
+    most = _unaccepted_ranges(evidence).size
+    if unaccepted is None:
+        yield _line_against_trait(evidence)
+    elif not 0 < unaccepted <= most:
+        yield Problem(f"meminfo says {unaccepted} bytes are unaccepted, not between 1 and {most}")
+    if not evidence.guest.vmstat.get("nr_unaccepted"):
+        yield Problem("vmstat's nr_unaccepted is 0 or missing")
+
+
+def _line_against_trait(evidence: Evidence) -> Problem:
+    has = "has no" if evidence.memory.unaccepted is None else "has an"
+    return Problem(
+        f"meminfo {has} Unaccepted line, against the kernel's config",
+        evidence.kernel.sources.get("unaccepted_memory", ""),
+    )
+
+
+RAM_ACCOUNTED = Check(
+    "ram-accounted", "Is every byte of the configured RAM in an e820 entry?", _ram_accounted
+)
+HIGH_RAM_USABLE = Check("high-ram-usable", "Is all RAM at 4 GiB and above usable in e820?", _high_ram_usable)
+E820_MATCHES_FIRMWARE = Check(
+    "e820-matches-firmware",
+    "Did the firmware's map reach the kernel's e820 unharmed?",
+    _e820_matches_firmware,
+)
+KERNEL_USES_USABLE = Check(
+    "kernel-uses-usable", "Does the kernel use all memory that e820 offers?", _kernel_uses_usable
+)
+NO_UNACCEPTED_ENTRIES = Check(
+    "no-unaccepted-entries", "Is there no unaccepted memory in the firmware's map?", _no_unaccepted_entries
+)
+UNACCEPTED_ENTRIES_HIGH = Check(
+    "unaccepted-entries-high",
+    "Is memory unaccepted in the map, and only at 4 GiB and above?",
+    _unaccepted_entries_high,
+)
+NO_UNACCEPTED_TABLE = Check(
+    "no-unaccepted-table", "Is there no table of unaccepted memory?", _no_unaccepted_table
+)
+UNACCEPTED_TABLE = Check(
+    "unaccepted-table", "Did the EFI stub leave a table of unaccepted memory?", _unaccepted_table
+)
+NOTHING_UNACCEPTED = Check("nothing-unaccepted", "Is nothing unaccepted after the boot?", _nothing_unaccepted)
+SOMETHING_UNACCEPTED = Check(
+    "something-unaccepted", "Is memory still unaccepted after the boot?", _something_unaccepted
+)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""One boot's evidence as the checks see it: parsed when first asked for, and once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from harness.evidence.e820 import E820Entry, parse_e820
+from harness.evidence.guest import GuestReport, parse_guest
+from harness.evidence.kernel_log import sev_features
+from harness.evidence.ledger import Ledger, read_ledger
+from harness.evidence.meminfo import Memory, memory_figures
+from harness.evidence.memmap import MemoryDescriptor, parse_config_tables, parse_memory_map
+from harness.evidence.problems import EvidenceError
+from harness.evidence.ram import configured_ram, high_ram
+
+if TYPE_CHECKING:
+    from harness.artifacts.traits import FirmwareTraits, KernelTraits
+    from harness.evidence.intervals import IntervalSet
+    from harness.evidence.record import BootRecord
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A record, with the traits of what was booted and the configured memory in MiB.
+
+    Every property raises EvidenceError when what it needs is missing or damaged.
+    """
+
+    record: BootRecord
+    kernel: KernelTraits
+    firmware: FirmwareTraits
+    memory_mib: int
+
+    @cached_property
+    def ram(self) -> IntervalSet:
+        return configured_ram(self.memory_mib)
+
+    @cached_property
+    def high_ram(self) -> IntervalSet:
+        return high_ram(self.memory_mib)
+
+    @cached_property
+    def features(self) -> frozenset[str] | None:
+        """The memory encryption features that the kernel says are active, None when it says nothing."""
+        return sev_features(self.record.serial_text)
+
+    @cached_property
+    def memory_map(self) -> tuple[MemoryDescriptor, ...]:
+        entries = parse_memory_map(self.record.serial_text)
+        if not entries:
+            raise EvidenceError(
+                "the kernel printed no EFI memory map", "boot it with efi=debug on its command line"
+            )
+        return entries
+
+    @cached_property
+    def config_tables(self) -> dict[str, int]:
+        tables = parse_config_tables(self.record.serial_text)
+        if not tables:
+            raise EvidenceError(
+                "the kernel printed no EFI configuration tables", "the boot did not get that far"
+            )
+        return tables
+
+    @cached_property
+    def e820(self) -> tuple[E820Entry, ...]:
+        entries = parse_e820(self.record.serial_text)
+        if not entries:
+            raise EvidenceError("the kernel printed no e820 map", "the boot did not get that far")
+        return entries
+
+    @cached_property
+    def guest(self) -> GuestReport:
+        document = self.record.guest
+        if document is None:
+            raise EvidenceError("the guest reported nothing", self.end)
+        return parse_guest(document)
+
+    @cached_property
+    def memory(self) -> Memory:
+        return memory_figures(self.guest.meminfo_kb)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        path = self.record.ledger_path
+        if path is None:
+            raise EvidenceError("the record has no acceptance ledger", "QEMU wrote none, or died at once")
+        return read_ledger(path)
+
+    @property
+    def end(self) -> str:
+        """How the boot ended, in one line."""
+        outcome = self.record.outcome
+        return f"the boot ended as {outcome.kind} in phase {outcome.phase}, last line: {outcome.last_line}"

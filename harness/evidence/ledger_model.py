@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The acceptance ledger: who made which guest page private and validated, when, in which boot phase.
+
+``docs/ledger.md`` describes the format, ``snp-ledger`` version 1. All questions are answered by interval
+arithmetic, so that their cost follows the ledger's lines and never the guest's pages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from harness.evidence.intervals import IntervalAccumulator, IntervalSet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+FORMAT = "snp-ledger"
+VERSION = 1
+
+Phase = Literal["launch", "firmware", "efi-stub", "kernel"]
+Access = Literal["read", "write", "exec"]
+Operation = Literal[
+    "launch-private",
+    "psc-private",
+    "psc-shared",
+    "validate",
+    "rescind",
+    "validate-again",
+    "rescind-again",
+    "size-mismatch",
+    "implicit-private",
+    "implicit-shared",
+    "rmpadjust",
+    "ghcb-register",
+]
+
+PHASES: frozenset[str] = frozenset(get_args(Phase))
+ACCESSES: frozenset[str] = frozenset(get_args(Access))
+OPERATIONS: frozenset[str] = frozenset(get_args(Operation))
+
+VALIDATING = frozenset({"launch-private", "validate"})
+"""Operations after which the pages are private and validated, and were not before."""
+_TO_PRIVATE = frozenset({"psc-private", "implicit-private"})
+_TO_SHARED = frozenset({"psc-shared", "implicit-shared"})
+
+
+@dataclass(frozen=True)
+class Event:
+    """A run of adjacent operations of one kind by the same code.
+
+    ``t`` is nanoseconds since the VM clock's start, at the run's first operation; ``gpa`` and ``size`` are
+    bytes; ``count`` operations of ``entry`` bytes each (4096 or 2 MiB) were merged. ``vcpu`` is -1 at launch.
+    ``line`` counts from 1.
+    """
+
+    t: int
+    vcpu: int
+    op: Operation
+    gpa: int
+    size: int
+    count: int
+    entry: int
+    rip: int
+    cpl: int
+    phase: Phase
+    line: int = 0
+
+    @property
+    def end(self) -> int:
+        return self.gpa + self.size
+
+
+@dataclass(frozen=True)
+class Fault:
+    """An access that the RMP did not allow, e.g. ``unvalidated-access`` (#VC 0x404); ``gpa`` in bytes."""
+
+    t: int
+    vcpu: int
+    op: str
+    gpa: int
+    rip: int
+    cpl: int
+    access: Access
+    phase: Phase
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class Termination:
+    """The guest asked for its end (GHCB MSR protocol 0x100): reason ``code_set`` and ``code``."""
+
+    code_set: int
+    code: int
+    text: str
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class RmpState:
+    """Which pages are shared, and which are private and validated, at one moment; all others wait."""
+
+    shared: IntervalSet
+    validated: IntervalSet
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """A whole ledger. ``end`` holds the closing line's counters; None means that the ledger was cut short."""
+
+    page_size: int
+    ram: IntervalSet
+    launch: Any
+    events: tuple[Event, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    terminations: tuple[Termination, ...] = ()
+    end: Mapping[str, Any] | None = field(default=None, hash=False)
+
+    @property
+    def truncated(self) -> bool:
+        return self.end is None
+
+    def select(self, *ops: Operation, phase: Phase | None = None) -> Iterator[Event]:
+        """Give the events of the given operations (all, when none is named), of one phase or of any."""
+        return (
+            event
+            for event in self.events
+            if (not ops or event.op in ops) and (phase is None or event.phase == phase)
+        )
+
+    def first(self, *ops: Operation, phase: Phase | None = None) -> Event | None:
+        """Give the first such event in the order of the ledger."""
+        return next(self.select(*ops, phase=phase), None)
+
+    def validated_by(self, *phases: Phase) -> IntervalSet:
+        """Give all pages that one of the phases validated at some time, whatever became of them."""
+        return covered(event for event in self.events if event.op in VALIDATING and event.phase in phases)
+
+    def before(self, event: Event) -> RmpState:
+        """Give the state just before ``event`` (one of this ledger's own)."""
+        return replay(earlier for earlier in self.events if earlier.line < event.line)
+
+    def final(self) -> RmpState:
+        """Give the state at the ledger's end."""
+        return replay(self.events)
+
+    def pages(self, op: Operation, phase: Phase) -> int:
+        """Count the pages (of 4 KiB) that went through ``op`` in ``phase``, each as often as it did."""
+        return sum(event.size for event in self.select(op, phase=phase)) // self.page_size
+
+    def validated_twice(self) -> tuple[tuple[Event, IntervalSet], ...]:
+        """Give the events that validated pages which already were validated, with those pages.
+
+        Both what QEMU marked (``validate-again``) and what a replay of the ledger shows by itself. A page
+        that was made shared or rescinded in between is not validated any more and does not count.
+        """
+        return tuple(_double_validations(self.events))
+
+
+def covered(events: Iterable[Event]) -> IntervalSet:
+    """Give all pages that the events touch."""
+    return IntervalSet.of((event.gpa, event.end) for event in events)
+
+
+class _Replay:
+    """The state while events pass. All RAM starts private and not validated, as KVM's guest_memfd has it."""
+
+    def __init__(self) -> None:
+        self.shared = IntervalAccumulator()
+        self.validated = IntervalAccumulator()
+
+    def apply(self, event: Event) -> None:
+        """Change the state as the RMP changes (AMD APM volume 2, 15.36).
+
+        Making a page private that already is changes nothing: KVM has nothing to convert. A shared page that
+        becomes private is not validated.
+        """
+        if event.op in VALIDATING:
+            self.validated.add(event.gpa, event.end)
+        elif event.op in _TO_PRIVATE:
+            self.shared.remove(event.gpa, event.end)
+        elif event.op in _TO_SHARED:
+            self.shared.add(event.gpa, event.end)
+            self.validated.remove(event.gpa, event.end)
+        elif event.op == "rescind":
+            self.validated.remove(event.gpa, event.end)
+
+    def state(self) -> RmpState:
+        return RmpState(self.shared.frozen(), self.validated.frozen())
+
+
+def replay(events: Iterable[Event]) -> RmpState:
+    """Give the state after ``events``, from launch on."""
+    now = _Replay()
+    for event in events:
+        now.apply(event)
+    return now.state()
+
+
+def _double_validations(events: Iterable[Event]) -> Iterator[tuple[Event, IntervalSet]]:
+    now = _Replay()
+    for event in events:
+        if event.op == "validate-again":
+            yield event, IntervalSet.span(event.gpa, event.end)
+        elif event.op == "validate" and (again := now.validated.overlap(event.gpa, event.end)):
+            yield event, again
+        now.apply(event)

@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""A stand-in for QEMU: same channels, same QMP greeting, and a guest that is a list of steps.
+
+The steps are JSON in ``-append``. Before the greeting: ``{"die": [code, "words"]}``, ``{"mute": true}``. After
+``cont``: ``{"serial": text}``, ``{"debugcon": text}``, ``{"hex": bytes}`` (on serial), ``{"flood": lines}``,
+``{"echo": bytes}``, ``{"sleep": seconds}``, ``{"event": [name, data]}``, ``{"log": text}``, ``{"exit": code}``.
+After the last step the guest hangs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import sys
+import threading
+import time
+
+ARGS = " ".join(sys.argv[1:])
+STEPS = json.loads(sys.argv[sys.argv.index("-append") + 1])
+FDS = {int(number): int(fd) for fd, number in re.findall(r"fd=(\d+),set=(\d+)", ARGS)}
+SERIAL, SERIAL_IN, DEBUGCON = FDS[1], FDS[2], FDS[3]
+ANSWERS = {
+    "query-version": {"qemu": {"major": 10, "minor": 0, "micro": 99}, "package": "fake"},
+    "query-status": {"status": "shutdown", "running": False},
+    "query-memory-size-summary": {"base-memory": 1 << 20},
+    "qom-list": [{"name": "validated-pages", "type": "uint64"}, {"name": "secret", "type": "string"}],
+    "human-monitor-command": "RIP=0",
+}
+qmp = socket.socket(fileno=int(re.findall(r"socket,id=qmp,fd=(\d+)", ARGS)[0]))
+
+
+def send(message):
+    qmp.sendall(json.dumps(message).encode() + b"\r\n")
+
+
+def write(fd, data):
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def guest():
+    for step in STEPS:
+        ((verb, value),) = step.items()
+        if verb == "serial":
+            write(SERIAL, value.encode())
+        elif verb == "debugcon":
+            write(DEBUGCON, value.encode())
+        elif verb == "hex":
+            write(SERIAL, bytes.fromhex(value))
+        elif verb == "flood":
+            write(SERIAL, b"".join(b"%08d\n" % number for number in range(value)))
+        elif verb == "echo":
+            write(SERIAL, os.read(SERIAL_IN, value))
+        elif verb == "sleep":
+            time.sleep(value)
+        elif verb == "log":
+            print(value, flush=True)
+        elif verb == "event":
+            name, data = value
+            stamp = {"seconds": 1, "microseconds": 0}
+            send({"event": name, "data": data, "timestamp": stamp})
+        elif verb == "exit":
+            os._exit(value)
+
+
+def answer(request):
+    command = request["execute"]
+    if command == "qom-get":
+        if request["arguments"]["property"] == "secret":
+            return {"error": {"class": "GenericError", "desc": "not readable"}}
+        return {"return": 4096}
+    if command == "unknown":
+        return {"error": {"class": "CommandNotFound", "desc": "no such command"}}
+    return {"return": ANSWERS.get(command, {})}
+
+
+for first in STEPS:
+    if "die" in first:
+        print(first["die"][1], file=sys.stderr, flush=True)
+        sys.exit(first["die"][0])
+    if "mute" in first:
+        time.sleep(60)
+version = {"qemu": {"major": 10, "minor": 0, "micro": 99}, "package": ""}
+send({"QMP": {"version": version, "capabilities": []}})
+buffer = ""
+while data := qmp.recv(65536):
+    buffer += data.decode()
+    while buffer:  # requests follow one another without separators
+        try:
+            asked, end = json.JSONDecoder().raw_decode(buffer)
+        except ValueError:
+            break
+        buffer = buffer[end:].lstrip()
+        send({**answer(asked), **({"id": asked["id"]} if "id" in asked else {})})
+        if asked["execute"] == "cont":
+            threading.Thread(target=guest, daemon=True).start()
+        if asked["execute"] == "quit":
+            os._exit(0)

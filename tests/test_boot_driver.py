@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Whole boots: of a fake QEMU for every way to end, of a real one with a firmware made of a few bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.boot.driver import boot
+from harness.boot.phases import Limit, Phase
+from harness.errors import HarnessError
+from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, BootRecord, OutcomeKind
+from harness.machine.machine import Machine
+from harness.machine.process import LaunchError
+from harness.machine.spec import MachineSpec, SnpGuest
+
+FAKE = Path(__file__).with_name("fake_qemu.py")
+QUICK = dict.fromkeys(Phase, Limit(deadline=10.0, silence=5.0))
+OFF: dict[str, object] = {"event": ["SHUTDOWN", {"guest": True, "reason": "guest-shutdown"}]}
+RESET: dict[str, object] = {"event": ["SHUTDOWN", {"guest": True, "reason": "guest-reset"}]}
+KERNEL = {"serial": "EFI stub: hello\r\nLinux version 6.12\r\nRun /init as init process\r\n"}
+
+
+def document(body: str) -> dict[str, object]:
+    return {"serial": f"{DOCUMENT_BEGIN}\r\n{body}\r\n{DOCUMENT_END}\r\n"}
+
+
+@pytest.fixture
+def run(tmp_path: Path):
+    """Boot the fake through the given steps."""
+    firmware = tmp_path / "fw.fd"
+    firmware.write_bytes(b"firmware")
+
+    def go(*steps: dict[str, object], snp: bool = True, **arguments) -> BootRecord:
+        ledger = (("ledger", str(tmp_path / "record" / "ledger.jsonl")),)
+        spec = MachineSpec(
+            qemu=FAKE,
+            firmware=firmware,
+            memory_mib=64,
+            accel="tcg",
+            cmdline=json.dumps(steps),
+            guest=SnpGuest(type="sev-snp-emulated", properties=ledger) if snp else None,
+        )
+        settings = {"cell_id": "a+b", "platform": "fake", "deadlines": QUICK} | arguments
+        return boot(spec, tmp_path / "record", **settings)
+
+    return go
+
+
+def test_completed(run, tmp_path: Path) -> None:
+    record = run(KERNEL, document('{"memory": 1}'), OFF, inputs={"commit": "abc"})
+    assert record.outcome.kind is OutcomeKind.COMPLETED
+    assert (record.outcome.phase, record.outcome.last_line) == ("done", DOCUMENT_END)
+    assert record.guest == {"memory": 1}
+    assert [mark.name for mark in record.phases] == [phase.label for phase in Phase]
+    assert record.counters == {"validated-pages": 4096}
+    assert record.inputs["firmware"].sha256 == hashlib.sha256(b"firmware").hexdigest()
+    assert record.inputs["firmware"].path == str(tmp_path / "fw.fd")
+    assert record.inputs["commit"].text == "abc"
+    assert "qemu" in record.inputs
+    assert record.qemu_version == "10.0.99 fake"
+    assert (record.cell, record.platform) == ("a+b", "fake")
+    assert record.spec["memory_mib"] == 64
+    assert record.argv[0] == str(FAKE)
+    assert record.host["kernel"]
+    assert record.durations["boot"] < record.durations["total"] < 5
+    assert BootRecord.load(tmp_path / "record") == record
+    events = [json.loads(line) for line in record.bytes_of("qmp-events.jsonl").splitlines()]
+    assert events[-1]["event"] == "SHUTDOWN"
+
+
+def test_plain_has_no_counters(run) -> None:
+    record = run(KERNEL, document("{}"), OFF, snp=False)
+    assert record.outcome.kind is OutcomeKind.COMPLETED
+    assert record.counters == {}
+    assert record.file("counters.json") is not None
+
+
+def test_powered_off_early(run) -> None:
+    outcome = run(KERNEL, OFF).outcome
+    assert (outcome.kind, outcome.phase) == (OutcomeKind.POWERED_OFF_EARLY, "userspace")
+
+
+def test_reset_without_a_word_from_the_guest(run) -> None:
+    outcome = run({"serial": "EFI stub: hello\n"}, RESET).outcome
+    assert (outcome.kind, outcome.phase, outcome.last_line) == (
+        OutcomeKind.RESET,
+        "loader",
+        "EFI stub: hello",
+    )
+
+
+def test_a_panic_with_its_last_words(run) -> None:
+    panic = {"serial": "[    1.000000] Kernel panic - not syncing: no init\n"}
+    trace = {"serial": "[    1.000001] ---[ end Kernel panic ]---\n"}
+    begin = time.monotonic()
+    record = run(KERNEL, panic, {"sleep": 0.1}, trace, {"sleep": 0.1}, RESET)
+    assert record.outcome.kind is OutcomeKind.GUEST_PANIC
+    assert record.outcome.last_line == panic["serial"].strip()
+    assert "end Kernel panic" in record.serial_text
+    assert time.monotonic() - begin < 3  # well before silence or deadline
+
+
+def test_a_firmware_assertion_on_the_debug_console(run) -> None:
+    record = run({"debugcon": "x\r\nASSERT [DxeCore] Page.c(1): a != b\r\n"})
+    assert (record.outcome.kind, record.outcome.phase) == (OutcomeKind.FIRMWARE_ASSERT, "firmware")
+    assert "debugcon" in record.outcome.detail
+    assert "ASSERT" in record.debugcon_text
+
+
+def test_termination(run) -> None:
+    record = run(KERNEL, {"event": ["GUEST_PANICKED", {"action": "pause"}]})
+    assert record.outcome.kind is OutcomeKind.TERMINATED
+
+
+def test_termination_reported_on_exit(run) -> None:
+    record = run(KERNEL, {"log": "guest requested termination 0x1:0x2"}, {"exit": 1})
+    assert record.outcome.kind is OutcomeKind.TERMINATED
+    assert "0x1:0x2" in record.outcome.detail
+    assert record.file("counters.json") is None
+
+
+def test_hang_by_silence(run) -> None:
+    limits = {**QUICK, Phase.USERSPACE: Limit(deadline=10.0, silence=0.4)}
+    record = run(KERNEL, deadlines=limits)
+    assert record.outcome.kind is OutcomeKind.HANG
+    assert record.outcome.detail == "no console byte for 0.4 s in phase userspace"
+    assert record.outcome.last_line == "Run /init as init process"
+    assert record.bytes_of("registers.txt") == b"RIP=0"
+
+
+def test_hang_by_deadline_although_the_guest_talks(run) -> None:
+    limits = {**QUICK, Phase.KERNEL: Limit(deadline=0.5, silence=10.0)}
+    talk: list[dict[str, object]] = [{"serial": "tick\n"}, {"sleep": 0.05}] * 40
+    record = run({"serial": "Linux version 6\n"}, *talk, deadlines=limits)
+    assert record.outcome.detail == "phase kernel lasted longer than 0.5 s"
+    assert record.durations["boot"] < 1.5
+
+
+def test_no_power_off_after_the_document(run) -> None:
+    limits = {**QUICK, Phase.DONE: Limit(deadline=0.4, silence=10.0)}
+    outcome = run(KERNEL, document("{}"), deadlines=limits).outcome
+    assert (outcome.kind, outcome.phase) == (OutcomeKind.HANG, "done")
+
+
+def test_qemu_exits(run) -> None:
+    record = run(KERNEL, {"log": "qemu: fatal: something"}, {"exit": 134})
+    assert record.outcome.kind is OutcomeKind.QEMU_EXIT
+    assert record.outcome.detail == "QEMU ended with exit code 134; QEMU said: qemu: fatal: something"
+    assert record.serial_text.endswith("Run /init as init process\n")
+
+
+@pytest.mark.parametrize(
+    ("step", "trouble"),
+    [
+        (document('{"half": '), "not JSON"),
+        (document("[1]"), "is a list"),
+        ({"serial": f"{DOCUMENT_END}\n"}, "printed no document"),
+    ],
+)
+def test_a_document_that_is_none(run, step: dict[str, object], trouble: str) -> None:
+    record = run(KERNEL, step, OFF)
+    assert record.outcome.kind is OutcomeKind.COMPLETED
+    assert record.guest is None
+    assert trouble in record.outcome.detail
+    assert record.file("guest.json") is None
+
+
+def test_a_document_cut_by_power_off(run) -> None:
+    record = run(KERNEL, {"serial": f'{DOCUMENT_BEGIN}\n{{"a": 1}}\n'}, OFF)
+    assert (record.outcome.kind, record.guest) == (OutcomeKind.POWERED_OFF_EARLY, None)
+
+
+def test_a_document_among_kernel_messages(run) -> None:
+    record = run(KERNEL, document('{"a":\r\n[    1.000000] random: crng init done\r\n 1}'), OFF)
+    assert record.guest == {"a": 1}
+
+
+def test_invalid_utf8_and_a_flood(run) -> None:
+    record = run({"hex": "fffe80" * 50}, {"flood": 300_000}, KERNEL, document("{}"), OFF)
+    assert record.outcome.kind is OutcomeKind.COMPLETED
+    assert record.consoles["serial"].bytes > 2_700_000
+    assert record.serial_text.startswith("\ufffd")
+
+
+def test_another_end_than_the_document(run) -> None:
+    record = run({"serial": "all good\n"}, OFF, done=re.compile("^all good$"))
+    assert record.outcome.kind is OutcomeKind.COMPLETED
+
+
+def test_launch_failure_leaves_no_index(run, tmp_path: Path) -> None:
+    with pytest.raises(LaunchError, match="no way"):
+        run({"die": [1, "no way"]})
+    with pytest.raises(HarnessError, match="unfinished"):
+        BootRecord.load(tmp_path / "record")
+
+
+def test_a_folder_is_used_once(run) -> None:
+    run(OFF)
+    with pytest.raises(HarnessError, match="already holds a boot"):
+        run(OFF)
+
+
+def test_a_missing_ingredient_is_named(run, tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match="esp: no such file"):
+        run(OFF, inputs={"esp": tmp_path / "esp.img"})
+    assert not (tmp_path / "record").exists()
+
+
+def test_a_killed_run_is_recognisably_incomplete(tmp_path: Path) -> None:
+    (tmp_path / "fw").write_bytes(b"")
+    source = (
+        "import sys; from pathlib import Path; from harness.boot.driver import boot;"
+        "from harness.machine.spec import MachineSpec;"
+        "boot(MachineSpec(qemu=Path(sys.argv[1]), firmware=Path(sys.argv[2]), memory_mib=1, accel='tcg',"
+        "cmdline='[{\"serial\": \"hello\"}]'), Path(sys.argv[3]), cell_id='c', platform='p')"
+    )
+    record = tmp_path / "record"
+    command = [sys.executable, "-c", source, str(FAKE), str(tmp_path / "fw"), str(record)]
+    with subprocess.Popen(command, cwd=FAKE.parent.parent) as process:
+        end = time.monotonic() + 20
+        while not (record / "serial.log").exists() or (record / "serial.log").read_bytes() != b"hello":
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    with pytest.raises(HarnessError, match=r"no boot\.json, so an unfinished boot"):
+        BootRecord.load(record)
+    assert (record / "command.sh").exists()
+
+
+def out(port: int, data: bytes) -> bytes:
+    """Assemble real-mode code that writes bytes to one I/O port."""
+    return b"\xba" + port.to_bytes(2, "little") + b"".join(bytes([0xB0, byte, 0xEE]) for byte in data)
+
+
+def pci_write(address: int, value: int) -> bytes:
+    """Assemble a 32-bit PCI configuration write (ports 0xcf8, 0xcfc)."""
+    select = b"\xba\xf8\x0c\x66\xb8" + (0x80000000 | address).to_bytes(4, "little") + b"\x66\xef"
+    return select + b"\xba\xfc\x0c\x66\xb8" + value.to_bytes(4, "little") + b"\x66\xef"
+
+
+# ICH9 LPC bridge (00:1f.0): PMBASE at 0x40, ACPI_CNTL bit 7 enables it; PM1_CNT: SLP_EN with SLP_TYP 0 is S5.
+POWER_OFF = pci_write(0xF840, 0x601) + pci_write(0xF844, 0x80) + b"\xba\x04\x06\xb8\x00\x20\xef"
+CF9_RESET = out(0xCF9, b"\x02\x06")
+HALT = b"\xfa\xf4\xeb\xfd"
+
+
+def rom(code: bytes) -> bytes:
+    """Give a 64 KiB firmware image: code at its start, the reset vector's jump to it near its end."""
+    return (code + HALT).ljust(0xFFF0, b"\x90") + b"\xe9\x0d\x00".ljust(16, b"\x90")
+
+
+def real_boot(qemu_binary: Path, tmp_path: Path, code: bytes) -> BootRecord:
+    firmware = tmp_path / "rom"
+    firmware.write_bytes(rom(code))
+    spec = MachineSpec(qemu=qemu_binary, firmware=firmware, memory_mib=3072, accel="tcg")
+    limits = {**QUICK, Phase.USERSPACE: Limit(deadline=10.0, silence=0.5)}
+    return boot(spec, tmp_path / "record", cell_id="rom", platform="plain", deadlines=limits)
+
+
+GOOD = out(0x402, b"firmware\n") + out(
+    0x3F8, f'Run /init as init process\r\n{DOCUMENT_BEGIN}\r\n{{"a": 1}}\r\n{DOCUMENT_END}\r\n'.encode()
+)
+
+
+@pytest.mark.qemu
+def test_real_qemu_completes(qemu_binary: Path, tmp_path: Path) -> None:
+    record = real_boot(qemu_binary, tmp_path, GOOD + POWER_OFF)
+    assert record.outcome.kind is OutcomeKind.COMPLETED, record.outcome
+    assert record.guest == {"a": 1}
+    assert record.debugcon_text == "firmware\n"
+    assert json.loads(record.bytes_of("counters.json"))["query-status"]["status"] == "shutdown"
+    by_hand = subprocess.run(
+        [tmp_path / "record" / "command.sh"], stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=True
+    )  # fmt: skip
+    assert by_hand.stdout == record.bytes_of("serial.log")
+
+
+@pytest.mark.qemu
+def test_real_qemu_resets(qemu_binary: Path, tmp_path: Path) -> None:
+    record = real_boot(qemu_binary, tmp_path, out(0x3F8, b"hello\n") + CF9_RESET)
+    assert (record.outcome.kind, record.outcome.last_line) == (OutcomeKind.RESET, "hello")
+
+
+@pytest.mark.qemu
+def test_real_qemu_hangs(qemu_binary: Path, tmp_path: Path) -> None:
+    record = real_boot(qemu_binary, tmp_path, out(0x3F8, b"Run /init as init process\n"))
+    assert record.outcome.kind is OutcomeKind.HANG
+    assert b"CS =f000" in record.bytes_of("registers.txt")
+
+
+@pytest.mark.qemu
+def test_real_qemu_refuses(qemu_binary: Path, tmp_path: Path) -> None:
+    spec = MachineSpec(qemu=qemu_binary, firmware=tmp_path, memory_mib=64, accel="tcg", cpu="none-such")
+    with pytest.raises(LaunchError, match="none-such") as caught, Machine(spec, tmp_path):
+        pass
+    assert caught.value.returncode == 1
+    with pytest.raises(LaunchError, match="ledger"):
+        guest = SnpGuest(type="sev-snp-guest", properties=(("ledger", "x"),))
+        Machine(replace(spec, cpu="max", guest=guest), tmp_path).__enter__()

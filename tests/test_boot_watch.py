@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""What console bytes mean: phases, death, remarks, and the verdict on a boot."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.boot.patterns import PATTERNS
+from harness.boot.phases import Limit, Phase, deadlines, phase_of
+from harness.boot.verdict import judge, next_look
+from harness.boot.watch import MOST_REMARKS, Seen, Watch
+from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, OutcomeKind, PhaseMark
+from harness.machine.qmp import Event
+
+LIMITS = dict.fromkeys(Phase, Limit(deadline=100.0, silence=10.0))
+BOOT = (
+    "\x1b[2J\x1b[01;01H\x1b[=3h\x1b[2JEFI stub: Loaded initrd from LINUX_EFI_INITRD_MEDIA_GUID device path\r\n"
+    "[    0.000000] Linux version 6.12.117+deb13-amd64 (debian-kernel@lists.debian.org)\r\n"
+    "[    1.204134] Run /init as init process\r\n"
+    f"{DOCUMENT_BEGIN}\r\n{{}}\r\n{DOCUMENT_END}\r\n"
+)
+
+
+def outcome(seen: Seen, *events: Event, **changes: object):
+    arguments = {"returncode": None, "snp": False, "qemu_log": "", "now": 1.0, "limits": LIMITS} | changes
+    return judge(seen, events, **arguments)
+
+
+def shutdown(reason: str) -> Event:
+    return Event(1.0, "SHUTDOWN", {"guest": True, "reason": reason})
+
+
+@pytest.mark.parametrize("piece", [1, 7, 10_000])
+def test_phases_in_order_however_the_bytes_come(piece: int) -> None:
+    watch = Watch()
+    data = BOOT.encode()
+    for start in range(0, len(data), piece):
+        watch.feed("serial", data[start : start + piece], float(start))
+    seen = watch.seen()
+    assert [mark.name for mark in seen.marks] == [
+        "launch",
+        "firmware",
+        "loader",
+        "kernel",
+        "userspace",
+        "done",
+    ]
+    assert [mark.t for mark in seen.marks] == sorted(mark.t for mark in seen.marks)
+    assert seen.phase is Phase.DONE
+    assert seen.last_line == DOCUMENT_END
+    assert seen.death is None
+
+
+@pytest.mark.parametrize(
+    ("line", "phase"),
+    [
+        ('BdsDxe: starting Boot0001 "UEFI Misc Device"', Phase.LOADER),
+        ("EFI stub: Using DTB", Phase.LOADER),
+        ("[    0.000000] Linux version 5.10.0-30-amd64", Phase.KERNEL),
+        ("[    2.0] Run /sbin/init as init process", Phase.USERSPACE),
+        (DOCUMENT_BEGIN, Phase.USERSPACE),
+        (DOCUMENT_END, Phase.DONE),
+        (f"echo {DOCUMENT_END}", None),
+        ("BdsDxe: loading Boot0001", None),
+    ],
+)
+def test_phase_of_a_line(line: str, phase: Phase | None) -> None:
+    assert phase_of(line) is phase
+
+
+def test_a_phase_is_never_left_backwards() -> None:
+    watch = Watch()
+    watch.feed("serial", b"Linux version 6\nEFI stub: quoted\n", 1.0)
+    assert watch.seen().phase is Phase.KERNEL
+
+
+def test_the_debug_console_starts_the_firmware_phase_and_no_other() -> None:
+    watch = Watch()
+    watch.feed("debugcon", b"SecCoreStartupWithStack\nLinux version 6\n", 0.5)
+    assert watch.seen().marks[1:] == (PhaseMark("firmware", 0.5),)
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "kind"),
+    [
+        ("[ 1.0] Kernel panic - not syncing: VFS: Unable to mount root fs", "kernel-panic", "guest-panic"),
+        ("PANIC: Unsupported exit-code 0x404 in early #VC exception (IP: 0xff)", "early-vc-exit", "guest-panic"),
+        ("PANIC: early exception 0x1d IP 10:ffff error 404 cr2 0x0", "early-exception", "guest-panic"),
+        ("EFI stub: ERROR: exit_boot() failed!", "stub-exit-boot", "guest-panic"),
+        ("EFI stub: ERROR: efi_main() failed!", "stub-failed", "guest-panic"),
+        ("EFI stub: ERROR: efi_stub_entry() failed!", "stub-failed", "guest-panic"),
+        ("ASSERT_EFI_ERROR (Status = Not Found)", "firmware-assert", "firmware-assert"),
+        ("ASSERT [DxeCore] /edk2/Page.c(123): Entry != NULL", "firmware-assert", "firmware-assert"),
+        ("!!!! X64 Exception Type - 0E(#PF - Page-Fault)  CPU Apic ID - 0 !!!!", "firmware-exception", "firmware-assert"),
+        ("Failed to Validate address 0x100000000 Error code 255", "firmware-validate", "terminated"),
+        ("Error: out of memory\n\n -- System halted", "decompressor-halt", "guest-panic"),
+    ],
+)  # fmt: skip
+def test_death_is_seen_on_each_console(line: str, name: str, kind: str) -> None:
+    for console in ("serial", "debugcon"):
+        watch = Watch()
+        watch.feed(console, f"before\n{line}\nafter\n".encode(), 2.0)
+        seen = watch.seen()
+        assert seen.death is not None
+        assert (seen.death[0].name, seen.death[1].console) == (name, console)
+        verdict = outcome(seen, shutdown("guest-reset"))  # what follows a panic does not hide it
+        assert verdict.kind == kind
+        assert verdict.last_line == line.splitlines()[-1].strip()
+
+
+def test_suspicious_lines_are_remarks_only() -> None:
+    watch = Watch()
+    watch.feed("serial", b"watchdog: BUG: soft lockup - CPU#0 stuck for 26s!\n" * (MOST_REMARKS + 9), 3.0)
+    seen = watch.seen()
+    assert seen.death is None
+    assert len(seen.remarks) == MOST_REMARKS
+    assert seen.remarks[0].pattern == "soft-lockup"
+    assert outcome(seen) is None
+
+
+def test_the_document_may_quote_what_would_be_death_outside() -> None:
+    quoted = f'{DOCUMENT_BEGIN}\n"dmesg": "[ 0.1] Kernel panic - not syncing, ASSERT [x], Linux version 6"\n'
+    watch = Watch()
+    watch.feed("serial", quoted.encode(), 1.0)
+    assert watch.seen().death is None
+    watch.feed("serial", b"[    9.123456] Kernel panic - not syncing: Attempted to kill init!\n", 2.0)
+    death = watch.seen().death
+    assert death is not None
+    assert death[0].name == "kernel-panic"
+
+
+def test_each_pattern_has_a_name_of_its_own() -> None:
+    assert len({pattern.name for pattern in PATTERNS}) == len(PATTERNS)
+
+
+def test_bad_bytes_and_endless_lines_are_lines_too() -> None:
+    watch = Watch()
+    watch.feed("serial", b"\xff\xfe" * 100_000 + b"\nKernel panic \xff\nKernel panic - not syncing\n", 1.0)
+    assert watch.seen().death is not None
+
+
+def test_the_last_line_may_be_unfinished() -> None:
+    watch = Watch()
+    watch.feed("serial", b"whole\r\n\x1b[0mhalf", 1.0)
+    assert watch.seen().last_line == "half"
+
+
+DONE = Seen(phase=Phase.DONE, marks=(PhaseMark("done", 0.5),), last_byte=0.5)
+KERNEL = Seen(phase=Phase.KERNEL, marks=(PhaseMark("kernel", 0.5),), last_byte=0.5)
+
+
+@pytest.mark.parametrize(
+    ("seen", "snp", "event", "kind"),
+    [
+        (DONE, True, shutdown("guest-shutdown"), "completed"),
+        (KERNEL, True, shutdown("guest-shutdown"), "powered-off-early"),
+        (DONE, True, shutdown("guest-reset"), "reset"),
+        (KERNEL, True, shutdown("guest-reset"), "reset"),
+        (KERNEL, True, Event(1.0, "RESET", {"guest": True, "reason": "guest-reset"}), "reset"),
+        (KERNEL, False, shutdown("guest-panic"), "guest-panic"),
+        (KERNEL, True, shutdown("guest-panic"), "terminated"),
+        (KERNEL, True, Event(1.0, "GUEST_PANICKED", {"action": "pause"}), "terminated"),
+        (KERNEL, False, Event(1.0, "GUEST_PANICKED", {"action": "pause"}), "guest-panic"),
+        (KERNEL, True, Event(1.0, "SEV_SNP_TERMINATION", {"code": 2}), "terminated"),
+        (KERNEL, True, shutdown("host-signal"), "qemu-exit"),
+        (KERNEL, False, Event(1.0, "STOP", {}), "qemu-exit"),
+        (KERNEL, True, Event(1.0, "RTC_CHANGE", {}), None),
+        (KERNEL, True, Event(1.0, "RESUME", {}), None),
+    ],
+)
+def test_events(seen: Seen, snp: bool, event: Event, kind: str | None) -> None:
+    verdict = outcome(seen, event, snp=snp)
+    assert (verdict.kind.value if verdict else None) == kind
+
+
+def test_kvm_stops_at_a_termination_request() -> None:
+    verdict = outcome(KERNEL, Event(1.0, "STOP", {}), snp=True, qemu_log="KVM: unknown exit reason 24\n")
+    assert verdict.kind is OutcomeKind.TERMINATED
+    assert "unknown exit reason 24" in verdict.detail
+
+
+def test_exit() -> None:
+    log = "qemu: warning: TCG doesn't support x\nqemu: fatal: out of memory\nqemu: warning: y\n"
+    verdict = outcome(KERNEL, returncode=-6, qemu_log=log)
+    assert verdict.kind is OutcomeKind.QEMU_EXIT
+    assert verdict.detail == "QEMU ended with exit code -6; QEMU said: qemu: fatal: out of memory"
+    assert (
+        outcome(KERNEL, returncode=1, qemu_log="guest requested termination").kind is OutcomeKind.TERMINATED
+    )
+
+
+def test_silence_and_deadline() -> None:
+    assert outcome(KERNEL, now=10.4) is None
+    silent = outcome(KERNEL, now=10.5)
+    assert (silent.kind, silent.phase) == (OutcomeKind.HANG, "kernel")
+    assert silent.detail == "no console byte for 10 s in phase kernel"
+    chatty = Seen(phase=Phase.KERNEL, marks=(PhaseMark("kernel", 0.5),), last_byte=100.0)
+    assert next_look(chatty, LIMITS) == 100.5
+    assert outcome(chatty, now=100.4) is None
+    assert outcome(chatty, now=100.5).detail == "phase kernel lasted longer than 100 s"
+
+
+def test_deadlines_scale() -> None:
+    small, large = deadlines("tcg", 2048), deadlines("tcg,thread=multi", 65536)
+    kvm, slow = deadlines("kvm", 2048), deadlines("tcg", 2048, factor=3)
+    for phase in Phase:
+        assert small[phase].silence <= small[phase].deadline
+        assert small[phase].deadline < large[phase].deadline
+        assert kvm[phase].deadline < small[phase].deadline
+        assert slow[phase].silence == pytest.approx(3 * small[phase].silence)

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The command line of a machine."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.machine.argv import ByHand, Channels, argv, shell_script
+from harness.machine.spec import Drive, MachineSpec, SnpGuest
+
+CHANNELS = Channels(qmp=10, serial_out=11, serial_in=12, debugcon=13)
+SPEC = MachineSpec(
+    qemu=Path("/q/qemu-system-x86_64"),
+    firmware=Path("/f/OVMF.fd"),
+    memory_mib=8192,
+    accel="tcg",
+    kernel=Path("/k/bzImage"),
+    initrd=Path("/k/initrd"),
+    cmdline="console=ttyS0 a,b",
+)
+EMULATED = replace(SPEC, guest=SnpGuest(type="sev-snp-emulated", properties=(("ledger", "a,b.jsonl"),)))
+
+
+def values(command: tuple[str, ...], option: str) -> list[str]:
+    return [command[i + 1] for i, word in enumerate(command) if word == option]
+
+
+def test_emulated_guest() -> None:
+    command = argv(EMULATED, CHANNELS)
+    assert command[0] == "/q/qemu-system-x86_64"
+    assert values(command, "-machine") == [
+        "q35,vmport=off,memory-backend=ram1,confidential-guest-support=sev0"
+    ]
+    assert values(command, "-object") == [
+        "memory-backend-memfd,id=ram1,size=8192M,share=on,prealloc=off",
+        "sev-snp-emulated,id=sev0,cbitpos=51,reduced-phys-bits=1,policy=0x30000,ledger=a,,b.jsonl",
+    ]
+    assert values(command, "-bios") == ["/f/OVMF.fd"]
+    assert values(command, "-append") == ["console=ttyS0 a,b"]  # -append takes the text as it is
+    assert values(command, "-nic") == ["none"]
+    assert "-S" in command
+    assert "-no-reboot" in command
+    assert values(command, "-action") == ["shutdown=pause"]
+
+
+def test_real_guest_differs_in_object_type_and_accelerator_alone() -> None:
+    emulated = replace(SPEC, guest=SnpGuest(type="sev-snp-emulated"))
+    real = replace(SPEC, accel="kvm", guest=SnpGuest(type="sev-snp-guest"))
+    pairs = zip(argv(emulated, CHANNELS), argv(real, CHANNELS), strict=True)
+    different = [(a, b) for a, b in pairs if a != b]
+    assert [a.replace("sev-snp-emulated", "sev-snp-guest") for a, _ in different] == [
+        "tcg",
+        different[1][1],
+    ]
+    assert different[0] == ("tcg", "kvm")
+
+
+def test_plain_machine_lacks_only_the_guest() -> None:
+    plain, emulated = argv(SPEC, CHANNELS), argv(EMULATED, CHANNELS)
+    without = [word for word in emulated if not word.startswith("sev-snp")]
+    del without[without.index("-bios") - 1]  # the -object of the guest
+    expected = [word.replace(",confidential-guest-support=sev0", "") for word in without]
+    assert list(plain) == expected
+
+
+def test_guest_options() -> None:
+    guest = SnpGuest(type="sev-snp-guest", id="x", policy=0xB0000, kernel_hashes=True, cbitpos=47)
+    command = argv(replace(SPEC, guest=guest), CHANNELS)
+    assert (
+        values(command, "-object")[1]
+        == "sev-snp-guest,id=x,cbitpos=47,reduced-phys-bits=1,policy=0xb0000,kernel-hashes=on"
+    )
+
+
+def test_drives_devices_and_extra() -> None:
+    drives = (
+        Drive(path=Path("/d/a,b.qcow2"), boot_index=1),
+        Drive(path=Path("/d/r"), format="raw", read_only=True),
+    )
+    command = argv(replace(SPEC, drives=drives, devices=("virtio-rng-pci",), extra=("-trace", "x")), CHANNELS)
+    assert values(command, "-blockdev") == [
+        "driver=qcow2,node-name=disk0,read-only=off,file.driver=file,file.filename=/d/a,,b.qcow2",
+        "driver=raw,node-name=disk1,read-only=on,file.driver=file,file.filename=/d/r",
+    ]
+    devices = values(command, "-device")
+    assert devices[0] == "virtio-blk-pci,drive=disk0,disable-legacy=on,iommu_platform=on,bootindex=1"
+    assert "virtio-rng-pci" in devices
+    assert command[-2:] == ("-trace", "x")
+
+
+def test_by_hand_runs_at_once_and_keeps_nothing_open() -> None:
+    command = argv(EMULATED, ByHand())
+    assert "-S" not in command
+    assert "-action" not in command
+    assert not [word for word in command if "fd" in word and "memfd" not in word and ".fd" not in word]
+    assert values(command, "-serial") == ["mon:stdio"]
+
+
+def test_no_kernel_no_append() -> None:
+    command = argv(replace(SPEC, kernel=None, initrd=None, cmdline=""), CHANNELS)
+    assert not {"-kernel", "-initrd", "-append"} & set(command)
+
+
+def test_script_passes_every_word_unchanged() -> None:
+    words = ("-append", "a 'b' \"$HOME\" `id` \\", "-m", "8192M", "-S")
+    script = shell_script(("/usr/bin/printf", "%s\\n", *words), ("a note",))
+    assert "\n# a note\n" in script
+    assert "    -m 8192M \\\n" in script
+    shown = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)
+    assert shown.stdout.splitlines() == list(words)
+
+
+def test_relative_paths_are_refused() -> None:
+    with pytest.raises(HarnessError, match="absolute"):
+        replace(SPEC, kernel=Path("bzImage"))
