@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """A stand-in for QEMU: same channels, same QMP greeting, and a guest that is a list of steps.
 
-The steps are JSON in ``-append``. Before the greeting: ``{"die": [code, "words"]}``, ``{"mute": true}``. After
-``cont``: ``{"serial": text}``, ``{"debugcon": text}``, ``{"hex": bytes}`` (on serial), ``{"flood": lines}``,
-``{"echo": bytes}``, ``{"sleep": seconds}``, ``{"event": [name, data]}``, ``{"log": text}``, ``{"exit": code}``.
-After the last step the guest hangs.
+The steps are JSON in ``-append``. Before the greeting: ``{"die": [code, "words"]}``, ``{"mute": true}``.
+After ``cont``: ``{"serial": text}``, ``{"debugcon": text}``, ``{"hex": bytes}`` (on serial),
+``{"flood": lines}``, ``{"echo": bytes}``, ``{"sleep": seconds}``, ``{"event": [name, data]}``,
+``{"log": text}``, ``{"exit": code}``. After the last step the guest hangs, and like QEMU it lives on when
+nobody is left at its channels.
 """
 
 from __future__ import annotations
@@ -17,12 +18,16 @@ import socket
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ARGS = " ".join(sys.argv[1:])
 STEPS = json.loads(sys.argv[sys.argv.index("-append") + 1])
 FDS = {int(number): int(fd) for fd, number in re.findall(r"fd=(\d+),set=(\d+)", ARGS)}
 SERIAL, SERIAL_IN, DEBUGCON = FDS[1], FDS[2], FDS[3]
-ANSWERS = {
+ANSWERS: dict[str, Any] = {
     "query-version": {"qemu": {"major": 10, "minor": 0, "micro": 99}, "package": "fake"},
     "query-status": {"status": "shutdown", "running": False},
     "query-memory-size-summary": {"base-memory": 1 << 20},
@@ -32,41 +37,44 @@ ANSWERS = {
 qmp = socket.socket(fileno=int(re.findall(r"socket,id=qmp,fd=(\d+)", ARGS)[0]))
 
 
-def send(message):
+def send(message: dict[str, Any]) -> None:
     qmp.sendall(json.dumps(message).encode() + b"\r\n")
 
 
-def write(fd, data):
+def write(fd: int, data: bytes) -> None:
     while data:
         data = data[os.write(fd, data) :]
 
 
-def guest():
+def flood(lines: int) -> None:
+    write(SERIAL, b"".join(b"%08d\n" % number for number in range(lines)))
+
+
+def event(named: list[Any]) -> None:
+    name, data = named
+    send({"event": name, "data": data, "timestamp": {"seconds": 1, "microseconds": 0}})
+
+
+VERBS: dict[str, Callable[[Any], object]] = {
+    "serial": lambda text: write(SERIAL, text.encode()),
+    "debugcon": lambda text: write(DEBUGCON, text.encode()),
+    "hex": lambda text: write(SERIAL, bytes.fromhex(text)),
+    "flood": flood,
+    "echo": lambda count: write(SERIAL, os.read(SERIAL_IN, count)),
+    "sleep": time.sleep,
+    "event": event,
+    "log": lambda text: print(text, flush=True),
+    "exit": os._exit,
+}
+
+
+def guest() -> None:
     for step in STEPS:
         ((verb, value),) = step.items()
-        if verb == "serial":
-            write(SERIAL, value.encode())
-        elif verb == "debugcon":
-            write(DEBUGCON, value.encode())
-        elif verb == "hex":
-            write(SERIAL, bytes.fromhex(value))
-        elif verb == "flood":
-            write(SERIAL, b"".join(b"%08d\n" % number for number in range(value)))
-        elif verb == "echo":
-            write(SERIAL, os.read(SERIAL_IN, value))
-        elif verb == "sleep":
-            time.sleep(value)
-        elif verb == "log":
-            print(value, flush=True)
-        elif verb == "event":
-            name, data = value
-            stamp = {"seconds": 1, "microseconds": 0}
-            send({"event": name, "data": data, "timestamp": stamp})
-        elif verb == "exit":
-            os._exit(value)
+        VERBS[verb](value)
 
 
-def answer(request):
+def answer(request: dict[str, Any]) -> dict[str, Any]:
     command = request["execute"]
     if command == "qom-get":
         if request["arguments"]["property"] == "secret":
@@ -99,3 +107,4 @@ while data := qmp.recv(65536):
             threading.Thread(target=guest, daemon=True).start()
         if asked["execute"] == "quit":
             os._exit(0)
+time.sleep(120)

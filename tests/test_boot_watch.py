@@ -3,27 +3,41 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from harness.boot.patterns import PATTERNS
 from harness.boot.phases import Limit, Phase, deadlines, phase_of
 from harness.boot.verdict import judge, next_look
 from harness.boot.watch import MOST_REMARKS, Seen, Watch
-from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, OutcomeKind, PhaseMark
+from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, Outcome, OutcomeKind, PhaseMark
 from harness.machine.qmp import Event
 
 LIMITS = dict.fromkeys(Phase, Limit(deadline=100.0, silence=10.0))
 BOOT = (
-    "\x1b[2J\x1b[01;01H\x1b[=3h\x1b[2JEFI stub: Loaded initrd from LINUX_EFI_INITRD_MEDIA_GUID device path\r\n"
+    "\x1b[2J\x1b[01;01H\x1b[=3h\x1b[2JEFI stub: Loaded initrd from LINUX_EFI_INITRD_MEDIA_GUID\r\n"
     "[    0.000000] Linux version 6.12.117+deb13-amd64 (debian-kernel@lists.debian.org)\r\n"
     "[    1.204134] Run /init as init process\r\n"
     f"{DOCUMENT_BEGIN}\r\n{{}}\r\n{DOCUMENT_END}\r\n"
 )
 
 
-def outcome(seen: Seen, *events: Event, **changes: object):
-    arguments = {"returncode": None, "snp": False, "qemu_log": "", "now": 1.0, "limits": LIMITS} | changes
+def verdict_on(seen: Seen, *events: Event, **changes: Any) -> Outcome | None:
+    arguments: dict[str, Any] = {
+        "returncode": None,
+        "snp": False,
+        "qemu_log": "",
+        "now": 1.0,
+        "limits": LIMITS,
+    } | changes
     return judge(seen, events, **arguments)
+
+
+def outcome(seen: Seen, *events: Event, **changes: Any) -> Outcome:
+    found = verdict_on(seen, *events, **changes)
+    assert found is not None
+    return found
 
 
 def shutdown(reason: str) -> Event:
@@ -84,14 +98,14 @@ def test_the_debug_console_starts_the_firmware_phase_and_no_other() -> None:
     ("line", "name", "kind"),
     [
         ("[ 1.0] Kernel panic - not syncing: VFS: Unable to mount root fs", "kernel-panic", "guest-panic"),
-        ("PANIC: Unsupported exit-code 0x404 in early #VC exception (IP: 0xff)", "early-vc-exit", "guest-panic"),
+        ("PANIC: Unsupported exit-code 0x404 in early #VC exception (IP:", "early-vc-exit", "guest-panic"),
         ("PANIC: early exception 0x1d IP 10:ffff error 404 cr2 0x0", "early-exception", "guest-panic"),
         ("EFI stub: ERROR: exit_boot() failed!", "stub-exit-boot", "guest-panic"),
         ("EFI stub: ERROR: efi_main() failed!", "stub-failed", "guest-panic"),
         ("EFI stub: ERROR: efi_stub_entry() failed!", "stub-failed", "guest-panic"),
         ("ASSERT_EFI_ERROR (Status = Not Found)", "firmware-assert", "firmware-assert"),
         ("ASSERT [DxeCore] /edk2/Page.c(123): Entry != NULL", "firmware-assert", "firmware-assert"),
-        ("!!!! X64 Exception Type - 0E(#PF - Page-Fault)  CPU Apic ID - 0 !!!!", "firmware-exception", "firmware-assert"),
+        ("!!!! X64 Exception Type - 0E(#PF)  CPU !!!!", "firmware-exception", "firmware-assert"),
         ("Failed to Validate address 0x100000000 Error code 255", "firmware-validate", "terminated"),
         ("Error: out of memory\n\n -- System halted", "decompressor-halt", "guest-panic"),
     ],
@@ -115,7 +129,7 @@ def test_suspicious_lines_are_remarks_only() -> None:
     assert seen.death is None
     assert len(seen.remarks) == MOST_REMARKS
     assert seen.remarks[0].pattern == "soft-lockup"
-    assert outcome(seen) is None
+    assert verdict_on(seen) is None
 
 
 def test_the_document_may_quote_what_would_be_death_outside() -> None:
@@ -169,7 +183,7 @@ KERNEL = Seen(phase=Phase.KERNEL, marks=(PhaseMark("kernel", 0.5),), last_byte=0
     ],
 )
 def test_events(seen: Seen, snp: bool, event: Event, kind: str | None) -> None:
-    verdict = outcome(seen, event, snp=snp)
+    verdict = verdict_on(seen, event, snp=snp)
     assert (verdict.kind.value if verdict else None) == kind
 
 
@@ -190,13 +204,13 @@ def test_exit() -> None:
 
 
 def test_silence_and_deadline() -> None:
-    assert outcome(KERNEL, now=10.4) is None
+    assert verdict_on(KERNEL, now=10.4) is None
     silent = outcome(KERNEL, now=10.5)
     assert (silent.kind, silent.phase) == (OutcomeKind.HANG, "kernel")
     assert silent.detail == "no console byte for 10 s in phase kernel"
     chatty = Seen(phase=Phase.KERNEL, marks=(PhaseMark("kernel", 0.5),), last_byte=100.0)
     assert next_look(chatty, LIMITS) == 100.5
-    assert outcome(chatty, now=100.4) is None
+    assert verdict_on(chatty, now=100.4) is None
     assert outcome(chatty, now=100.5).detail == "phase kernel lasted longer than 100 s"
 
 

@@ -57,6 +57,10 @@ def alive(pid: int) -> bool:
         return False
 
 
+def open_descriptors() -> set[str]:
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
 def gone(pid: int, seconds: float) -> bool:
     end = time.monotonic() + seconds
     while alive(pid):
@@ -116,14 +120,14 @@ def test_leaving_ends_qemu_and_reports_its_code(tmp_path: Path) -> None:
 def test_no_descriptor_is_left(tmp_path: Path) -> None:
     with Machine(fake(), tmp_path / "first"):
         pass  # the loop's own descriptors exist from now on
-    before = sorted(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     with Machine(fake(), tmp_path / "second") as machine:
         machine.cont()
     with pytest.raises(LaunchError), Machine(fake({"die": [1, ""]}), tmp_path / "third"):
         pass
     with pytest.raises(LaunchError), Machine(fake(qemu=tmp_path / "none"), tmp_path / "fourth"):
         pass
-    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
 
 
 def test_the_thread_that_started_it_may_end(tmp_path: Path) -> None:
@@ -177,8 +181,8 @@ def test_qemu_dies_with_pytest_xdist(tmp_path: Path, whom: str) -> None:
         "-p",
         "no:cacheprovider",
         "--rootdir",
-        tmp_path,
-        tmp_path,
+        str(tmp_path),
+        str(tmp_path),
     ]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     with subprocess.Popen(

@@ -10,8 +10,8 @@ from harness.platforms import kvm_probe
 from harness.platforms.host import Host, probe
 from harness.platforms.platform import accelerator, configure, resolver, wanted
 
-EMULATING = Host(kvm=False, sev_snp=False, why=("SEV-SNP: there is no /dev/sev",))
-SNP_HOST = Host(kvm=True, sev_snp=True)
+EMULATING = Host(sev_snp=False, why=("there is no /dev/sev",))
+SNP_HOST = Host(sev_snp=True)
 
 
 def tree(root: Path, *, kvm: bool = True, sev: bool = True, parameter: str | None = "Y") -> Path:
@@ -31,7 +31,7 @@ def runs() -> str:
 
 
 def test_snp_host(tmp_path: Path) -> None:
-    assert probe(tree(tmp_path), guest_runs=runs) == Host(kvm=True, sev_snp=True)
+    assert probe(tree(tmp_path), guest_runs=runs) == Host(sev_snp=True)
 
 
 @pytest.mark.parametrize(
@@ -49,18 +49,17 @@ def test_each_missing_part_is_named(tmp_path: Path, options: dict[str, bool], re
     assert reason in " ".join(host.why)
 
 
-def test_kvm_that_executes_nothing_is_no_kvm(tmp_path: Path) -> None:
+def test_kvm_that_executes_nothing_is_no_snp_host(tmp_path: Path) -> None:
     host = probe(tree(tmp_path), guest_runs=lambda: "KVM internal error")
-    assert not host.kvm
     assert not host.sev_snp
     assert "KVM internal error" in " ".join(host.why)
 
 
-def test_without_a_device_no_probe_guest_is_started(tmp_path: Path) -> None:
+def test_a_host_that_lacks_something_starts_no_probe_guest(tmp_path: Path) -> None:
     def never() -> str:
         raise AssertionError
 
-    assert not probe(tree(tmp_path, kvm=False), guest_runs=never).kvm
+    assert not probe(tree(tmp_path, kvm=False), guest_runs=never).sev_snp
 
 
 def test_probe_image_has_its_code_at_the_reset_vector() -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,6 +22,9 @@ from harness.evidence.record import (
     guest_document,
     plain_text,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def record(path: Path) -> BootRecord:

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from harness.matrix.cell import Cell
     from harness.platforms.host import Host
 
-CMDLINE = "console=ttyS0 efi=debug"
-"""``efi=debug`` makes the kernel print the memory map that the firmware handed over."""
+CMDLINE = "console=ttyS0 earlyprintk=serial efi=debug"
+"""``efi=debug`` makes the kernel print the memory map that the firmware handed over; without ``earlyprintk`` a
+kernel that dies early dies silently."""
 
 
 def machine_spec(cell: Cell, ingredients: Ingredients, host: Host) -> MachineSpec:

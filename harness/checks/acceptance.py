@@ -78,7 +78,7 @@ def _usable_is_validated(evidence: Evidence) -> Iterator[Problem]:
     usable = ranges_of(evidence.memory_map, *USABLE_TYPES) & evidence.ram
     if missing := usable - state.validated - state.shared:
         yield Problem(
-            f"{missing.size} bytes are ordinary memory in the firmware's map but were not validated: {missing}"
+            f"{missing.size} bytes that the map calls ordinary memory were not validated: {missing}"
         )
 
 

@@ -195,15 +195,16 @@ class Machine:
         with self._changed:
             self._changed.notify_all()
 
-    def _on_exit(self) -> None:
-        self._last_words = background().loop.create_task(self._take_last_words())
+    def _on_exit(self, returncode: int) -> None:
+        # Possibly before the starting thread has come back from Process(): self._process may be unset.
+        self._last_words = background().loop.create_task(self._take_last_words(returncode))
 
-    async def _take_last_words(self) -> None:
+    async def _take_last_words(self, returncode: int) -> None:
         if self._monitor is not None:
             await self._monitor.hung_up()
         self._drain()
         with self._changed:
-            self._ended = self._running().returncode
+            self._ended = returncode
             self._changed.notify_all()
 
     def _on_event(self, name: str, data: Mapping[str, object]) -> None:

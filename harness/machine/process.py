@@ -63,9 +63,9 @@ class Process:
         log: Path,
         folder: Path,
         inherited: Sequence[int],
-        on_exit: Callable[[], None],
+        on_exit: Callable[[int], None],
     ) -> None:
-        """Start in ``folder`` with the descriptors ``inherited``; ``on_exit`` runs on the loop's thread."""
+        """Start in ``folder`` with the descriptors ``inherited``; ``on_exit(code)`` runs on the loop's thread."""
         if not os.access(command[0], os.X_OK):
             log.write_bytes(b"")
             raise LaunchError(f"{command[0]} is not an executable file", command, None, log)
@@ -77,13 +77,13 @@ class Process:
         self._pidfd = -1
         self._reaped = threading.Event()
         try:
-            self._popen = background().call(self._start)
+            background().call(self._start)
         except OSError as error:
             raise LaunchError(str(error), command, None, log) from error
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> None:
         with self.log.open("wb") as log:
-            popen = subprocess.Popen(
+            self._popen = subprocess.Popen(
                 [*_SHIM, str(os.getpid()), *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -92,16 +92,15 @@ class Process:
                 pass_fds=self._inherited,
                 start_new_session=True,
             )
-        self._pidfd = os.pidfd_open(popen.pid)
+        self._pidfd = os.pidfd_open(self._popen.pid)
         background().loop.add_reader(self._pidfd, self._reap)
-        return popen
 
     def _reap(self) -> None:
         background().loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
-        self._popen.wait()
+        returncode = self._popen.wait()
         self._reaped.set()
-        self._on_exit()
+        self._on_exit(returncode)
 
     @property
     def pid(self) -> int:

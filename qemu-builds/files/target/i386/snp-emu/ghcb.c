@@ -9,6 +9,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
+#include "qapi/qapi-events-misc-target.h"
 #include "qemu/units.h"
 #include "cpu.h"
 #include "exec/address-spaces.h"
@@ -215,6 +216,9 @@ void snp_terminate(const SnpOrigin *o, int set, int code)
     error_report("SNP guest requested termination: 0x%x:0x%x %s "
                  "(vCPU %d, RIP 0x%" PRIx64 ", %s)", set, code, reason,
                  o->vcpu, o->rip, snp_phase_name(o->phase));
+    qapi_event_send_sev_snp_emulated_termination(set, code, reason, o->vcpu,
+                                                 o->rip,
+                                                 snp_phase_name(o->phase));
     bql_lock();
     qemu_system_guest_panicked(NULL);
     bql_unlock();
@@ -520,8 +524,7 @@ void helper_vmgexit(CPUX86State *env)
         address_space_read(&address_space_memory, g.gpa,
                            MEMTXATTRS_UNSPECIFIED, g.page, sizeof(g.page))) {
         WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
-            snp_emu->faults++;
-            ledger_fault("ghcb-not-shared", &o, g.gpa, "read");
+            snp_fault("ghcb-not-shared", &o, g.gpa, "read");
         }
         snp_terminate(&o, 0, 0);
         return;

@@ -87,6 +87,10 @@ bool rmp_page_state_change(const SnpOrigin *o, hwaddr gpa, uint64_t size,
                            bool private);
 void snp_flush_tlbs(CPUX86State *env);
 
+/* Count a refused use of memory and tell it to ledger and QMP. */
+void snp_fault(const char *op, const SnpOrigin *o, hwaddr gpa,
+               const char *access);
+
 /* ledger.c: the caller holds snp_emu->lock */
 void ledger_open(const char *path, Error **errp);
 void ledger_event(SnpOp op, const SnpOrigin *o, hwaddr gpa, uint64_t size);

@@ -9,6 +9,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qapi/qapi-events-misc-target.h"
 #include "qemu/rcu.h"
 #include "qemu/units.h"
 #include "cpu.h"
@@ -223,6 +224,20 @@ static void implicit_conversion(CPUX86State *env, const SnpOrigin *o,
     snp_flush_tlbs(env);
 }
 
+/* A guest may run into the same fault for ever: the first ones tell. */
+#define MOST_FAULTS_TOLD 16
+
+void snp_fault(const char *op, const SnpOrigin *o, hwaddr gpa,
+               const char *access)
+{
+    if (snp_emu->faults++ < MOST_FAULTS_TOLD) {
+        ledger_fault(op, o, gpa, access);
+        qapi_event_send_sev_snp_emulated_fault(op, access, gpa, o->vcpu,
+                                               o->rip,
+                                               snp_phase_name(o->phase));
+    }
+}
+
 bool snp_emu_access(CPUX86State *env, hwaddr gpa, MMUAccessType access,
                     bool shared, bool probe, uintptr_t ra)
 {
@@ -256,8 +271,7 @@ bool snp_emu_access(CPUX86State *env, hwaddr gpa, MMUAccessType access,
     if (!(state & RMP_ASSIGNED)) {
         implicit_conversion(env, &o, page, true);
     }
-    snp_emu->faults++;
-    ledger_fault("unvalidated-access", &o, gpa, names[access]);
+    snp_fault("unvalidated-access", &o, gpa, names[access]);
     return false;
 }
 

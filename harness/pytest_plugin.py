@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""pytest's front door: options, and scenario files as tests. Registered as a ``pytest11`` entry point.
+
+A scenario file ``scenarios/*.yaml`` is collected as one node per cell, and each cell as one item per check.
+All items of a cell read the record of one boot. A boot that ends otherwise than expected fails its first
+item; the others then say that there was nothing to judge.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.platforms.platform import CHOICES, PLATFORMS, wanted
+from harness.session import CellRun, Options, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from _pytest._code.code import TerminalRepr, TracebackStyle
+
+    from harness.artifacts.filelock import Progress
+    from harness.checks.finding import Check, Finding
+
+SESSION = pytest.StashKey[Session]()
+FOLDER = "scenarios"
+_WORKER_RECORDS = "harness_records"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("harness", "confidential guests")
+    group.addoption(
+        "--platform",
+        choices=CHOICES,
+        default="auto",
+        help="auto: as the scenario says, SNP cells on hardware where the host has it, else emulated; "
+        "snp, snp-emulated, plain: only cells of this platform",
+    )
+    group.addoption(
+        "--require-platform",
+        choices=PLATFORMS,
+        action="append",
+        default=[],
+        help="fail unless cells of this platform are selected (may be given several times)",
+    )
+    group.addoption(
+        "--records",
+        type=Path,
+        metavar="DIR",
+        help="folder for boot records (default: a new one below out/records)",
+    )
+    group.addoption(
+        "--replay", type=Path, metavar="DIR", help="judge the stored boot records in DIR again; boot nothing"
+    )
+    group.addoption(
+        "--boots", type=int, metavar="N", help="boots at once (default: as processors and memory allow)"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    worker = getattr(config, "workerinput", {})
+    records = worker.get(_WORKER_RECORDS)
+    options = Options(
+        platform=config.getoption("--platform"),
+        records=Path(records) if records else config.getoption("--records"),
+        replay=config.getoption("--replay"),
+        boots=config.getoption("--boots"),
+    )
+    config.stash[SESSION] = Session(options, config.rootpath, _progress(config))
+    config.addinivalue_line("markers", "qemu: starts a real QEMU")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """xdist: all workers write to one folder."""
+    node.workerinput[_WORKER_RECORDS] = str(node.config.stash[SESSION].records)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if session := config.stash.get(SESSION, None):
+        session.close()
+
+
+def _progress(config: pytest.Config) -> Progress:
+    """Long work (downloads, builds) must show, so it is told past pytest's capturing."""
+
+    def tell(line: str) -> None:
+        reporter = config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None:
+            reporter.ensure_newline()
+            reporter.write_line(f"harness: {line}")
+
+    return tell
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if file_path.suffix == ".yaml" and file_path.parent.name == FOLDER:
+        return ScenarioFile.from_parent(parent, path=file_path)
+    return None
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start the boots of the selected items, several at once; an xdist worker boots only what it is given."""
+    config = session.config
+    runs = list(dict.fromkeys(item.run for item in session.items if isinstance(item, CheckItem)))
+    platforms = {run.cell.platform for run in runs}
+    if missing := [name for name in config.getoption("--require-platform") if name not in platforms]:
+        here = "; ".join(config.stash[SESSION].host.why)
+        raise pytest.UsageError(f"--require-platform {missing[0]}: no selected cell runs on it ({here})")
+    if config.option.collectonly or hasattr(config, "workerinput") or session.testsfailed:
+        return
+    try:
+        config.stash[SESSION].schedule(runs)
+    except HarnessError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    session = config.stash[SESSION]
+    if session.records.is_dir():
+        host = session.host
+        if not host.sev_snp and session.options.replay is None:
+            terminalreporter.write_line(f"platform: SNP cells were emulated here ({'; '.join(host.why)})")
+        terminalreporter.write_line(f"boot records: {session.records}")
+
+
+class ScenarioFile(pytest.File):
+    """A scenario: its cells on this host."""
+
+    def collect(self) -> Iterator[pytest.Collector]:
+        session = self.config.stash[SESSION]
+        for cell in session.cells(self.path):
+            if wanted(session.options.platform, cell.platform):
+                yield CellNode.from_parent(self, name=cell.id, run=session.run(cell))
+
+    def repr_failure(
+        self, excinfo: pytest.ExceptionInfo[BaseException], style: TracebackStyle | None = None
+    ) -> str | TerminalRepr:
+        del style  # collection has only one
+        return _in_short(excinfo) or super().repr_failure(excinfo)
+
+
+class CellNode(pytest.Collector):
+    """One boot."""
+
+    def __init__(self, *, run: CellRun, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.run = run
+
+    def collect(self) -> Iterator[pytest.Item]:
+        for check in self.run.checks:
+            yield CheckItem.from_parent(self, name=check.name, run=self.run, check=check)
+
+    def repr_failure(
+        self, excinfo: pytest.ExceptionInfo[BaseException], style: TracebackStyle | None = None
+    ) -> str | TerminalRepr:
+        del style  # collection has only one
+        return _in_short(excinfo) or super().repr_failure(excinfo)
+
+
+class FindingsError(Exception):
+    """A check's findings, for `CheckItem.repr_failure` to show."""
+
+    def __init__(self, findings: list[Finding], record: Path) -> None:
+        shown = "\n".join(str(finding) for finding in findings)
+        super().__init__(f"{shown}\n\nboot record: {record}")
+
+
+class CheckItem(pytest.Item):
+    """One question to one boot's record."""
+
+    def __init__(self, *, run: CellRun, check: Check, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.run = run
+        self.check = check
+        self.add_marker(pytest.mark.xdist_group(run.cell.id))
+        self.add_marker(pytest.mark.timeout(0))  # every wait of a boot has its own deadline
+
+    def runtest(self) -> None:
+        platform = self.run.cell.platform
+        self.user_properties += [("platform", platform), ("question", self.check.question)]
+        if reason := self.check.not_applicable(platform):
+            pytest.skip(reason)
+        first = self.check is self.run.checks[0]
+        if not first and (failure := self.run.root_failure):
+            pytest.skip(f"not judged: {failure}")
+        record = self.run.record
+        self.user_properties.append(("record", str(record.path)))
+        if findings := self.check(self.run.evidence):
+            raise FindingsError(findings, record.path)
+
+    def repr_failure(
+        self, excinfo: pytest.ExceptionInfo[BaseException], style: TracebackStyle | None = None
+    ) -> str | TerminalRepr:
+        return _in_short(excinfo) or super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, None, f"{self.run.cell.id}: {self.check.name}"
+
+
+def _in_short(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
+    """Give the text meant for the user, without a traceback; "" for an error that is ours."""
+    return str(excinfo.value) if isinstance(excinfo.value, (HarnessError, FindingsError)) else ""

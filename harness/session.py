@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""One run of scenarios: from their files to boots and to the evidence that checks read.
+
+This is where the rooms meet; the front doors hold no more than their own wording.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from harness.artifacts.firmware_traits import MetadataSection
+from harness.artifacts.ingredients import Ingredients
+from harness.artifacts.traits import FirmwareTraits, KernelTraits
+from harness.boot.cell import machine_spec
+from harness.boot.driver import boot
+from harness.boot.pool import BootPool, Demand, host_capacity
+from harness.checks.model import Expected, checks_for, expected
+from harness.checks.view import Evidence
+from harness.errors import HarnessError
+from harness.evidence.record import BootRecord, OutcomeKind, write_json
+from harness.matrix.expand import plan
+from harness.matrix.schema import load_scenario
+from harness.platforms.host import Host, probe
+from harness.platforms.kvm_probe import guest_runs
+from harness.platforms.platform import resolver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from harness.artifacts.filelock import Progress
+    from harness.checks.finding import Check
+    from harness.matrix.cell import Cell
+    from harness.matrix.expand import Plan
+
+TRAITS = "traits.json"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user chose. ``replay`` is a folder of stored records to judge instead of booting."""
+
+    platform: str = "auto"
+    records: Path | None = None
+    replay: Path | None = None
+    boots: int | None = None
+
+
+class Session:
+    """The ingredients, the host and the boots of one run; each is looked up when first needed."""
+
+    def __init__(self, options: Options, root: Path, progress: Progress) -> None:
+        self.options = options
+        self._root = root
+        self._progress = progress
+        self._runs: dict[Cell, CellRun] = {}
+
+    @cached_property
+    def ingredients(self) -> Ingredients:
+        return Ingredients(progress=self._progress)
+
+    @cached_property
+    def host(self) -> Host:
+        return probe(guest_runs=lambda: guest_runs(self.ingredients.qemu))
+
+    @cached_property
+    def records(self) -> Path:
+        """The folder that receives a record per cell."""
+        if self.options.records is not None:
+            return self.options.records.absolute()
+        # Local time: it is a name for the person at this machine; records hold UTC.
+        return self._root / "out/records" / datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+
+    @cached_property
+    def _pool(self) -> BootPool:
+        capacity = host_capacity()
+        return BootPool(Demand(self.options.boots or capacity.vcpus, capacity.memory_mib))
+
+    def plan(self, path: Path) -> Plan:
+        """Expand a scenario file for this host; HarnessError with every mistake in it."""
+        document = load_scenario(path, self.ingredients.catalog.known())
+        return plan(document, self._resolve())
+
+    def cells(self, path: Path) -> tuple[Cell, ...]:
+        """Give the cells that this run judges: all of the plan, or those that the replayed folder holds."""
+        cells = self.plan(path).cells
+        replay = self.options.replay
+        return cells if replay is None else tuple(cell for cell in cells if (replay / cell.id).is_dir())
+
+    def run(self, cell: Cell) -> CellRun:
+        if cell not in self._runs:
+            self._runs[cell] = CellRun(self, cell)
+        return self._runs[cell]
+
+    def schedule(self, runs: Iterable[CellRun]) -> None:
+        """Start the boots of ``runs`` in the background, in order, as many at once as fit."""
+        for run in runs:
+            run.schedule(self._pool)
+
+    def close(self) -> None:
+        if "_pool" in self.__dict__:
+            self._pool.cancel()
+
+    def _resolve(self) -> Callable[[str], str]:
+        replay = self.options.replay
+        if replay is None:
+            return resolver(self.options.platform, self.host)
+        if not replay.is_dir():
+            raise HarnessError(f"--replay {replay}: no such folder", "give a folder of boot records")
+        on_hardware = any(path.name.endswith("+snp") for path in replay.iterdir())
+        return resolver("auto", Host(sev_snp=on_hardware))
+
+
+class CellRun:
+    """One cell in a run: what it should do, its boot, and the evidence that the boot left."""
+
+    def __init__(self, session: Session, cell: Cell) -> None:
+        self.cell = cell
+        self._session = session
+        self._future: Future[BootRecord] | None = None
+
+    @cached_property
+    def traits(self) -> tuple[FirmwareTraits, KernelTraits]:
+        """Traits from the ingredients, or, in a replay, from the record."""
+        replay = self._session.options.replay
+        if replay is not None:
+            return _load_traits(replay / self.cell.id / TRAITS)
+        ingredients = self._session.ingredients
+        return (
+            ingredients.firmware(self.cell.firmware).traits,
+            ingredients.kernel(self.cell.kernel).traits,
+        )
+
+    @cached_property
+    def expected(self) -> Expected:
+        return expected(*self.traits, self.cell.memory_mib, self.cell.platform)
+
+    @cached_property
+    def checks(self) -> tuple[Check, ...]:
+        """Known before anything boots; the first one is about the boot itself."""
+        return checks_for(self.expected)
+
+    def schedule(self, pool: BootPool) -> None:
+        """Queue the boot; fetches and builds what it needs first, so that waiting shows."""
+        if self._future is None and self._session.options.replay is None:
+            spec = machine_spec(self.cell, self._session.ingredients, self._session.host)
+            demand = Demand(spec.vcpus, spec.memory_mib)
+            self._future = pool.submit(demand, self._boot)
+
+    @cached_property
+    def record(self) -> BootRecord:
+        """The boot's record; boots, or waits for the boot, when first asked for."""
+        replay = self._session.options.replay
+        if replay is not None:
+            return BootRecord.load(replay / self.cell.id)
+        return self._future.result() if self._future is not None else self._boot()
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        firmware, kernel = self.traits
+        return Evidence(self.record, kernel, firmware, self.cell.memory_mib)
+
+    @property
+    def root_failure(self) -> str:
+        """Why there is nothing to judge beyond the boot itself; "" when the boot went as it should."""
+        try:
+            outcome = self.record.outcome
+        except HarnessError as error:
+            return error.what
+        if self.expected.outcome == "refuses-to-boot" or outcome.kind is OutcomeKind.COMPLETED:
+            return ""
+        return f"the boot ended as {outcome.kind} in phase {outcome.phase}: {outcome.detail}"
+
+    def _boot(self) -> BootRecord:
+        session, cell = self._session, self.cell
+        folder = session.records / cell.id
+        folder.mkdir(parents=True, exist_ok=True)
+        firmware, kernel = self.traits
+        write_json(folder / TRAITS, {"firmware": asdict(firmware), "kernel": asdict(kernel)})
+        spec = machine_spec(cell, session.ingredients, session.host)
+        return boot(spec, folder, cell_id=cell.id, platform=cell.platform)
+
+
+def _load_traits(path: Path) -> tuple[FirmwareTraits, KernelTraits]:
+    try:
+        data = json.loads(path.read_bytes())
+        sections = tuple(MetadataSection(**section) for section in data["firmware"].pop("sections"))
+        return FirmwareTraits(**data["firmware"], sections=sections), KernelTraits(**data["kernel"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise HarnessError(f"{path}: cannot be read ({error})", "boot the cell again") from error
