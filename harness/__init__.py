@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""Does this confidential guest get all of its memory, safely?"""
+"""Show whether a confidential guest gets all of its memory, safely."""

@@ -11,7 +11,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 
 def cache_dir() -> Path:
-    """The cache: ``HARNESS_CACHE``, else ``$XDG_CACHE_HOME/ovmf-acceptance``, else under ``~/.cache``."""
+    """Give the cache: ``HARNESS_CACHE``, else below ``XDG_CACHE_HOME``, else below ``~/.cache``."""
     if override := os.environ.get("HARNESS_CACHE"):
         return Path(override).expanduser().absolute()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"

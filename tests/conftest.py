@@ -13,5 +13,5 @@ def ingredients() -> Ingredients:
 
 @pytest.fixture(scope="session")
 def qemu_binary(ingredients: Ingredients) -> Path:
-    """The project's own QEMU; built when it is new."""
+    """Give the project's own QEMU, built when it is new."""
     return ingredients.qemu

@@ -11,7 +11,7 @@ from harness.artifacts.apt import AptRoot
 from harness.artifacts.filelock import Progress, say
 from harness.artifacts.initramfs import build_initramfs
 from harness.artifacts.lock import Lock, PackageQuery
-from harness.artifacts.qemu import BINARY, build_qemu, load_qemu
+from harness.artifacts.qemu import BINARY, KIND, build_qemu, load_qemu, qemu_inputs
 from harness.artifacts.recipes import load_catalog
 from harness.artifacts.traits import FirmwareTraits, KernelTraits, read_firmware_traits, read_kernel_traits
 from harness.artifacts.tree import digest_file
@@ -74,6 +74,12 @@ class Ingredients:
         """QEMU with SEV-SNP emulation; minutes of building when it is new."""
         recipe = load_qemu(self._project)
         return build_qemu(recipe, self._apt, self.lock, self._project).path / BINARY
+
+    def why_qemu(self) -> str:
+        """Say whether QEMU would be built anew, and which of its inputs changed."""
+        recipe = load_qemu(self._project)
+        inputs = qemu_inputs(recipe, self.lock, self._project)
+        return self._apt.store.explain(KIND, recipe.package, inputs)
 
     def firmware(self, name: str) -> Firmware:
         if name not in self._firmware:

@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from harness.artifacts.lock import Lock
     from harness.artifacts.store import Artifact
 
+KIND = "qemu"
 BINARY = "qemu-system-x86_64"
 _DATA = "qemu-bundle/usr/local/share/qemu"
 """Where a QEMU that was not installed looks for its data files, relative to its binary."""
-_TOOLS = {"gcc": "gcc", "ninja": "ninja-build", "pkg-config": "pkg-config", "patch": "patch", "flex": "flex"}
+_TOOLS = {"gcc": "gcc", "ninja": "ninja-build", "pkg-config": "pkg-config", "patch": "patch"}
 _LIBRARIES = {"glib-2.0": "libglib2.0-dev", "pixman-1": "libpixman-1-dev"}
 
 
@@ -73,27 +74,32 @@ def load_qemu(project: Path = PROJECT) -> QemuRecipe:
     return load(project / "qemu-builds/qemu.yaml", QemuFile).qemu
 
 
+def qemu_inputs(recipe: QemuRecipe, lock: Lock, project: Path = PROJECT) -> dict[str, JSONValue]:
+    """Give everything that a built QEMU depends on."""
+    source_query, data_query = recipe.queries()
+    wanted, data = lock.require(source_query), lock.require(data_query)
+    here = project / "qemu-builds"
+    files = sorted(path for path in (here / "files").rglob("*") if path.is_file())
+    return {
+        "source": f"{wanted.package} {wanted.version} {wanted.sha256}",
+        "data": f"{data.package} {data.version} {data.sha256}",
+        "configure": list(recipe.configure),
+        "patches": {path.name: tree.digest_file(path) for path in _patches(project)},
+        "files": {str(path.relative_to(here / "files")): tree.digest_file(path) for path in files},
+        "compiler": _first_line("gcc", "--version"),
+        "glib": _first_line("pkg-config", "--modversion", "glib-2.0"),
+        "meson": metadata.version("meson"),
+    }
+
+
 def build_qemu(recipe: QemuRecipe, apt: AptRoot, lock: Lock, project: Path = PROJECT) -> Artifact:
     """Return the built QEMU (``BINARY`` in the artifact's folder); minutes when it is new.
 
     Raises HarnessError for missing build tools (with their packages), patches that do not apply and compile
     errors.
     """
-    here = project / "qemu-builds"
     source_query, data_query = recipe.queries()
     wanted, data = lock.require(source_query), lock.require(data_query)
-    patches = sorted((here / "patches").glob("*.patch"))
-    files = sorted(path for path in (here / "files").rglob("*") if path.is_file())
-    inputs: dict[str, JSONValue] = {
-        "source": f"{wanted.package} {wanted.version} {wanted.sha256}",
-        "data": f"{data.package} {data.version} {data.sha256}",
-        "configure": list(recipe.configure),
-        "patches": {path.name: tree.digest_file(path) for path in patches},
-        "files": {str(path.relative_to(here / "files")): tree.digest_file(path) for path in files},
-        "compiler": _first_line("gcc", "--version"),
-        "glib": _first_line("pkg-config", "--modversion", "glib-2.0"),
-        "meson": metadata.version("meson"),
-    }
 
     def build(directory: Path) -> None:
         _check_tools()
@@ -105,8 +111,8 @@ def build_qemu(recipe: QemuRecipe, apt: AptRoot, lock: Lock, project: Path = PRO
         tree_dir = work / "source"
         apt.progress(f"unpacking {wanted.package} {wanted.version}")
         unpack(tarballs, tree_dir)
-        shutil.copytree(here / "files", tree_dir, dirs_exist_ok=True)
-        for patch in patches:
+        shutil.copytree(project / "qemu-builds/files", tree_dir, dirs_exist_ok=True)
+        for patch in _patches(project):
             argv = ["patch", "--batch", "--strip=1", "--fuzz=0", "--input", str(patch)]
             run_step(f"QEMU: {patch.name}", argv, tree_dir, log, apt.progress)
         _compile(recipe, tree_dir, work / "build", log, apt)
@@ -117,7 +123,12 @@ def build_qemu(recipe: QemuRecipe, apt: AptRoot, lock: Lock, project: Path = PRO
             shutil.copy2(roms.path / path, directory / _DATA)
         tree.remove(work)
 
-    return apt.store.get("qemu", recipe.package, inputs, build, apt.progress, tools=("gcc", "ninja"))
+    inputs = qemu_inputs(recipe, lock, project)
+    return apt.store.get(KIND, recipe.package, inputs, build, apt.progress, tools=("gcc", "ninja"))
+
+
+def _patches(project: Path) -> list[Path]:
+    return sorted((project / "qemu-builds/patches").glob("*.patch"))
 
 
 def _compile(recipe: QemuRecipe, source_tree: Path, build: Path, log: Path, apt: AptRoot) -> None:

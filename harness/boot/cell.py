@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from harness.platforms.host import Host
 
 CMDLINE = "console=ttyS0 earlyprintk=serial efi=debug"
-"""``efi=debug`` makes the kernel print the memory map that the firmware handed over; without ``earlyprintk`` a
-kernel that dies early dies silently."""
+"""``efi=debug`` prints the memory map that the firmware handed over; without ``earlyprintk`` a kernel that
+dies early dies silently."""
 
 
 def machine_spec(cell: Cell, ingredients: Ingredients, host: Host) -> MachineSpec:

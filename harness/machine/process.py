@@ -65,7 +65,7 @@ class Process:
         inherited: Sequence[int],
         on_exit: Callable[[int], None],
     ) -> None:
-        """Start in ``folder`` with the descriptors ``inherited``; ``on_exit(code)`` runs on the loop's thread."""
+        """Start in ``folder``, passing the descriptors on; ``on_exit(code)`` runs on the loop's thread."""
         if not os.access(command[0], os.X_OK):
             log.write_bytes(b"")
             raise LaunchError(f"{command[0]} is not an executable file", command, None, log)

@@ -80,39 +80,54 @@ static Image find_image(uint64_t rip)
     return IMAGE_NONE;
 }
 
+/*
+ * A search reads up to MAX_IMAGE / PAGE pages, and the same few pages of code
+ * ask again and again.  Images come and go, but not from under a loader that
+ * is still running; Linux's arrival starts the cache anew.
+ */
+static struct {
+    uint64_t page;
+    Image image;
+} cache[64];
+
+static void see_linux(void)
+{
+    if (!linux_seen) {
+        linux_seen = true;
+        memset(cache, 0, sizeof(cache));
+    }
+}
+
+static Image cached_image(uint64_t rip)
+{
+    uint64_t page = rip / PAGE;
+    typeof(&cache[0]) entry = &cache[page % ARRAY_SIZE(cache)];
+
+    if (entry->page != page) {
+        entry->image = find_image(rip);
+        entry->page = page;
+    }
+    return entry->image;
+}
+
 SnpPhase snp_phase(CPUX86State *env, uint64_t rip)
 {
-    static struct {
-        uint64_t page;
-        SnpPhase phase;
-    } last = { .page = -1 };
-    SnpPhase phase;
-
     if (rip >> 63) {
-        linux_seen = true;
+        see_linux();
         return SNP_PHASE_KERNEL;
     }
-    if (rip / PAGE == last.page) {
-        return last.phase;
-    }
     if (rip >= 4 * GiB - 16 * MiB && rip < 4 * GiB) {
-        phase = SNP_PHASE_FIRMWARE;
-    } else {
-        switch (find_image(rip)) {
-        case IMAGE_LINUX:
-            linux_seen = true;
-            phase = SNP_PHASE_EFI_STUB;
-            break;
-        case IMAGE_PE:
-            phase = SNP_PHASE_FIRMWARE;
-            break;
-        default:
-            phase = linux_seen ? SNP_PHASE_KERNEL : SNP_PHASE_FIRMWARE;
-        }
+        return SNP_PHASE_FIRMWARE;
     }
-    last.page = rip / PAGE;
-    last.phase = phase;
-    return phase;
+    switch (cached_image(rip)) {
+    case IMAGE_LINUX:
+        see_linux();
+        return SNP_PHASE_EFI_STUB;
+    case IMAGE_PE:
+        return SNP_PHASE_FIRMWARE;
+    default:
+        return linux_seen ? SNP_PHASE_KERNEL : SNP_PHASE_FIRMWARE;
+    }
 }
 
 /*
