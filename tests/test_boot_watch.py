@@ -161,6 +161,14 @@ def test_the_last_line_may_be_unfinished() -> None:
 
 DONE = Seen(phase=Phase.DONE, marks=(PhaseMark("done", 0.5),), last_byte=0.5)
 KERNEL = Seen(phase=Phase.KERNEL, marks=(PhaseMark("kernel", 0.5),), last_byte=0.5)
+FAULT = {
+    "operation": "unvalidated-access",
+    "access": "read",
+    "gpa": 0xC0000,
+    "vcpu": 0,
+    "rip": 0xFFFFFFFF81000000,
+    "phase": "kernel",
+}
 
 
 @pytest.mark.parametrize(
@@ -176,6 +184,7 @@ KERNEL = Seen(phase=Phase.KERNEL, marks=(PhaseMark("kernel", 0.5),), last_byte=0
         (KERNEL, True, Event(1.0, "GUEST_PANICKED", {"action": "pause"}), "terminated"),
         (KERNEL, False, Event(1.0, "GUEST_PANICKED", {"action": "pause"}), "guest-panic"),
         (KERNEL, True, Event(1.0, "SEV_SNP_TERMINATION", {"code": 2}), "terminated"),
+        (KERNEL, True, Event(1.0, "SEV_SNP_EMULATED_FAULT", FAULT), "unvalidated-access"),
         (KERNEL, True, shutdown("host-signal"), "qemu-exit"),
         (KERNEL, False, Event(1.0, "STOP", {}), "qemu-exit"),
         (KERNEL, True, Event(1.0, "RTC_CHANGE", {}), None),

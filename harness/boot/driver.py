@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 QUIET_SECONDS = 0.3
 """A dead guest's last words (a backtrace, a register dump) are over after this much silence ..."""
+DYING = frozenset({OutcomeKind.GUEST_PANIC, OutcomeKind.FIRMWARE_ASSERT, OutcomeKind.UNVALIDATED_ACCESS})
+"""Ends at which the guest still runs and may explain itself."""
 LAST_WORDS_SECONDS = 3.0
 """... or after this long at the latest."""
 
@@ -131,12 +133,15 @@ def _follow(machine: Machine, watch: Watch, limits: Mapping[Phase, Limit]) -> Ou
     outcome = None
     while outcome is None:
         outcome = machine.wait(look, next_look(watch.seen(), limits))
-    if watch.seen().death is not None:
+    if outcome.kind in DYING:
+        told = machine.clock()
 
         def quiet() -> bool | None:
-            return machine.clock() >= watch.seen().last_byte + QUIET_SECONDS or None
+            return machine.clock() >= max(told, watch.seen().last_byte) + QUIET_SECONDS or None
 
         machine.wait(quiet, machine.clock() + LAST_WORDS_SECONDS)
+        # A kernel that names its own death says more than the first sign of it.
+        outcome = look() or outcome
     return outcome
 
 

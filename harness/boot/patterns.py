@@ -94,6 +94,9 @@ PATTERNS = (
 _ANY = re.compile("|".join(f"(?:{pattern.regex.pattern})" for pattern in PATTERNS))
 _PRINTK = re.compile(r"^\[ *\d+\.\d+\] ")
 
+FAULT_EVENT = "SEV_SNP_EMULATED_FAULT"
+"""QMP event of the emulation: memory was used in a way that SEV-SNP refuses."""
+
 TERMINATION_EVENT = re.compile(r"SEV.*TERM|SNP.*TERM")
 """Names of QMP events by which a QEMU reports that a guest asked for its termination."""
 

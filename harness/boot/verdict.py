@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from harness.boot.patterns import TERMINATION_EVENT
+from harness.boot.patterns import FAULT_EVENT, TERMINATION_EVENT
 from harness.boot.phases import Limit, Phase
 from harness.evidence.record import Outcome, OutcomeKind
 
@@ -48,7 +48,7 @@ def judge(
         pattern, remark = seen.death
         detail = f"{pattern.name} on {remark.console}: {pattern.meaning}"
         return Outcome(pattern.kind or OutcomeKind.GUEST_PANIC, seen.phase.label, remark.line, detail)
-    ending = _by_event(seen, events, snp=snp, qemu_log=qemu_log)
+    ending = _by_event(seen, events, snp=snp, qemu_log=qemu_log) or _by_fault(events)
     if ending is None and returncode is not None:
         kind = OutcomeKind.TERMINATED if _TERMINATION_LOG.search(qemu_log) else OutcomeKind.QEMU_EXIT
         ending = kind, f"QEMU ended with exit code {returncode}{_said(qemu_log)}"
@@ -90,6 +90,16 @@ def _by_event(
     if TERMINATION_EVENT.search(event.name) or _TERMINATION_LOG.search(qemu_log):
         return OutcomeKind.TERMINATED, f"{detail} {dict(event.data) or ''}".rstrip() + _said(qemu_log)
     return OutcomeKind.QEMU_EXIT, f"{detail}: QEMU stopped the machine" + _said(qemu_log)
+
+
+def _by_fault(events: Sequence[Event]) -> tuple[OutcomeKind, str] | None:
+    """Give the end of a guest that got a #VC it cannot survive, but has not ended yet."""
+    data = next((event.data for event in events if event.name == FAULT_EVENT), None)
+    if data is None:
+        return None
+    gpa, rip = (hex(int(str(data.get(key, 0)))) for key in ("gpa", "rip"))
+    what = f"{data.get('operation')}: {data.get('access')} of {gpa} by {data.get('phase')} at {rip}"
+    return OutcomeKind.UNVALIDATED_ACCESS, f"{what}, vCPU {data.get('vcpu')}"
 
 
 def _said(qemu_log: str) -> str:

@@ -52,6 +52,8 @@ class OutcomeKind(StrEnum):
     FIRMWARE_ASSERT = "firmware-assert"
     TERMINATED = "terminated"
     """The guest asked for its own termination (GHCB MSR protocol 0x100), or SNP ended it."""
+    UNVALIDATED_ACCESS = "unvalidated-access"
+    """The guest used a page that it had not validated; no firmware and no kernel survives that #VC."""
     RESET = "reset"
     HANG = "hang"
     """Silence, or a phase that outlived its deadline."""
