@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.artifacts.filelock import say
 from harness.errors import HarnessError
 from harness.platforms.platform import CHOICES, PLATFORMS, wanted
 from harness.session import CellRun, Options, Session
@@ -79,6 +80,36 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput[_WORKER_RECORDS] = str(node.config.stash[SESSION].records)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
+    """xdist: a worker cannot end a run with a message, so its controller looks at the names it collected."""
+    if not node.config.pluginmanager.getplugin("session").testsfailed:
+        cells = {cell for name in ids if (cell := _cell_of(name))}
+        # A cell's fifth part is its platform.
+        _refuse_wrong_selection(node.config, {cell.split("+")[4] for cell in cells})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """xdist: keep a cell's items on one worker, for each worker that has one of them boots the cell."""
+    if config.getvalue("dist") not in {"load", "loadgroup", "worksteal"}:
+        return None  # the others do
+    # Untyped, and needless in a run without workers.
+    from xdist.scheduler import LoadGroupScheduling  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    class CellScheduling(LoadGroupScheduling):  # type: ignore[misc]  # because it is untyped
+        def _split_scope(self, nodeid: str) -> str:
+            return _cell_of(nodeid) or super()._split_scope(nodeid)
+
+    return CellScheduling(config, log)
+
+
+def _cell_of(nodeid: str) -> str:
+    """Give the cell in ``scenarios/x.yaml::cell::check``; "" for the name of any other item."""
+    path, cell, *_ = *nodeid.split("::"), ""
+    return cell if path.endswith(".yaml") else ""
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     if session := config.stash.get(SESSION, None):
         session.close()
@@ -92,6 +123,10 @@ def _progress(config: pytest.Config) -> Progress:
         if reporter is not None:
             reporter.ensure_newline()
             reporter.write_line(f"harness: {line}")
+            reporter.flush()  # a log file is read while it grows
+        elif capture := config.pluginmanager.getplugin("capturemanager"):  # a worker of xdist
+            with capture.global_and_fixture_disabled():
+                say(f"harness: {line}")
 
     return tell
 
@@ -106,16 +141,27 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Start the boots of the selected items, several at once; an xdist worker boots only what it is given."""
     config = session.config
     runs = list(dict.fromkeys(item.run for item in session.items if isinstance(item, CheckItem)))
-    platforms = {run.cell.platform for run in runs}
-    if missing := [name for name in config.getoption("--require-platform") if name not in platforms]:
-        here = "; ".join(config.stash[SESSION].host.why)
-        raise pytest.UsageError(f"--require-platform {missing[0]}: no selected cell runs on it ({here})")
-    if config.option.collectonly or hasattr(config, "workerinput") or session.testsfailed:
+    if hasattr(config, "workerinput") or session.testsfailed:
+        return
+    _refuse_wrong_selection(config, {run.cell.platform for run in runs})
+    if config.option.collectonly:
         return
     try:
         config.stash[SESSION].schedule(runs)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+def _refuse_wrong_selection(config: pytest.Config, platforms: set[str]) -> None:
+    """Raise ``UsageError`` when nothing of a required platform, or of the replayed folder, is selected."""
+    session = config.stash[SESSION]
+    if missing := [name for name in config.getoption("--require-platform") if name not in platforms]:
+        here = "; ".join(session.host.why)
+        raise pytest.UsageError(f"--require-platform {missing[0]}: no selected cell runs on it ({here})")
+    if session.options.replay is not None and not platforms:
+        raise pytest.UsageError(
+            f"--replay {session.options.replay}: it holds no boot record of a selected cell"
+        )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -132,9 +178,11 @@ class ScenarioFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Collector]:
         session = self.config.stash[SESSION]
-        for cell in session.cells(self.path):
-            if wanted(session.options.platform, cell.platform):
-                yield CellNode.from_parent(self, name=cell.id, run=session.run(cell))
+        cells = session.cells(self.path)
+        runs = [session.run(cell) for cell in cells if wanted(session.options.platform, cell.platform)]
+        session.prepare(runs, build=not self.config.option.collectonly)
+        for run in runs:
+            yield CellNode.from_parent(self, name=run.cell.id, run=run)
 
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: TracebackStyle | None = None
@@ -176,7 +224,6 @@ class CheckItem(pytest.Item):
         super().__init__(**arguments)
         self.run = run
         self.check = check
-        self.add_marker(pytest.mark.xdist_group(run.cell.id))
         self.add_marker(pytest.mark.timeout(0))  # every wait of a boot has its own deadline
 
     def runtest(self) -> None:

@@ -6,7 +6,9 @@ This is where the rooms meet; the front doors hold no more than their own wordin
 
 from __future__ import annotations
 
+import errno
 import json
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
@@ -29,7 +31,7 @@ from harness.platforms.kvm_probe import guest_runs
 from harness.platforms.platform import resolver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from harness.matrix.expand import Plan
 
 TRAITS = "traits.json"
+_NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
+_NO_PLACE |= {errno.ENOENT}  # what /proc answers to a new folder
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,10 @@ class Session:
 
     def __init__(self, options: Options, root: Path, progress: Progress) -> None:
         self.options = options
-        self._root = root
         self._progress = progress
         self._runs: dict[Cell, CellRun] = {}
+        self.records = options.records.absolute() if options.records else _new_records(root)
+        """The folder that receives a record per cell."""
 
     @cached_property
     def ingredients(self) -> Ingredients:
@@ -67,14 +72,6 @@ class Session:
     @cached_property
     def host(self) -> Host:
         return probe(guest_runs=lambda: guest_runs(self.ingredients.qemu))
-
-    @cached_property
-    def records(self) -> Path:
-        """The folder that receives a record per cell."""
-        if self.options.records is not None:
-            return self.options.records.absolute()
-        # Local time: it is a name for the person at this machine; records hold UTC.
-        return self._root / "out/records" / datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
 
     @cached_property
     def _pool(self) -> BootPool:
@@ -97,9 +94,26 @@ class Session:
             self._runs[cell] = CellRun(self, cell)
         return self._runs[cell]
 
+    def prepare(self, runs: Iterable[CellRun], *, build: bool) -> None:
+        """Fetch what the cells are judged by, and with ``build`` all that their boots need.
+
+        Done before the first cell is shown, so that what cannot be had is told once and not by every cell.
+        """
+        if self.options.replay is not None:
+            return
+        runs = tuple(runs)
+        for run in runs:
+            _ = run.traits
+        if runs and build:
+            _ = self.ingredients.initrd, self.ingredients.qemu
+
     def schedule(self, runs: Iterable[CellRun]) -> None:
         """Start the boots of ``runs`` in the background, in order, as many at once as fit."""
+        if self.options.replay is not None:
+            return
         for run in runs:
+            with _writable(self.records):
+                self.records.mkdir(parents=True, exist_ok=True)
             run.schedule(self._pool)
 
     def close(self) -> None:
@@ -147,18 +161,23 @@ class CellRun:
 
     def schedule(self, pool: BootPool) -> None:
         """Queue the boot; fetches and builds what it needs first, so that waiting shows."""
-        if self._future is None and self._session.options.replay is None:
+        if self._future is None:
             spec = machine_spec(self.cell, self._session.ingredients, self._session.host)
             demand = Demand(spec.vcpus, spec.memory_mib)
             self._future = pool.submit(demand, self._boot)
 
     @cached_property
     def record(self) -> BootRecord:
-        """The boot's record; boots, or waits for the boot, when first asked for."""
+        """The boot's record; boots, or waits for the boot, when first asked for.
+
+        A boot that failed to start raises the same error each time: no cell boots twice.
+        """
         replay = self._session.options.replay
         if replay is not None:
             return BootRecord.load(replay / self.cell.id)
-        return self._future.result() if self._future is not None else self._boot()
+        self._session.schedule([self])
+        assert self._future is not None
+        return self._future.result()
 
     @cached_property
     def evidence(self) -> Evidence:
@@ -171,7 +190,7 @@ class CellRun:
         try:
             outcome = self.record.outcome
         except HarnessError as error:
-            return error.what
+            return error.what.partition("\n")[0]
         if self.expected.outcome == "refuses-to-boot" or outcome.kind is OutcomeKind.COMPLETED:
             return ""
         return f"the boot ended as {outcome.kind} in phase {outcome.phase}: {outcome.detail}"
@@ -179,11 +198,31 @@ class CellRun:
     def _boot(self) -> BootRecord:
         session, cell = self._session, self.cell
         folder = session.records / cell.id
-        folder.mkdir(parents=True, exist_ok=True)
         firmware, kernel = self.traits
-        write_json(folder / TRAITS, {"firmware": asdict(firmware), "kernel": asdict(kernel)})
         spec = machine_spec(cell, session.ingredients, session.host)
-        return boot(spec, folder, cell_id=cell.id, platform=cell.platform)
+        with _writable(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / TRAITS, {"firmware": asdict(firmware), "kernel": asdict(kernel)})
+            return boot(spec, folder, cell_id=cell.id, platform=cell.platform)
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """Turn the system's refusal to write below ``folder`` into a HarnessError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_PLACE:
+            raise
+        raise HarnessError(
+            f"boot records cannot be written to {folder}: {error.strerror}",
+            "make room there, or choose another folder with --records",
+        ) from error
+
+
+def _new_records(root: Path) -> Path:
+    # Local time: it is a name for the person at this machine; records hold UTC.
+    return root / "out/records" / datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
 
 
 def _load_traits(path: Path) -> tuple[FirmwareTraits, KernelTraits]:

@@ -159,6 +159,14 @@ def test_the_last_line_may_be_unfinished() -> None:
     assert watch.seen().last_line == "half"
 
 
+def test_a_panic_names_the_fault_that_led_to_it() -> None:
+    watch = Watch()
+    watch.feed("serial", b"PANIC: Unsupported exit-code 0x404 in early #VC exception\n", 1.0)
+    verdict = outcome(watch.seen(), Event(1.0, "SEV_SNP_EMULATED_FAULT", FAULT))
+    assert verdict.kind is OutcomeKind.GUEST_PANIC
+    assert "after unvalidated-access: read of 0xc0000 by kernel" in verdict.detail
+
+
 DONE = Seen(phase=Phase.DONE, marks=(PhaseMark("done", 0.5),), last_byte=0.5)
 KERNEL = Seen(phase=Phase.KERNEL, marks=(PhaseMark("kernel", 0.5),), last_byte=0.5)
 FAULT = {

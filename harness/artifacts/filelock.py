@@ -23,6 +23,7 @@ Progress = Callable[[str], None]
 PATIENCE = 1.0
 """Seconds of silent waiting before the user is told what is waited for."""
 _POLL = 0.05
+_NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT}
 
 
 def say(line: str) -> None:
@@ -43,7 +44,7 @@ def _open(path: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        if error.errno not in _NO_PLACE:
             raise
         raise HarnessError(
             f"cannot write below {path.parent}: {error.strerror}",

@@ -47,6 +47,8 @@ def judge(
     if seen.death is not None:
         pattern, remark = seen.death
         detail = f"{pattern.name} on {remark.console}: {pattern.meaning}"
+        if fault := _by_fault(events):
+            detail += f"; after {fault[1]}"
         return Outcome(pattern.kind or OutcomeKind.GUEST_PANIC, seen.phase.label, remark.line, detail)
     ending = _by_event(seen, events, snp=snp, qemu_log=qemu_log) or _by_fault(events)
     if ending is None and returncode is not None:
