@@ -237,6 +237,14 @@ def validate_silently(sample: Sample) -> None:
     sample.ledger = [*lines[: index + 1], lines[index], *lines[index + 1 :]]
 
 
+def lose_a_cpu(sample: Sample) -> None:
+    sample.guest["cpus_online"] = ""
+
+
+def another_cpu(sample: Sample) -> None:
+    sample.guest["cpus_online"] = "0,2-3"
+
+
 def firmware_touches_high(sample: Sample) -> None:
     add_event(sample, 60, gpa=0x2_0000_0000, size=2 << 20, count=1, entry=2 << 20)
 
@@ -250,6 +258,8 @@ MUTATIONS: list[tuple[str, str, Callable[[Sample], None]]] = [
         "no-alarms",
         edit(r"^(.*Run /init.*)$", r"\1\n[    3.3] WARNING: CPU: 0 PID: 1 at mm/page_alloc.c:1"),
     ),
+    ("lazy", "all-cpus-online", lose_a_cpu),
+    ("plain", "all-cpus-online", another_cpu),
     ("eager", "snp-active", edit(r" SEV-SNP$", "")),
     ("plain", "no-sev", edit(r"^(.*Run /init.*)$", r"\1\n[    3.3] SEV: Status: SEV")),
     ("plain", "no-ledger", make_ledger),

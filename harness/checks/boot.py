@@ -33,6 +33,13 @@ def _no_alarms(evidence: Evidence) -> Iterator[Problem]:
         yield Problem(f"the kernel log shows a {alarm.kind}", alarm.line)
 
 
+def _all_cpus_online(evidence: Evidence) -> Iterator[Problem]:
+    wanted = frozenset(range(int(evidence.record.spec.get("vcpus", 1))))
+    if evidence.guest.online != wanted:
+        said = evidence.guest.cpus_online or "none"
+        yield Problem(f"the machine has {len(wanted)} vCPUs, online are: {said}")
+
+
 def _snp_active(evidence: Evidence) -> Iterator[Problem]:
     missing = SNP_FEATURES - (evidence.features or frozenset())
     if missing:
@@ -92,6 +99,7 @@ def _dies_on_unvalidated_access(evidence: Evidence) -> Iterator[Problem]:
 
 REACHES_USERSPACE = Check("reaches-userspace", "Did the guest report and power off?", _reaches_userspace)
 NO_ALARMS = Check("no-alarms", "Is the kernel log free of panics, bugs and warnings?", _no_alarms)
+ALL_CPUS_ONLINE = Check("all-cpus-online", "Did every vCPU come up?", _all_cpus_online)
 SNP_ACTIVE = Check("snp-active", "Does the guest say SEV, SEV-ES and SEV-SNP are active?", _snp_active)
 NO_SEV_LINES = Check("no-sev", "Is a plain guest silent about SEV?", _no_sev_lines)
 NO_LEDGER = Check("no-ledger", "Is there no acceptance ledger for a plain guest?", _no_ledger)

@@ -58,7 +58,7 @@ def expected(firmware: FirmwareTraits, kernel: KernelTraits, memory_mib: int, pl
     return Expected(outcome, because, high, kernel_refuses)
 
 
-_BOOTS = (boot.REACHES_USERSPACE, boot.NO_ALARMS)
+_BOOTS = (boot.REACHES_USERSPACE, boot.NO_ALARMS, boot.ALL_CPUS_ONLINE)
 _ACCOUNTED = (memory.RAM_ACCOUNTED, memory.E820_MATCHES_FIRMWARE, memory.KERNEL_USES_USABLE)
 _NOTHING_LEFT = (memory.NO_UNACCEPTED_ENTRIES, memory.NO_UNACCEPTED_TABLE, memory.NOTHING_UNACCEPTED)
 _LEDGER = (

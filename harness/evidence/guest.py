@@ -65,7 +65,7 @@ class GuestReport(_Part):
     schema_version: Annotated[Literal[1], Field(alias="schema")]
     kernel: Kernel
     cmdline: str
-    cpus_online: str
+    cpus_online: Annotated[str, Field(pattern=r"^(\d+(-\d+)?(,\d+(-\d+)?)*)?$")]
     meminfo_kb: dict[str, NonNegativeInt]
     vmstat: dict[str, NonNegativeInt]
     iomem: tuple[str, ...]
@@ -73,6 +73,12 @@ class GuestReport(_Part):
     efi: Efi
     sev: Sev
     kernel_log_lines: NonNegativeInt
+
+    @property
+    def online(self) -> frozenset[int]:
+        """The CPUs that are online; Linux writes them as a list of ranges: ``0-1,3``."""
+        ranges = (part.partition("-")[::2] for part in self.cpus_online.split(",") if part)
+        return frozenset(cpu for first, last in ranges for cpu in range(int(first), int(last or first) + 1))
 
     @property
     def system_ram(self) -> IntervalSet:

@@ -27,8 +27,11 @@
 #define GHCB_PROTOCOL_MAX 2
 
 /* Hypervisor features (section 4.1.13) */
-#define HV_FEATURE_SNP  (1 << 0)
-#define HV_FEATURES     HV_FEATURE_SNP
+#define HV_FEATURE_SNP          (1 << 0)
+#define HV_FEATURE_AP_CREATION  (1 << 1)
+#define HV_FEATURE_APIC_ID_LIST (1 << 4)
+#define HV_FEATURES (HV_FEATURE_SNP | HV_FEATURE_AP_CREATION | \
+                     HV_FEATURE_APIC_ID_LIST)
 
 /* MSR protocol, GHCBInfo in bits 11:0 */
 enum {
@@ -75,6 +78,8 @@ enum {
 #define EXIT_PSC                0x80000010ULL
 #define EXIT_GUEST_REQUEST      0x80000011ULL
 #define EXIT_EXT_GUEST_REQUEST  0x80000012ULL
+#define EXIT_AP_CREATION        0x80000013ULL
+#define EXIT_APIC_IDS           0x80000017ULL
 #define EXIT_HV_FEATURES        0x8000fffdULL
 #define EXIT_TERMINATE          0x8000fffeULL
 
@@ -262,15 +267,13 @@ static uint64_t msr_protocol(CPUX86State *env, const SnpOrigin *o,
         return (uint64_t)regs[reg] << 32 | (uint64_t)reg << 30 |
                MSR_CPUID_RESP;
     }
-    case MSR_AP_RESET_HOLD_REQ:
-        return 1ULL << 12 | MSR_AP_RESET_HOLD_RESP;
     case MSR_PREFERRED_GPA_REQ:
         return 0xfffffffffffffULL << 12 | MSR_PREFERRED_GPA_RESP;
     case MSR_REGISTER_GPA_REQ:
         if (rmp_get(data << 12) == RMP_NONE) {
             return 0xfffffffffffffULL << 12 | MSR_REGISTER_GPA_RESP;
         }
-        snp_emu->ghcb_registered[cpu] = data << 12;
+        snp_emu->vcpus[cpu].ghcb_registered = data << 12;
         ledger_event(SNP_OP_GHCB_REGISTER, o, data << 12, 4096);
         return data << 12 | MSR_REGISTER_GPA_RESP;
     case MSR_PSC_REQ: {
@@ -479,13 +482,27 @@ static void nae(CPUX86State *env, const SnpOrigin *o, Ghcb *g)
     case EXIT_MONITOR:
     case EXIT_MWAIT:
     case EXIT_NMI_COMPLETE:
-    case EXIT_AP_RESET_HOLD:
         ghcb_answer(g, RESP_NO_ACTION, 0);
         break;
     case EXIT_RDPMC:
     case EXIT_VMMCALL:
         /* no performance counters and no hypercalls: #GP, as TCG does */
         ghcb_exception(g, EXCP0D_GPF, true, 0);
+        break;
+    case EXIT_AP_RESET_HOLD:
+        /* seen when SIPI has come; non-zero says that it did */
+        ghcb_answer(g, RESP_NO_ACTION, 1);
+        break;
+    case EXIT_AP_CREATION:
+        if (snp_ap_creation(env, info1, info2, ghcb_get(g, F_RAX))) {
+            ghcb_answer(g, RESP_NO_ACTION, 0);
+        } else {
+            ghcb_malformed(g, ERR_INVALID_INPUT);
+        }
+        break;
+    case EXIT_APIC_IDS:
+        ghcb_put(g, F_RAX, snp_apic_ids(info1, ghcb_get(g, F_RAX)));
+        ghcb_answer(g, RESP_NO_ACTION, 0);
         break;
     case EXIT_GUEST_REQUEST:
     case EXIT_EXT_GUEST_REQUEST:
@@ -503,16 +520,22 @@ static void nae(CPUX86State *env, const SnpOrigin *o, Ghcb *g)
     }
 }
 
-void helper_vmgexit(CPUX86State *env)
+void helper_vmgexit(CPUX86State *env, int next_eip_addend)
 {
-    uint64_t *msr = &snp_emu->ghcb_msr[env_cpu(env)->cpu_index];
+    uint64_t *msr = &snp_emu->vcpus[env_cpu(env)->cpu_index].ghcb_msr;
     SnpOrigin o = snp_origin(env, 0);
+    uint64_t exit_code;
     Ghcb g;
 
     qatomic_inc(&snp_emu->vmgexits);
     if ((*msr & 0xfff) == MSR_TERMINATE) {
         snp_terminate(&o, extract64(*msr, 12, 4), extract64(*msr, 16, 8));
         return;
+    }
+    if ((*msr & 0xfff) == MSR_AP_RESET_HOLD_REQ) {
+        *msr = 1ULL << 12 | MSR_AP_RESET_HOLD_RESP;
+        env->eip += next_eip_addend;
+        snp_ap_reset_hold(env);
     }
     if (*msr & 0xfff) {
         QEMU_LOCK_GUARD(&snp_emu->lock);
@@ -529,9 +552,14 @@ void helper_vmgexit(CPUX86State *env)
         snp_terminate(&o, 0, 0);
         return;
     }
+    exit_code = ghcb_get(&g, F_EXIT_CODE);
     nae(env, &o, &g);
     address_space_write(&address_space_memory, g.gpa, MEMTXATTRS_UNSPECIFIED,
                         g.page, sizeof(g.page));
+    if (exit_code == EXIT_AP_RESET_HOLD) {
+        env->eip += next_eip_addend;
+        snp_ap_reset_hold(env);
+    }
 }
 
 bool snp_emu_rdmsr(CPUX86State *env, uint32_t msr, uint64_t *val)
@@ -541,7 +569,7 @@ bool snp_emu_rdmsr(CPUX86State *env, uint32_t msr, uint64_t *val)
     }
     switch (msr) {
     case MSR_GHCB:
-        *val = snp_emu->ghcb_msr[env_cpu(env)->cpu_index];
+        *val = snp_emu->vcpus[env_cpu(env)->cpu_index].ghcb_msr;
         return true;
     case MSR_SEV_STATUS:
         *val = 0x7; /* SEV, SEV-ES, SEV-SNP */
@@ -555,6 +583,6 @@ bool snp_emu_wrmsr(CPUX86State *env, uint32_t msr, uint64_t val)
     if (!snp_emu_enabled() || msr != MSR_GHCB) {
         return false;
     }
-    snp_emu->ghcb_msr[env_cpu(env)->cpu_index] = val;
+    snp_emu->vcpus[env_cpu(env)->cpu_index].ghcb_msr = val;
     return true;
 }

@@ -56,10 +56,17 @@ typedef struct SnpOrigin {
     SnpPhase phase;
 } SnpOrigin;
 
+typedef struct SnpVcpu {
+    uint64_t ghcb_msr;
+    hwaddr ghcb_registered; /* -1: none */
+    hwaddr vmsa;            /* of the AP creation that it runs; 0: none */
+    hwaddr on_init;         /* VMSA to run on the next INIT; 0: none */
+    bool held;              /* in AP reset hold, or destroyed */
+} SnpVcpu;
+
 typedef struct SnpEmu {
     char *ledger_path;
-    uint64_t *ghcb_msr;         /* per vCPU */
-    uint64_t *ghcb_registered;  /* per vCPU: GPA, or -1 */
+    SnpVcpu *vcpus;             /* by cpu_index */
     QemuMutex lock;             /* RMP, ledger and counters */
     uint64_t pages[SNP_OP__MAX][SNP_PHASE__MAX]; /* 4 KiB pages per op */
     uint64_t vmgexits;
@@ -102,6 +109,13 @@ void ledger_close(void);
 void ledger_ram_range(hwaddr base, uint64_t size);
 const char *snp_op_name(SnpOp op);
 const char *snp_phase_name(SnpPhase phase);
+
+/* smp.c */
+bool snp_ap_creation(CPUX86State *env, uint64_t info1, uint64_t vmsa,
+                     uint64_t sev_features);
+uint64_t snp_apic_ids(hwaddr gpa, uint64_t pages);
+/* The guest's EIP must be that of the next instruction. */
+G_NORETURN void snp_ap_reset_hold(CPUX86State *env);
 
 /* ghcb.c */
 void snp_terminate(const SnpOrigin *o, int set, int code);

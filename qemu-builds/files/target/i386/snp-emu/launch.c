@@ -224,10 +224,10 @@ void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size)
                      "in an SNP guest");
         exit(1);
     }
-    snp_emu->ghcb_msr = g_new0(uint64_t, machine->smp.max_cpus);
-    snp_emu->ghcb_registered = g_new(uint64_t, machine->smp.max_cpus);
-    memset(snp_emu->ghcb_registered, -1,
-           sizeof(uint64_t) * machine->smp.max_cpus);
+    snp_emu->vcpus = g_new0(SnpVcpu, machine->smp.max_cpus);
+    for (int i = 0; i < machine->smp.max_cpus; i++) {
+        snp_emu->vcpus[i].ghcb_registered = -1;
+    }
 
     add_ram(0, x86ms->below_4g_mem_size);
     add_ram(x86ms->above_4g_mem_start, x86ms->above_4g_mem_size);

@@ -57,6 +57,22 @@ bool snp_emu_access(CPUX86State *env, hwaddr gpa, MMUAccessType access,
 /* MMU: the same for a read of the page-table page at @gpa. */
 bool snp_emu_access_ptw(CPUX86State *env, hwaddr gpa, uintptr_t ra);
 
+/* INIT and SIPI: true when the vCPU is one that they do not reset. */
+#if defined(CONFIG_USER_ONLY) || !defined(CONFIG_SEV)
+static inline bool snp_emu_init(CPUState *cs)
+{
+    return false;
+}
+
+static inline bool snp_emu_sipi(CPUState *cs)
+{
+    return false;
+}
+#else
+bool snp_emu_init(CPUState *cs);
+bool snp_emu_sipi(CPUState *cs);
+#endif
+
 /* MSRs: true when @msr is one of ours and the access was done. */
 bool snp_emu_rdmsr(CPUX86State *env, uint32_t msr, uint64_t *val);
 bool snp_emu_wrmsr(CPUX86State *env, uint32_t msr, uint64_t val);
