@@ -484,6 +484,32 @@ static void ghcb_page(void)
         submit();
         expect("EFER", *field(RDX) << 32 | *field(RAX), rdmsr(0xc0000080));
     }
+    TEST("ghcb: string I/O that does not fit the shared buffer is malformed, reason 3") {
+        new_request(0x7b, 0x80ULL << 16 | 1 << 4 | 1 << 2, 3000);
+        put(SCRATCH, ghcb_gpa + BUFFER);
+        submit();
+        expect("SW_EXITINFO1", *field(INFO1) & 0xffffffff, 2);
+        expect("SW_EXITINFO2", *field(INFO2), 3);
+    }
+    TEST("ghcb: MMIO data outside the shared buffer is malformed, reason 3") {
+        new_request(0x80000001, 0xfee00020, 8);
+        put(SCRATCH, ghcb_gpa + BUFFER + 2032 - 4);
+        submit();
+        expect("SW_EXITINFO1", *field(INFO1) & 0xffffffff, 2);
+        expect("SW_EXITINFO2", *field(INFO2), 3);
+    }
+    TEST("ghcb: I/O writes and reads the port") {
+        new_request(0x7b, 0x70ULL << 16 | 1 << 4, 0);   /* CMOS index: a shutdown status byte */
+        put(RAX, 0x0f);
+        submit();
+        new_request(0x7b, 0x71ULL << 16 | 1 << 4, 0);
+        put(RAX, 0x5a);
+        submit();
+        new_request(0x7b, 0x71ULL << 16 | 1 << 4 | 1, 0);
+        submit();
+        expect("SW_EXITINFO1", *field(INFO1) & 0xffffffff, 0);
+        expect("value", *field(RAX), 0x5a);
+    }
     TEST("ghcb: an unknown event is malformed, reason 6") {
         new_request(0x80007777, 0, 0);
         submit();
@@ -573,6 +599,13 @@ static void page_state_changes(void)
     TEST("psc: a descriptor at the shared buffer's very end is malformed, reason 3") {
         new_psc(1);
         put(SCRATCH, ghcb_gpa + BUFFER + 2032 - 4);
+        submit();
+        expect("SW_EXITINFO1", *field(INFO1) & 0xffffffff, 2);
+        expect("SW_EXITINFO2", *field(INFO2), 3);
+    }
+    TEST("psc: a descriptor that begins right before the GHCB is malformed, reason 3") {
+        new_psc(1);
+        put(SCRATCH, ghcb_gpa - 4);
         submit();
         expect("SW_EXITINFO1", *field(INFO1) & 0xffffffff, 2);
         expect("SW_EXITINFO2", *field(INFO2), 3);

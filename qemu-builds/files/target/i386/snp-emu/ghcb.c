@@ -294,25 +294,36 @@ static uint64_t msr_protocol(CPUX86State *env, const SnpOrigin *o,
     }
 }
 
-/* Section 4.1.6; the descriptor must lie in the GHCB's own shared buffer. */
+/*
+ * What SW_SCRATCH points to: protocol version 2 wants it in the GHCB's own
+ * shared buffer.  NULL when it is anywhere else.
+ */
+static uint8_t *ghcb_scratch(Ghcb *g, uint64_t len)
+{
+    uint64_t offset = ghcb_get(g, F_SCRATCH) - g->gpa;
+
+    if (!ghcb_has(g, F_SCRATCH) || len > GHCB_SHARED_BUFFER_SIZE ||
+        offset < GHCB_SHARED_BUFFER ||
+        offset > GHCB_SHARED_BUFFER + GHCB_SHARED_BUFFER_SIZE - len) {
+        return NULL;
+    }
+    return g->page + offset;
+}
+
+/* Section 4.1.6 */
 static void nae_psc(CPUX86State *env, const SnpOrigin *o, Ghcb *g)
 {
-    uint64_t scratch = ghcb_get(g, F_SCRATCH);
-    uint64_t offset = scratch - g->gpa;
+    uint8_t *desc = ghcb_scratch(g, 8);
     uint16_t cur, end;
-    uint8_t *desc;
 
-    if (!ghcb_has(g, F_SCRATCH) || offset < GHCB_SHARED_BUFFER ||
-        offset + 8 > GHCB_SHARED_BUFFER + GHCB_SHARED_BUFFER_SIZE) {
+    if (!desc) {
         ghcb_malformed(g, ERR_INVALID_SCRATCH);
         return;
     }
-    desc = g->page + offset;
     cur = lduw_le_p(desc);
     end = lduw_le_p(desc + 2);
     if (cur > end || end >= PSC_MAX_ENTRY ||
-        offset + 8 + (end + 1) * 8 >
-        GHCB_SHARED_BUFFER + GHCB_SHARED_BUFFER_SIZE) {
+        !ghcb_scratch(g, 8 + (end + 1) * 8)) {
         ghcb_answer(g, RESP_NO_ACTION, 1ULL << 32 | 1);
         return;
     }
@@ -354,7 +365,6 @@ static void nae_ioio(Ghcb *g, uint64_t info1, uint64_t info2)
     uint16_t port = info1 >> 16;
     bool in = info1 & 1, string = info1 & 4;
     unsigned size = extract64(info1, 4, 3);
-    uint64_t offset = ghcb_get(g, F_SCRATCH) - g->gpa;
     uint64_t count = string ? info2 : 1;
     uint8_t value[8], *data = value;
 
@@ -363,14 +373,12 @@ static void nae_ioio(Ghcb *g, uint64_t info1, uint64_t info2)
         return;
     }
     if (string) {
-        if (!ghcb_has(g, F_SCRATCH) || offset < GHCB_SHARED_BUFFER ||
-            count > GHCB_SHARED_BUFFER_SIZE / size ||
-            offset + count * size >
-            GHCB_SHARED_BUFFER + GHCB_SHARED_BUFFER_SIZE) {
+        data = count > GHCB_SHARED_BUFFER_SIZE ? NULL :
+               ghcb_scratch(g, count * size);
+        if (!data) {
             ghcb_malformed(g, ERR_INVALID_SCRATCH);
             return;
         }
-        data = g->page + offset;
     } else {
         stq_le_p(value, ghcb_get(g, F_RAX));
     }
@@ -409,16 +417,14 @@ static void nae_msr(CPUX86State *env, Ghcb *g, uint64_t info1)
 /* Section 4.1.5: EXITINFO1 is the GPA, EXITINFO2 the length. */
 static void nae_mmio(Ghcb *g, bool write, uint64_t gpa, uint64_t len)
 {
-    uint64_t offset = ghcb_get(g, F_SCRATCH) - g->gpa;
+    uint8_t *data = ghcb_scratch(g, len);
 
-    if (!ghcb_has(g, F_SCRATCH) || offset < GHCB_SHARED_BUFFER ||
-        len > GHCB_SHARED_BUFFER_SIZE ||
-        offset + len > GHCB_SHARED_BUFFER + GHCB_SHARED_BUFFER_SIZE) {
+    if (!data) {
         ghcb_malformed(g, ERR_INVALID_SCRATCH);
         return;
     }
     address_space_rw(&address_space_memory, gpa, MEMTXATTRS_UNSPECIFIED,
-                     g->page + offset, len, write);
+                     data, len, write);
     ghcb_answer(g, RESP_NO_ACTION, 0);
 }
 

@@ -325,7 +325,8 @@ static bool page_operand(CPUX86State *env, hwaddr *gpa, uint64_t *size,
     }
     *gpa = x86_translate_for_snp_emu(env, addr & TARGET_PAGE_MASK, &shared,
                                      &page_size, ra);
-    if (shared || rmp_get(*gpa) == RMP_NONE) {
+    if (shared || rmp_get(*gpa) == RMP_NONE ||
+        rmp_get(*gpa + *size - 1) == RMP_NONE) {
         set_result(env, SNP_FAIL_INPUT, false);
         return false;
     }
