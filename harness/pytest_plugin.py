@@ -8,6 +8,7 @@ item; the others then say that there was nothing to judge.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from harness.artifacts.filelock import say
 from harness.errors import HarnessError
-from harness.platforms.platform import CHOICES, PLATFORMS, wanted
+from harness.platforms.platform import CHOICES, PLATFORMS
 from harness.session import CellRun, Options, Session
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from harness.checks.finding import Check, Finding
 
 SESSION = pytest.StashKey[Session]()
+TOLD = pytest.StashKey[set[str]]()
 FOLDER = "scenarios"
 _WORKER_RECORDS = "harness_records"
 
@@ -71,6 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
         boots=config.getoption("--boots"),
     )
     config.stash[SESSION] = Session(options, config.rootpath, _progress(config))
+    config.stash[TOLD] = set()
     config.addinivalue_line("markers", "qemu: starts a real QEMU")
 
 
@@ -120,13 +123,14 @@ def _progress(config: pytest.Config) -> Progress:
 
     def tell(line: str) -> None:
         reporter = config.pluginmanager.getplugin("terminalreporter")
-        if reporter is not None:
-            reporter.ensure_newline()
-            reporter.write_line(f"harness: {line}")
-            reporter.flush()  # a log file is read while it grows
-        elif capture := config.pluginmanager.getplugin("capturemanager"):  # a worker of xdist
-            with capture.global_and_fixture_disabled():
-                say(f"harness: {line}")
+        capture = config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            if reporter is None or hasattr(config, "workerinput"):
+                say(f"harness: {line}")  # a worker of xdist has its controller's standard error alone
+            else:
+                reporter.ensure_newline()
+                reporter.write_line(f"harness: {line}")
+                reporter.flush()  # a log file is read while it grows
 
     return tell
 
@@ -178,9 +182,15 @@ class ScenarioFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Collector]:
         session = self.config.stash[SESSION]
-        cells = session.cells(self.path)
-        runs = [session.run(cell) for cell in cells if wanted(session.options.platform, cell.platform)]
-        session.prepare(runs, build=not self.config.option.collectonly)
+        try:
+            runs = [session.run(cell) for cell in session.cells(self.path)]
+            session.prepare(runs, build=not self.config.option.collectonly)
+        except HarnessError as error:
+            told = self.config.stash[TOLD]
+            if str(error) in told:
+                return  # the first scenario has failed with it, which is enough to end the run
+            told.add(str(error))
+            raise
         for run in runs:
             yield CellNode.from_parent(self, name=run.cell.id, run=run)
 

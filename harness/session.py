@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import json
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -24,11 +24,11 @@ from harness.checks.model import Expected, checks_for, expected
 from harness.checks.view import Evidence
 from harness.errors import HarnessError
 from harness.evidence.record import BootRecord, OutcomeKind, write_json
-from harness.matrix.expand import plan
+from harness.matrix.expand import Removed, plan
 from harness.matrix.schema import load_scenario
 from harness.platforms.host import Host, probe
 from harness.platforms.kvm_probe import guest_runs
-from harness.platforms.platform import resolver
+from harness.platforms.platform import resolver, wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -62,6 +62,7 @@ class Session:
         self.options = options
         self._progress = progress
         self._runs: dict[Cell, CellRun] = {}
+        self._build_failure: HarnessError | None = None
         self.records = options.records.absolute() if options.records else _new_records(root)
         """The folder that receives a record per cell."""
 
@@ -79,9 +80,13 @@ class Session:
         return BootPool(Demand(self.options.boots or capacity.vcpus, capacity.memory_mib))
 
     def plan(self, path: Path) -> Plan:
-        """Expand a scenario file for this host; HarnessError with every mistake in it."""
+        """Expand a scenario file for this host and the chosen platform; HarnessError with every mistake."""
         document = load_scenario(path, self.ingredients.catalog.known())
-        return plan(document, self._resolve())
+        made, choice = plan(document, self._resolve()), self.options.platform
+        unwanted = [cell for cell in made.cells if not wanted(choice, cell.platform)]
+        gone = tuple(Removed(cell, f"not on platform {choice}") for cell in unwanted)
+        cells = tuple(cell for cell in made.cells if cell not in unwanted)
+        return replace(made, cells=cells, removed=made.removed + gone)
 
     def cells(self, path: Path) -> tuple[Cell, ...]:
         """Give the cells that this run judges: all of the plan, or those that the replayed folder holds."""
@@ -105,7 +110,17 @@ class Session:
         for run in runs:
             _ = run.traits
         if runs and build:
+            self._build()
+
+    def _build(self) -> None:
+        """Build what all boots share, or fail as before: a failed build takes minutes each time."""
+        if self._build_failure is not None:
+            raise self._build_failure
+        try:
             _ = self.ingredients.initrd, self.ingredients.qemu
+        except HarnessError as error:
+            self._build_failure = error
+            raise
 
     def schedule(self, runs: Iterable[CellRun]) -> None:
         """Start the boots of ``runs`` in the background, in order, as many at once as fit."""

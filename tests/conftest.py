@@ -1,9 +1,29 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness import session
 from harness.artifacts.ingredients import Ingredients
+from harness.artifacts.recipes import load_catalog
+from harness.evidence.record import BootRecord
+from harness.platforms.host import Host
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.machine.spec import MachineSpec
+
+pytest_plugins = ["pytester"]
+
+RECORDS = Path(__file__).parent / "data/records"
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +35,87 @@ def ingredients() -> Ingredients:
 def qemu_binary(ingredients: Ingredients) -> Path:
     """Give the project's own QEMU, built when it is new."""
     return ingredients.qemu
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Path:
+    """Give a copy of two stored boots: 5.10 as an emulated SNP guest, 6.1 as a plain one."""
+    return shutil.copytree(RECORDS, tmp_path / "stored-records")
+
+
+@dataclass
+class StandIns:
+    """What replaces ingredients and boots: a boot leaves a copy of a stored record, or fails."""
+
+    booted: list[str] = field(default_factory=list)
+    """Cells, in the order of their boots."""
+    built: list[str] = field(default_factory=list)
+    """Ingredients that were asked for, each time."""
+    failures: dict[str, Exception] = field(default_factory=dict)
+    """By ingredient (``qemu``, ``debian-6.1``) or by cell."""
+    in_boot: Callable[[], object] = lambda: None
+
+    def fetch(self, name: str) -> str:
+        self.built.append(name)
+        if name in self.failures:
+            raise self.failures[name]
+        return name
+
+    def boot(self, spec: MachineSpec, folder: Path, *, cell_id: str, platform: str) -> BootRecord:
+        assert spec.guest is None or platform == "snp-emulated"
+        self.booted.append(cell_id)
+        self.in_boot()
+        if cell_id in self.failures:
+            raise self.failures[cell_id]
+        shutil.copytree(RECORDS / cell_id, folder, dirs_exist_ok=True)
+        return replace(BootRecord.load(folder), path=folder)
+
+
+@pytest.fixture
+def stand_ins(monkeypatch: pytest.MonkeyPatch) -> StandIns:
+    """Let sessions of this process boot stored records on a host without SEV-SNP."""
+    made = StandIns()
+    traits: dict[str, Any] = {}
+    for path in RECORDS.iterdir():
+        firmware, kernel = session._load_traits(path / session.TRAITS)
+        traits[path.name.split("+")[0]] = firmware
+        traits[path.name.split("+")[1]] = kernel
+
+    class Fake:
+        catalog = load_catalog()
+
+        def __init__(self, progress: Callable[[str], None]) -> None:
+            self.progress = progress
+
+        def firmware(self, name: str) -> object:
+            return SimpleNamespace(path=Path("/", made.fetch(name)), traits=traits[name])
+
+        kernel = firmware
+
+        @property
+        def qemu(self) -> Path:
+            self.progress("building QEMU")
+            return Path("/", made.fetch("qemu"))
+
+        @property
+        def initrd(self) -> Path:
+            return Path("/", made.fetch("initrd"))
+
+    monkeypatch.setattr(session, "Ingredients", Fake)
+    monkeypatch.setattr(session, "boot", made.boot)
+    host = Host(sev_snp=False, why=("there is no /dev/sev",))
+    monkeypatch.setattr(session, "probe", lambda **_: host)
+    return made
+
+
+@pytest.fixture
+def edit_index() -> Callable[..., None]:
+    """Change fields of a record's outcome."""
+
+    def edit(record: Path, **outcome: str) -> None:
+        path = record / "boot.json"
+        index = json.loads(path.read_text())
+        index["outcome"] |= outcome
+        path.write_text(json.dumps(index))
+
+    return edit

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -35,7 +37,8 @@ def run_step(
     """Run ``argv`` in ``directory`` and append its output to ``log``.
 
     Counters such as ninja's ``[12/345]`` become progress. Raises HarnessError with the lines of the output
-    that look like errors, and the log's path, when the command fails. A child never outlives Ctrl-C.
+    that look like errors, and the log's path, when the command fails. Neither the command nor what it has
+    started outlives Ctrl-C.
     """
     progress(what)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -43,20 +46,25 @@ def run_step(
         sink.write(f"+ {' '.join(argv)}\n")
         sink.flush()
         start = sink.tell()
-        with subprocess.Popen(
-            argv,
-            cwd=directory,
-            env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        ) as child:
+        try:
+            child = subprocess.Popen(
+                argv,
+                cwd=directory,
+                env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,  # a group of its own, to be ended as a whole
+            )
+        except (FileNotFoundError, PermissionError) as error:
+            raise HarnessError(f"{what}: {argv[0]}: {error.strerror}", "is it installed?") from error
+        with child:
             try:
                 _follow(child, what, sink.write, progress)
             except BaseException:
-                child.terminate()
+                _end(child)
                 raise
     if child.returncode:
         with log.open(encoding="utf-8", errors="replace") as written:
@@ -67,6 +75,12 @@ def run_step(
         raise HarnessError(
             f"{what}: {argv[0]} failed with code {child.returncode}\n  {shown}", f"whole log: {log}"
         )
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    """Kill the child's process group: what it leaves is thrown away, so nothing has to end in good order."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 def _follow(

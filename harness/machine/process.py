@@ -46,7 +46,10 @@ class LaunchError(HarnessError):
         self.returncode = returncode
         self.output = output
         self.log = log
-        said = "\n".join(f"    {line}" for line in output.splitlines()) or "    (nothing)"
+        lines = output.splitlines()
+        # Warnings about CPU features, repeated for each vCPU, would hide why it ended.
+        lines = [line for line in lines if ": warning: " not in line] or lines
+        said = "\n".join(f"    {line}" for line in lines) or "    (nothing)"
         super().__init__(
             f"QEMU did not start: {why}\n  QEMU said:\n{said}\n  command: {shlex.join(command)}",
             f"its whole output is in {log}",
@@ -130,8 +133,10 @@ class Process:
 
 
 def read_tail(log: Path) -> str:
-    """Give the end of a log file as text, empty when there is none."""
+    """Give the end of a log file as text, in whole lines, empty when there is none."""
     try:
-        return log.read_text(errors="replace").strip()[-OUTPUT_SHOWN:]
+        text = log.read_text(errors="replace").strip()
     except FileNotFoundError:
         return ""
+    tail = text[-OUTPUT_SHOWN:]
+    return tail if tail == text else tail.partition("\n")[2] or tail

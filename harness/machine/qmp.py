@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from qemu.qmp.message import Message
 
-# Failures reach the caller as exceptions; without a handler logging would print them a second time.
-logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())
+# Failures reach the caller as exceptions; logging (of pytest, say) would show them a second time.
+logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
 
 ANSWER_SECONDS = 10.0
 """How long QEMU may take to answer one command; its main loop never blocks for longer in a healthy run."""

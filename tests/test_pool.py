@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Boots side by side: in order, never more than the host holds, and none forgotten."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from harness.boot.pool import BootPool, Demand, host_capacity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.evidence.record import BootRecord
+
+WAIT = 10.0
+
+
+class Boots:
+    """Boots that last until they are let go, and what was seen of them."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+        self._gates: dict[str, threading.Event] = {}
+        self._change = threading.Condition()
+
+    def make(self, name: str) -> Callable[[], BootRecord]:
+        gate = self._gates[name] = threading.Event()
+
+        def boot() -> BootRecord:
+            with self._change:
+                self.started.append(name)
+                self._change.notify_all()
+            assert gate.wait(WAIT)
+            return cast("BootRecord", f"record of {name}")
+
+        return boot
+
+    def let_go(self, *names: str) -> None:
+        for name in names:
+            self._gates[name].set()
+
+    def expect(self, *names: str) -> None:
+        """Wait until these boots, and no others, have started."""
+        with self._change:
+            self._change.wait_for(lambda: len(self.started) >= len(names), WAIT)
+            self._change.wait_for(lambda: len(self.started) > len(names), 0.05)
+            assert sorted(self.started) == sorted(names)
+
+
+@pytest.fixture
+def boots() -> Boots:
+    return Boots()
+
+
+def test_as_many_as_processors(boots: Boots) -> None:
+    pool = BootPool(Demand(vcpus=2, memory_mib=100_000))
+    futures = [pool.submit(Demand(1, 2048), boots.make(name)) for name in "abc"]
+    boots.expect("a", "b")
+    boots.let_go("b")
+    assert str(futures[1].result(WAIT)) == "record of b"
+    boots.expect("a", "b", "c")
+    boots.let_go("a", "c")
+    assert [str(future.result(WAIT)) for future in futures] == [f"record of {name}" for name in "abc"]
+
+
+def test_as_many_as_memory_holds(boots: Boots) -> None:
+    demand = Demand(1, 8192)
+    pool = BootPool(Demand(vcpus=16, memory_mib=2 * demand.host_mib + 100))
+    futures = [pool.submit(demand, boots.make(name)) for name in "abc"]
+    boots.expect("a", "b")
+    boots.let_go("a", "b", "c")
+    assert futures[2].result(WAIT)
+
+
+def test_a_boot_larger_than_the_host_runs_alone(boots: Boots) -> None:
+    pool = BootPool(Demand(vcpus=2, memory_mib=4096))
+    small, large, after = Demand(1, 1024), Demand(8, 65536), Demand(1, 1024)
+    sizes = {"small": small, "large": large, "after": after}
+    futures = [pool.submit(size, boots.make(name)) for name, size in sizes.items()]
+    boots.expect("small")  # "after" would fit, but must not overtake
+    boots.let_go("small")
+    boots.expect("small", "large")
+    boots.let_go("large", "after")
+    assert futures[2].result(WAIT)
+    assert boots.started == ["small", "large", "after"]
+
+
+def test_what_a_boot_raises_belongs_to_its_asker_and_frees_its_place(boots: Boots) -> None:
+    pool = BootPool(Demand(vcpus=1, memory_mib=4096))
+
+    def broken() -> BootRecord:
+        raise ValueError("broken")
+
+    failed = pool.submit(Demand(1, 1024), broken)
+    good = pool.submit(Demand(1, 1024), boots.make("good"))
+    boots.let_go("good")
+    with pytest.raises(ValueError, match="broken"):
+        failed.result(WAIT)
+    assert good.result(WAIT)
+
+
+def test_cancel_forgets_what_has_not_started(boots: Boots) -> None:
+    pool = BootPool(Demand(vcpus=1, memory_mib=4096))
+    running, queued = (pool.submit(Demand(1, 1024), boots.make(name)) for name in ("running", "queued"))
+    boots.expect("running")
+    pool.cancel()
+    assert queued.cancelled()
+    boots.let_go("running", "queued")
+    assert running.result(WAIT)
+    boots.expect("running")
+
+
+def test_host_capacity() -> None:
+    capacity = host_capacity()
+    assert capacity.vcpus >= 1
+    assert 64 < capacity.memory_mib < 1 << 25

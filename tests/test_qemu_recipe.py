@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""How QEMU is built, with a source of three files and tools that are shell scripts."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from harness.artifacts import qemu
+from harness.artifacts.apt import AptRoot
+from harness.artifacts.lock import Lock, PackageVersion
+from harness.artifacts.qemu import BINARY, KIND, build_qemu, load_qemu, qemu_inputs
+from harness.artifacts.store import Store
+from harness.errors import HarnessError
+from harness.paths import PROJECT
+
+if TYPE_CHECKING:
+    from harness.artifacts.store import Artifact
+
+SOURCE = PackageVersion("toy", "1:1.0-1", "source", "trixie", "11", 1, "pool/toy.dsc")
+DATA = PackageVersion("toy-data", "1:1.0-1", "all", "trixie", "22", 1, "pool/toy-data.deb")
+RECIPE = """\
+qemu:
+  package: toy
+  suite: trixie
+  version: "1:1.0*"
+  data: {package: toy-data, paths: [usr/share/toy/rom.bin]}
+  configure: [--small]
+"""
+TINY = RECIPE.replace("small", "tiny")
+CONFIGURE = "#!/bin/sh\necho configured with $2\ncp ../source/main.c .\n"
+PATCH = """\
+--- a/main.c
++++ b/main.c
+@@ -1,3 +1,3 @@
+ one
+-two
++TWO
+ three
+"""
+NINJA = "#!/bin/sh\necho '[1/2] compile'; echo '[2/2] link'\ncat main.c ../source/own.c >$3\n"
+# What a process that is to be killed in mid-build runs.
+BUILDER = """
+import sys
+from pathlib import Path
+from harness.artifacts.apt import AptRoot
+from harness.artifacts.lock import Lock
+from harness.artifacts.qemu import build_qemu, load_qemu
+project = Path(sys.argv[1])
+build_qemu(load_qemu(project), AptRoot("http://127.0.0.1:9/debian"), Lock.load(project / "lock"), project)
+"""
+
+
+class Toy:
+    """A project with a QEMU recipe, whose packages are in the store already; there is no network."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.project = root / "project"
+        self.bin = root / "bin"
+        self.said: list[str] = []
+        self.store = Store(root / "cache/store")
+        self.apt = AptRoot("http://127.0.0.1:9/debian", store=self.store, progress=self.said.append)
+        for path, text in {
+            "qemu-builds/qemu.yaml": RECIPE,
+            "qemu-builds/files/own.c": "own\n",
+            "qemu-builds/patches/0001-shout.patch": PATCH,
+            "lock": yaml.safe_dump(
+                {
+                    "trixie:src:toy=1:1.0*": dataclasses.asdict(SOURCE),
+                    "trixie:toy-data=1:1.0*": dataclasses.asdict(DATA),
+                }
+            ),
+        }.items():
+            self.write(path, text)
+        self.bin.mkdir()
+        for name, script in {"ninja": NINJA, "strip": "#!/bin/sh\n"}.items():
+            self.tool(name, script)
+        self.stock({"main.c": "one\ntwo\nthree\n", "configure": CONFIGURE})
+
+    def stock(self, files: dict[str, str]) -> None:
+        """Put source and data packages into the store, as downloads would."""
+
+        def tarballs(directory: Path) -> None:
+            tree, debian = directory / "toy-1.0", directory / "debian"
+            tree.mkdir()
+            debian.mkdir()
+            for name, text in files.items():
+                (tree / name).write_text(text)
+                (tree / name).chmod(0o755)
+            (debian / "rules").touch()
+            for archive, member in (("toy_1.0.orig.tar.gz", tree), ("toy_1.0-1.debian.tar.gz", debian)):
+                command = ["tar", "-czf", str(directory / archive), "-C", str(directory), member.name]
+                subprocess.run(command, check=True)
+                shutil.rmtree(member)
+
+        def rom(directory: Path) -> None:
+            (directory / "usr/share/toy").mkdir(parents=True)
+            (directory / "usr/share/toy/rom.bin").write_text("rom")
+
+        wanted = {"package": "toy", "version": SOURCE.version, "sha256": SOURCE.sha256}
+        self.store.get("deb-source", "toy", wanted, tarballs)
+        names = ("package", "version", "architecture", "sha256")
+        identity = {name: getattr(DATA, name) for name in names}
+        self.store.get("deb-tree", "toy-data", {**identity, "paths": ["usr/share/toy/rom.bin"]}, rom)
+
+    def write(self, path: str, text: str) -> None:
+        (self.project / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.project / path).write_text(text)
+
+    def relock(self, old: str, new: str) -> None:
+        self.write("lock", (self.project / "lock").read_text().replace(old, new))
+
+    def tool(self, name: str, script: str) -> None:
+        (self.bin / name).write_text(script)
+        (self.bin / name).chmod(0o755)
+
+    @property
+    def lock(self) -> Lock:
+        return Lock.load(self.project / "lock")
+
+    def build(self) -> Artifact:
+        return build_qemu(load_qemu(self.project), self.apt, self.lock, self.project)
+
+    def explain(self) -> list[str]:
+        recipe = load_qemu(self.project)
+        inputs = qemu_inputs(recipe, self.lock, self.project)
+        return self.store.explain(KIND, recipe.package, inputs).splitlines()
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    made = Toy(tmp_path)
+    monkeypatch.setenv("PATH", f"{made.bin}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(qemu, "_check_tools", lambda: None)
+    return made
+
+
+def test_source_files_patches_and_data_come_together(toy: Toy) -> None:
+    path = toy.build().path
+    assert (path / BINARY).read_text() == "one\nTWO\nthree\nown\n"
+    assert sorted(str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()) == [
+        "provenance.json",
+        "qemu-bundle/usr/local/share/qemu/rom.bin",
+        BINARY,
+    ]
+    log = (toy.root / "cache/logs/qemu-build.log").read_text()
+    assert "configured with --small" in log
+    assert "patching file main.c" in log
+    assert toy.said == [
+        "unpacking toy 1:1.0-1",
+        "QEMU: 0001-shout.patch",
+        "QEMU: configure",
+        "QEMU: compile",
+    ]
+    assert toy.build().path == path
+    assert len(toy.said) == 4
+
+
+def test_a_patch_that_does_not_apply(toy: Toy) -> None:
+    toy.write("qemu-builds/patches/0002-late.patch", PATCH.replace("main.c", "own.c"))
+    with pytest.raises(HarnessError) as caught:
+        toy.build()
+    first, *rest = caught.value.what.splitlines()
+    assert first == "QEMU: 0002-late.patch: patch failed with code 1"
+    assert any("own.c" in line for line in rest)
+    assert caught.value.hint == f"whole log: {toy.root}/cache/logs/qemu-build.log"
+    toy.write("qemu-builds/patches/0002-late.patch", PATCH.replace("main.c", "absent.c"))
+    with pytest.raises(HarnessError, match=r"0002-late.patch: patch failed(.|\n)*absent\.c"):
+        toy.build()
+    assert [path.name for path in (toy.store.root / KIND).iterdir() if path.is_dir()] == []
+
+
+def test_a_compile_error_shows_its_lines_and_the_log(toy: Toy) -> None:
+    error = "../source/own.c:1:1: error: unknown type name 'own'"
+    toy.tool(
+        "ninja", f'#!/bin/sh\necho "[1/2] cc"; echo "FAILED: own.o"; echo "{error}"; echo stop; exit 1\n'
+    )
+    with pytest.raises(HarnessError) as caught:
+        toy.build()
+    assert caught.value.what.splitlines() == [
+        "QEMU: compile: ninja failed with code 1",
+        "  FAILED: own.o",
+        f"  {error}",
+    ]
+    log = caught.value.hint.removeprefix("whole log: ")
+    assert "stop" in Path(log).read_text()
+    toy.tool("ninja", NINJA)
+    assert toy.build().path.is_dir()
+
+
+def test_missing_tools_are_named_by_their_packages_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(HarnessError) as caught:
+        qemu._check_tools()
+    for package in ("gcc", "ninja-build", "pkg-config", "patch"):
+        assert f" {package}" in caught.value.what
+        assert f" {package}" in caught.value.hint
+    tool = tmp_path / "pkg-config"
+    tool.write_text("#!/bin/sh\n[ $2 != pixman-1 ]\n")
+    tool.chmod(0o755)
+    with pytest.raises(HarnessError, match="libpixman-1-dev") as caught:
+        qemu._check_tools()
+    assert "libglib2.0-dev" not in caught.value.what
+    assert "pkg-config" not in caught.value.what
+
+
+def test_a_build_that_was_killed_is_made_anew(toy: Toy) -> None:
+    toy.tool("ninja", "#!/bin/sh\necho '[1/2] cc'; echo half >$3; echo $$ >../../pid; exec sleep 60\n")
+    with subprocess.Popen(
+        [sys.executable, "-c", BUILDER, str(toy.project)], stderr=subprocess.PIPE
+    ) as builder:
+        end = time.monotonic() + 30
+        while not (pids := list((toy.store.root / KIND).glob(".tmp-*/pid"))) or not pids[0].read_text():
+            assert time.monotonic() < end, "no build began"
+            assert builder.poll() is None
+            time.sleep(0.02)
+        ninja = int(pids[0].read_text())
+        builder.send_signal(signal.SIGKILL)
+    os.kill(ninja, signal.SIGKILL)  # this one prints nothing that would tell it that nobody listens
+    assert list((toy.store.root / KIND).glob(".tmp-*"))
+    toy.tool("ninja", NINJA)
+    artifact = toy.build()
+    assert (artifact.path / BINARY).read_text().startswith("one")
+    assert not list((toy.store.root / KIND).glob(".tmp-*"))
+
+
+Edit = Callable[[Toy], None]
+
+
+@pytest.mark.parametrize(
+    ("named", "edit"),
+    [
+        ("files.own.c: '", lambda toy: toy.write("qemu-builds/files/own.c", "changed\n")),
+        ("files.sub/new.c: '", lambda toy: toy.write("qemu-builds/files/sub/new.c", "x")),
+        ("patches.0001-shout.patch: '", lambda toy: toy.write("qemu-builds/patches/0001-shout.patch", "x")),
+        ("patches.0002-more.patch: '", lambda toy: toy.write("qemu-builds/patches/0002-more.patch", "x")),
+        ("configure.0: '--small' -> '--tiny'", lambda toy: toy.write("qemu-builds/qemu.yaml", TINY)),
+        ("source: 'toy 1:1.0-1 11' -> 'toy 1:1.0-1 33'", lambda toy: toy.relock("'11'", "'33'")),
+        ("data: 'toy-data 1:1.0-1 22' -> 'toy-data 1:1.0-1 44'", lambda toy: toy.relock("'22'", "'44'")),
+    ],
+)
+def test_every_change_of_an_input_is_named(toy: Toy, named: str, edit: Edit) -> None:
+    assert toy.explain() == ["qemu toy: never made before"]
+    toy.build()
+    assert toy.explain()[0].startswith("qemu toy: up to date")
+    edit(toy)
+    first, *rest = toy.explain()
+    assert first.startswith("qemu toy: inputs changed since")
+    assert len(rest) == 1
+    assert rest[0].strip().startswith(named)
+
+
+def test_mistakes_in_the_recipe(toy: Toy) -> None:
+    toy.write("qemu-builds/qemu.yaml", RECIPE.replace("configure", "confgure").replace("suite", "siute"))
+    with pytest.raises(HarnessError) as caught:
+        load_qemu(toy.project)
+    assert "qemu.yaml:3:3: qemu: unknown key 'siute'; did you mean 'suite'?" in str(caught.value)
+    assert "unknown key 'confgure'; did you mean 'configure'?" in str(caught.value)
+
+
+def test_a_package_that_is_not_locked(toy: Toy) -> None:
+    toy.write("lock", "{}\n")
+    with pytest.raises(HarnessError, match=r"no version for .*toy.*\n.*harness update"):
+        toy.build()
+
+
+def test_the_shipped_recipe_is_locked_and_has_its_patches() -> None:
+    recipe = load_qemu()
+    inputs = qemu_inputs(recipe, Lock.load(PROJECT / "debian.lock.yaml"))
+    assert inputs["patches"]
+    assert inputs["files"]
+    assert "--target-list=x86_64-softmmu" in recipe.configure

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""One run of scenarios, with stored boots in the place of real ones."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.session import TRAITS, Options, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from harness.matrix.cell import Cell
+
+SCENARIO = """\
+name: two
+description: which?
+include:
+  - {firmware: debian-2025.02, kernel: debian-5.10, memory: 2G, platform: snp}
+  - {firmware: debian-2025.02, kernel: debian-6.1, memory: 2G, platform: plain}
+"""
+EMULATED = "debian-2025.02+debian-5.10+direct+2G+snp-emulated"
+PLAIN = "debian-2025.02+debian-6.1+direct+2G+plain"
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    path = tmp_path / "two.yaml"
+    path.write_text(SCENARIO)
+    return path
+
+
+def start(root: Path, **options: Any) -> Session:
+    return Session(Options(**options), root, lambda _line: None)
+
+
+def cells(session: Session, scenario: Path) -> dict[str, Cell]:
+    return {cell.id: cell for cell in session.cells(scenario)}
+
+
+def test_a_boot_is_judged_from_its_record(stand_ins: Any, scenario: Path, tmp_path: Path) -> None:
+    session = start(tmp_path)
+    runs = [session.run(cell) for cell in session.cells(scenario)]
+    session.prepare(runs, build=True)
+    session.schedule(runs)
+    for run in runs:
+        assert [finding for check in run.checks for finding in check(run.evidence)] == []
+        assert run.root_failure == ""
+    assert sorted(stand_ins.booted) == [EMULATED, PLAIN]
+    assert session.records.parent == tmp_path / "out/records"
+    assert sorted(path.name for path in session.records.iterdir()) == [EMULATED, PLAIN]
+    assert [run.expected.outcome for run in runs] == ["refuses-to-boot", "plain"]
+
+
+def test_a_replay_needs_no_ingredient_and_finds_the_same(
+    stand_ins: Any, scenario: Path, tmp_path: Path, records: Path
+) -> None:
+    session = start(tmp_path, replay=records)
+    runs = [session.run(cell) for cell in session.cells(scenario)]
+    session.prepare(runs, build=True)
+    session.schedule(runs)
+    assert [finding for run in runs for check in run.checks for finding in check(run.evidence)] == []
+    assert len(runs) == 2
+    assert (stand_ins.booted, stand_ins.built) == ([], [])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_replay_has_the_cells_that_its_folder_holds(stand_ins: Any, scenario: Path, records: Path) -> None:
+    (records / PLAIN).rename(records / "elsewhere")
+    assert list(cells(start(records, replay=records), scenario)) == [EMULATED]
+    (records / EMULATED).rename(records / EMULATED.replace("-emulated", ""))
+    assert list(cells(start(records, replay=records), scenario)) == [EMULATED.replace("-emulated", "")]
+    assert stand_ins.built == []
+
+
+@pytest.mark.usefixtures("stand_ins")
+@pytest.mark.parametrize("damage", ["{", "[]", '{"firmware": {}}', None])
+def test_traits_of_a_replay_that_are_damaged(scenario: Path, records: Path, damage: str | None) -> None:
+    path = records / PLAIN / TRAITS
+    path.unlink()
+    if damage is not None:
+        path.write_text(damage)
+    session = start(records, replay=records)
+    with pytest.raises(HarnessError, match=r"traits.json: cannot be read"):
+        _ = session.run(cells(session, scenario)[PLAIN]).checks
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_a_platform_leaves_out_the_cells_of_others(scenario: Path, tmp_path: Path) -> None:
+    plan = start(tmp_path, platform="plain").plan(scenario)
+    assert [cell.id for cell in plan.cells] == [PLAIN]
+    assert [(gone.cell.id, gone.reason) for gone in plan.removed] == [(EMULATED, "not on platform plain")]
+    with pytest.raises(HarnessError, match="--platform snp: this host cannot"):
+        start(tmp_path, platform="snp").plan(scenario)
+
+
+def test_collecting_fetches_only_what_traits_are_read_from(
+    stand_ins: Any, scenario: Path, tmp_path: Path
+) -> None:
+    session = start(tmp_path)
+    session.prepare([session.run(cell) for cell in session.cells(scenario)], build=False)
+    assert set(stand_ins.built) == {"debian-2025.02", "debian-5.10", "debian-6.1"}
+    session.prepare([], build=True)
+    assert "qemu" not in stand_ins.built
+
+
+def test_a_boot_that_fails_fails_once(stand_ins: Any, scenario: Path, tmp_path: Path) -> None:
+    stand_ins.failures[PLAIN] = HarnessError("QEMU did not start: x\n  QEMU said:\n    y", "its log")
+    session = start(tmp_path)
+    run = session.run(cells(session, scenario)[PLAIN])
+    for _ in range(2):
+        with pytest.raises(HarnessError, match="QEMU did not start"):
+            _ = run.record
+        assert run.root_failure == "QEMU did not start: x"
+    assert stand_ins.booted == [PLAIN]
+
+
+def test_a_boot_that_nobody_scheduled_runs_when_asked_for(
+    stand_ins: Any, scenario: Path, tmp_path: Path
+) -> None:
+    session = start(tmp_path)
+    run = session.run(cells(session, scenario)[PLAIN])
+    assert session.run(replace(run.cell)) is run
+    assert run.record is run.record
+    assert stand_ins.booted == [PLAIN]
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_an_outcome_that_is_not_as_expected_is_the_root_failure(
+    scenario: Path, records: Path, edit_index: Callable[..., None]
+) -> None:
+    edit_index(records / PLAIN, kind="hang", phase="kernel", detail="no console byte for 9 s")
+    session = start(records, replay=records)
+    runs = {name: session.run(cell) for name, cell in cells(session, scenario).items()}
+    assert runs[PLAIN].root_failure == "the boot ended as hang in phase kernel: no console byte for 9 s"
+    assert runs[EMULATED].root_failure == ""  # it did not complete either, as it should
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_records_that_cannot_be_written(scenario: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    session = start(tmp_path, records=tmp_path / "taken/below")
+    with pytest.raises(HarnessError, match=r"cannot be written to .*taken/below: Not a directory"):
+        session.schedule([session.run(cell) for cell in session.cells(scenario)])
+
+
+@pytest.mark.parametrize(("number", "told"), [(errno.ENOSPC, HarnessError), (errno.EIO, OSError)])
+def test_a_disk_that_fills_up_in_the_middle_of_a_boot(
+    stand_ins: Any, scenario: Path, tmp_path: Path, number: int, told: type[Exception]
+) -> None:
+    stand_ins.failures[PLAIN] = OSError(number, os.strerror(number))
+    session = start(tmp_path)
+    with pytest.raises(told, match=os.strerror(number)):
+        _ = session.run(cells(session, scenario)[PLAIN]).record
+
+
+def test_close_forgets_the_boots_that_have_not_begun(stand_ins: Any, scenario: Path, tmp_path: Path) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        assert go_on.wait(10)
+
+    stand_ins.in_boot = hold
+    session = start(tmp_path, boots=1)
+    runs = [session.run(cell) for cell in session.cells(scenario)]
+    session.schedule(runs)
+    assert begun.wait(10)
+    session.close()
+    go_on.set()
+    assert runs[0].record.cell == EMULATED
+    assert stand_ins.booted == [EMULATED]
