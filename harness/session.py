@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -237,7 +238,7 @@ def _writable(folder: Path) -> Iterator[None]:
 
 def _new_records(root: Path) -> Path:
     # Local time: it is a name for the person at this machine; records hold UTC.
-    return root / "out/records" / datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    return root / "out/records" / datetime.now().astimezone().strftime(f"%Y%m%d-%H%M%S-{os.getpid()}")
 
 
 def _load_traits(path: Path) -> tuple[FirmwareTraits, KernelTraits]:

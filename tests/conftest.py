@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness import session
-from harness.artifacts.ingredients import Ingredients
 from harness.artifacts.recipes import load_catalog
 from harness.evidence.record import BootRecord
 from harness.platforms.host import Host
+from harness.pytest_plugin import SESSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from harness.artifacts.ingredients import Ingredients
     from harness.machine.spec import MachineSpec
 
 pytest_plugins = ["pytester"]
@@ -27,8 +28,9 @@ RECORDS = Path(__file__).parent / "data/records"
 
 
 @pytest.fixture(scope="session")
-def ingredients() -> Ingredients:
-    return Ingredients()
+def ingredients(request: pytest.FixtureRequest) -> Ingredients:
+    """Give the run's own ingredients, whose progress shows while QEMU is built."""
+    return request.config.stash[SESSION].ingredients
 
 
 @pytest.fixture(scope="session")
