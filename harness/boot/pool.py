@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,12 +36,9 @@ class Demand:
 
 def host_capacity() -> Demand:
     """Give this host's processors, and its memory in MiB that is available now."""
-    pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
-    with open("/proc/meminfo", encoding="ascii") as meminfo:  # noqa: PTH123  # a kernel file, not a path of ours
-        for line in meminfo:
-            if line.startswith("MemAvailable:"):
-                pages = int(line.split()[1]) >> 10
-    return Demand(len(os.sched_getaffinity(0)), pages)
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    available = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    return Demand(len(os.sched_getaffinity(0)), available >> 10)
 
 
 class BootPool:
