@@ -241,9 +241,13 @@ class CheckItem(pytest.Item):
         self.user_properties += [("platform", platform), ("question", self.check.question)]
         if reason := self.check.not_applicable(platform):
             pytest.skip(reason)
-        first = self.check is self.run.checks[0]
-        if not first and (failure := self.run.root_failure):
-            pytest.skip(f"not judged: {failure}")
+        if failure := self.run.root_failure:
+            # Whichever item is selected: one of the cell fails, so that no selection hides the failure.
+            if self.run.failure_told:
+                pytest.skip(f"not judged: {failure}")
+            self.run.failure_told = True
+            if self.check is not self.run.checks[0]:
+                raise HarnessError(f"there is nothing to judge: {failure}")
         record = self.run.record
         self.user_properties.append(("record", str(record.path)))
         if findings := self.check(self.run.evidence):

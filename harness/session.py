@@ -142,7 +142,7 @@ class Session:
             return resolver(self.options.platform, self.host)
         if not replay.is_dir():
             raise HarnessError(f"--replay {replay}: no such folder", "give a folder of boot records")
-        on_hardware = any(path.name.endswith("+snp") for path in replay.iterdir())
+        on_hardware = any("snp" in path.name.split("+") for path in replay.iterdir())
         return resolver("auto", Host(sev_snp=on_hardware))
 
 
@@ -153,6 +153,8 @@ class CellRun:
         self.cell = cell
         self._session = session
         self._future: Future[BootRecord] | None = None
+        self.failure_told = False
+        """Whether an item has failed with ``root_failure`` already."""
 
     @cached_property
     def traits(self) -> tuple[FirmwareTraits, KernelTraits]:

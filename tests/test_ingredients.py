@@ -117,6 +117,15 @@ def test_a_kernel_whose_config_is_in_another_package(project: Project) -> None:
     assert project.open().kernel("split").traits == SimpleNamespace(read=(b"image", "config"))
 
 
+def test_a_config_of_another_kernel_is_refused(project: Project) -> None:
+    modules = "usr/lib/modules"
+    image, config = f"{modules}/*/vmlinuz", f"{modules}/*/config"
+    project.add(PackageQuery("linux-binary-2", "sid"), [image], {f"{modules}/2.1/vmlinuz": "image"})
+    project.add(PackageQuery("linux-base-2", "sid"), [config], {f"{modules}/2.2/config": "config"})
+    with pytest.raises(HarnessError, match=r"the image is of 2\.1, the config of 2\.2"):
+        project.open().kernel("split")
+
+
 def test_a_package_with_another_layout(project: Project) -> None:
     files = {"boot/vmlinuz-1": "image", "boot/vmlinuz-2": "image", "boot/config-1": "config"}
     project.add(PackageQuery("linux-image-1", "trixie"), BOOT, files)

@@ -176,6 +176,16 @@ def test_a_boot_that_ended_wrongly_fails_its_first_item_only(
 
 
 @pytest.mark.usefixtures("stand_ins", "scenarios")
+def test_no_selection_hides_a_boot_that_ended_wrongly(
+    pytester: pytest.Pytester, records: Path, edit_index: Callable[..., None]
+) -> None:
+    edit_index(records / PLAIN, kind="hang", phase="kernel", detail="no console byte for 9 s")
+    result, text = run(pytester, "--replay", records, "-k", "plain and (no-alarms or no-ledger)")
+    result.assert_outcomes(failed=1, skipped=1, deselected=result.parseoutcomes()["deselected"])
+    assert "there is nothing to judge: the boot ended as hang in phase kernel" in text
+
+
+@pytest.mark.usefixtures("stand_ins", "scenarios")
 def test_an_unfinished_record(pytester: pytest.Pytester, records: Path, items: dict[str, int]) -> None:
     (records / PLAIN / "boot.json").unlink()
     result, text = run(pytester, "--replay", records)

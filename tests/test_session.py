@@ -78,6 +78,11 @@ def test_a_replay_has_the_cells_that_its_folder_holds(stand_ins: Any, scenario: 
     assert list(cells(start(records, replay=records), scenario)) == [EMULATED]
     (records / EMULATED).rename(records / EMULATED.replace("-emulated", ""))
     assert list(cells(start(records, replay=records), scenario)) == [EMULATED.replace("-emulated", "")]
+    # A cell's platform is not always the last part of its name.
+    (records / EMULATED.replace("-emulated", "")).rename(records / EMULATED.replace("-emulated", "+2cpu"))
+    scenario.write_text(scenario.read_text().replace("platform: snp}", "platform: snp, vcpus: 2}"))
+    smp = EMULATED.replace("-emulated", "+2cpu")
+    assert list(cells(start(records, replay=records), scenario)) == [smp]
     assert stand_ins.built == []
 
 

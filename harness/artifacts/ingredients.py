@@ -103,6 +103,12 @@ class Ingredients:
                 config_tree = self._apt.extract(config_package, [f"{modules}/config"]).path
                 image = _only(image_tree, f"{modules}/vmlinuz")
                 config = _only(config_tree, f"{modules}/config")
+                if image.parent.name != config.parent.name:
+                    raise HarnessError(
+                        f"kernel {name}: the image is of {image.parent.name}, "
+                        f"the config of {config.parent.name}",
+                        "run `harness update` to lock packages that belong together",
+                    )
             traits = read_kernel_traits(image.read_bytes(), config.read_text(encoding="utf-8"))
             self._kernels[name] = Kernel(name, image, traits)
         return self._kernels[name]

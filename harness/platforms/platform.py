@@ -59,7 +59,7 @@ def wanted(choice: str, platform: str) -> bool:
 
 
 def accelerator(platform: str, host: Host) -> str:
-    """QEMU's ``-accel``; plain guests use TCG as well, so that they compare with emulated ones."""
+    """Give QEMU's ``-accel``; plain guests run as the host's SNP guests do, so that the two compare."""
     if platform == "snp":
         return "kvm"
     return "kvm" if platform == "plain" and host.sev_snp else "tcg"
