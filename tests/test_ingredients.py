@@ -174,3 +174,14 @@ def test_without_network_a_package_that_is_not_there_is_one_message(project: Pro
     with pytest.raises(HarnessError, match=r"could not fetch|keyring") as caught:
         project.open().firmware("fw")
     assert caught.value.hint
+
+
+def test_a_developers_own_qemu_replaces_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "qemu-system-x86_64"
+    own.write_text("#!/bin/sh\n")
+    monkeypatch.setenv("HARNESS_QEMU", str(own))
+    project = Project(tmp_path)
+    with pytest.raises(HarnessError, match="no such program"):
+        _ = Ingredients(project.root).qemu
+    own.chmod(0o755)
+    assert Ingredients(project.root).qemu == own

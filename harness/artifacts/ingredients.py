@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.artifacts.apt import AptRoot
@@ -19,8 +21,6 @@ from harness.errors import HarnessError
 from harness.paths import PROJECT
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from harness.artifacts.inputs import JSONValue
 
 LOCK_FILE = "debian.lock.yaml"
@@ -71,7 +71,16 @@ class Ingredients:
 
     @cached_property
     def qemu(self) -> Path:
-        """QEMU with SEV-SNP emulation; minutes of building when it is new."""
+        """QEMU with SEV-SNP emulation; minutes of building when it is new.
+
+        ``HARNESS_QEMU`` names a developer's own binary to use in its place.
+        """
+        if own := os.environ.get("HARNESS_QEMU"):
+            path = Path(own).expanduser().absolute()
+            if not os.access(path, os.X_OK):
+                raise HarnessError(f"HARNESS_QEMU={own}: no such program", "name a qemu-system-x86_64")
+            self._apt.progress(f"QEMU: {path} (HARNESS_QEMU)")
+            return path
         recipe = load_qemu(self._project)
         return build_qemu(recipe, self._apt, self.lock, self._project).path / BINARY
 
