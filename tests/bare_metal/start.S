@@ -8,6 +8,11 @@
 #define C_BIT_HIGH 0x00080000   /* bit 51, in the upper half of an entry */
 #define RAM_BASE   0x00100000
 #define STACK_TOP  0x00140000
+#define TRAP_STACK 0x00148000   /* of exceptions at CPL 3 */
+#define USER_CODE  0x2b
+#define USER_DATA  0x23
+#define TSS        0x30
+#define TSS_BASE   0x00149000
 
     .section .text.start, "ax"
     .globl start32
@@ -36,6 +41,9 @@ start32:
 start64:
     movl $STACK_TOP, %esp
     lidt idt_pointer(%rip)
+    movq $TRAP_STACK, TSS_BASE + 4  /* RSP0 */
+    movw $TSS, %cx
+    ltr %cx
     call main
 1:  hlt
     jmp 1b
@@ -62,27 +70,76 @@ common:
     movq %rax, fault_address
     movq resume, %rax
     movq %rax, 8(%rsp)              /* the interrupted RIP */
+    movq $0x18, 16(%rsp)            /* at CPL 0, whatever it was */
+    movq $0x10, 40(%rsp)
     popq %rax
     iretq
+
+/* uint32_t pvalidate_32(uint64_t address, uint32_t size, uint32_t validate) */
+    .globl pvalidate_32
+pvalidate_32:
+    pushq %rbp
+    movq %rsp, %rbp
+    movq %rdi, %rax
+    movl %esi, %ecx
+    pushq $0x08
+    movl $1f, %r8d
+    pushq %r8
+    lretq
+    .code32
+1:  .byte 0xf2, 0x0f, 0x01, 0xff
+    ljmp $0x18, $2f
+    .code64
+2:  movq %rbp, %rsp
+    popq %rbp
+    ret
+
+/* void pvalidate_user(uint64_t address), rmpadjust_user: at CPL 3; should it not fault, ud2 does */
+    .globl pvalidate_user, rmpadjust_user
+pvalidate_user:
+    movl $user_pvalidate, %r8d
+    jmp 1f
+rmpadjust_user:
+    movl $user_rmpadjust, %r8d
+1:  movq %rdi, %rax
+    xorl %ecx, %ecx
+    movl $1, %edx
+    movl $1f, %r9d
+    movq %r9, resume
+    movq %rsp, %r9
+    pushq $USER_DATA
+    pushq %r9
+    pushfq
+    pushq $USER_CODE
+    pushq %r8
+    iretq
+user_pvalidate:
+    .byte 0xf2, 0x0f, 0x01, 0xff
+    ud2
+user_rmpadjust:
+    .byte 0xf3, 0x0f, 0x01, 0xfe
+    ud2
+1:  ret
 
     .globl vector_6, vector_13, vector_14, vector_29
 
     .section .tables, "aw"
     .balign 4096
-/* Accessed and dirty are preset: 0x63 = P, RW, A, D; 0xe3 = with PS. Pointers to tables are private too. */
+    .globl pml4
+/* Accessed and dirty are preset: 0x67 = P, RW, US, A, D; 0xe7 = with PS. Pointers to tables are private too. */
 pml4:
-    .long pdpt + 0x63, C_BIT_HIGH
+    .long pdpt + 0x67, C_BIT_HIGH
     .fill 511, 8, 0
     .balign 4096
 pdpt:
     .set i, 0
     .rept 4
-    .long pd + i * 4096 + 0x63, C_BIT_HIGH
+    .long pd + i * 4096 + 0x67, C_BIT_HIGH
     .set i, i + 1
     .endr
     .set i, 0
     .rept 4
-    .long pd + 16384 + i * 4096 + 0x63, C_BIT_HIGH
+    .long pd + 16384 + i * 4096 + 0x67, C_BIT_HIGH
     .set i, i + 1
     .endr
     .fill 504, 8, 0
@@ -91,24 +148,30 @@ pdpt:
 pd:
     .set i, 0
     .rept 2048
-    .long (i << 21) + 0xe3, C_BIT_HIGH
+    .long (i << 21) + 0xe7, C_BIT_HIGH
     .set i, i + 1
     .endr
     .set i, 0
     .rept 2048
-    .long (i << 21) + 0xe3, 0
+    .long (i << 21) + 0xe7, 0
     .set i, i + 1
     .endr
 
     .balign 16
+    .globl gdt, gdt_end
 gdt:
     .quad 0
     .quad 0x00cf9b000000ffff        /* 08: 32-bit code */
     .quad 0x00cf93000000ffff        /* 10: data */
     .quad 0x00af9b000000ffff        /* 18: 64-bit code */
+    .quad 0x00cff3000000ffff        /* 20: data, user */
+    .quad 0x00affb000000ffff        /* 28: 64-bit code, user */
+                                    /* 30: TSS, 16 bytes, in RAM */
+    .quad 0x0000890000000067 | (TSS_BASE & 0xffffff) << 16 | (TSS_BASE >> 24) << 56
+    .quad 0
 gdt_end:
 
-    .globl idt
+    .globl idt, idt_end
     .balign 16
 idt:
     .fill 64, 8, 0

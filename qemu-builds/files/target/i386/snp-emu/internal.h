@@ -7,9 +7,14 @@
 #ifndef I386_SNP_EMU_INTERNAL_H
 #define I386_SNP_EMU_INTERNAL_H
 
+#include "qemu/bitops.h"
 #include "qemu/lockable.h"
 #include "qemu/thread.h"
+#include "qapi/qapi-types-qom.h"
 #include "snp-emu.h"
+
+#define SNP_MSR_GHCB        0xc0010130
+#define SNP_MSR_SEV_STATUS  0xc0010131
 
 /* State of one 4 KiB page in the RMP (APM volume 2, 15.36.3). */
 enum {
@@ -26,6 +31,8 @@ enum {
 typedef enum SnpPhase {
     SNP_PHASE_LAUNCH,
     SNP_PHASE_FIRMWARE,
+    SNP_PHASE_FIRMWARE_EBS, /* in a call of ExitBootServices */
+    SNP_PHASE_LOADER,
     SNP_PHASE_EFI_STUB,
     SNP_PHASE_KERNEL,
     SNP_PHASE__MAX,
@@ -61,16 +68,31 @@ typedef struct SnpVcpu {
     hwaddr ghcb_registered; /* -1: none */
     hwaddr vmsa;            /* of the AP creation that it runs; 0: none */
     hwaddr on_init;         /* VMSA to run on the next INIT; 0: none */
+    bool hypervisor_msr;    /* the next MSR access is the hypervisor's */
     bool held;              /* in AP reset hold, or destroyed */
 } SnpVcpu;
 
 typedef struct SnpEmu {
     char *ledger_path;
     SnpVcpu *vcpus;             /* by cpu_index */
+    unsigned nr_vcpus;
     QemuMutex lock;             /* RMP, ledger and counters */
     uint64_t pages[SNP_OP__MAX][SNP_PHASE__MAX]; /* 4 KiB pages per op */
+    uint64_t reports[SNP_OP__MAX];  /* operations told as reports */
+    SevSnpEmulatedStrictness validate_twice;
+    SevSnpEmulatedStrictness implicit_conversion;
+    uint64_t ap_jump_table;
+    uint8_t vmpck[4][32];       /* keys of the guest messages, by VMPL */
     uint64_t vmgexits;
     uint64_t faults;
+    uint64_t dma_private[2];    /* transfers per page: reads, writes */
+    SnpPhase last_phase;        /* of the guest's last act on record */
+    int dma;                    /* SevSnpEmulatedDma */
+    bool reflect;               /* intercepted instructions raise #VC */
+    bool scramble;              /* page state changes change contents */
+    uint64_t ebs_calls;         /* of ExitBootServices */
+    uint64_t ebs_returns;
+    uint64_t ebs_status;        /* EFI_STATUS of the last return */
     char *termination;          /* in words, NULL while none */
 } SnpEmu;
 
@@ -78,6 +100,9 @@ extern SnpEmu *snp_emu;
 
 SnpOrigin snp_origin(CPUX86State *env, uintptr_t ra);
 SnpPhase snp_phase(CPUX86State *env, uint64_t rip);
+
+/* ebs.c */
+bool snp_ebs_under_way(void);
 
 /* rmp.c: the caller holds snp_emu->lock */
 void rmp_add_range(hwaddr base, uint64_t size);
@@ -92,11 +117,59 @@ bool rmp_block_is_large(hwaddr gpa);
  */
 bool rmp_page_state_change(const SnpOrigin *o, hwaddr gpa, uint64_t size,
                            bool private);
+
+/*
+ * An access whose C-bit contradicts the page's owner is a nested page fault
+ * to the hypervisor, which converts the page (KVM_EXIT_MEMORY_FAULT).
+ */
+void rmp_implicit_conversion(CPUX86State *env, const SnpOrigin *o, hwaddr page,
+                             bool private);
+
+/* All TLBs; and the same only if one may hold a page that rmp_set() changed. */
 void snp_flush_tlbs(CPUX86State *env);
+void rmp_flush_stale(CPUX86State *env);
 
 /* Count a refused use of memory and tell it to ledger and QMP. */
 void snp_fault(const char *op, const SnpOrigin *o, hwaddr gpa,
                const char *access);
+
+/*
+ * contents.c: pages whose contents were lost in a state change.  A set bit
+ * stands for a page that holds what the guest put there; NULL when nothing is
+ * scrambled.
+ */
+extern unsigned long *contents_settled_map;
+
+void contents_init(hwaddr end);
+/* Guest memory changed between private and shared, or was never touched. */
+void contents_change(hwaddr gpa, uint64_t size);
+/* What is there now is what the guest shall find. */
+void contents_keep(hwaddr gpa, uint64_t size);
+void contents_fill(hwaddr gpa);
+
+static inline bool contents_settled(hwaddr gpa)
+{
+    unsigned long pfn = gpa / 4096;
+
+    return !contents_settled_map ||
+           (qatomic_load_acquire(&contents_settled_map[BIT_WORD(pfn)]) &
+            BIT_MASK(pfn));
+}
+
+/* Before an access: fill the page as its state wants it. */
+static inline void contents_settle(hwaddr gpa)
+{
+    if (unlikely(!contents_settled(gpa))) {
+        contents_fill(gpa);
+    }
+}
+
+/* reflect.c */
+void reflect_add_properties(Object *obj);
+
+/* dma.c: what devices and the hypervisor's user space see of memory */
+extern AddressSpace snp_dma_as;
+void dma_init(void);
 
 /* ledger.c: the caller holds snp_emu->lock */
 void ledger_open(const char *path, Error **errp);
@@ -104,6 +177,10 @@ void ledger_event(SnpOp op, const SnpOrigin *o, hwaddr gpa, uint64_t size);
 void ledger_fault(const char *op, const SnpOrigin *o, hwaddr gpa,
                   const char *access);
 void ledger_terminate(const SnpOrigin *o, int set, int code, const char *text);
+/* ExitBootServices: @caller's RIP is where the call returns to. */
+void ledger_ebs_call(const SnpOrigin *caller, uint64_t map_key);
+void ledger_ebs_return(const SnpOrigin *caller, uint64_t map_key,
+                       uint64_t status);
 void ledger_flush(void);
 void ledger_close(void);
 void ledger_ram_range(hwaddr base, uint64_t size);
@@ -111,13 +188,47 @@ const char *snp_op_name(SnpOp op);
 const char *snp_phase_name(SnpPhase phase);
 
 /* smp.c */
+bool snp_ap_is_destroy(uint64_t info1);
 bool snp_ap_creation(CPUX86State *env, uint64_t info1, uint64_t vmsa,
                      uint64_t sev_features);
-uint64_t snp_apic_ids(hwaddr gpa, uint64_t pages);
+/* The list of APIC ids: how many pages it takes, and writing it. */
+uint64_t snp_apic_id_pages(void);
+void snp_write_apic_ids(hwaddr gpa);
 /* The guest's EIP must be that of the next instruction. */
 G_NORETURN void snp_ap_reset_hold(CPUX86State *env);
+/* Does a vCPU run on a VMSA in this range? */
+bool snp_vmsa_in_use(hwaddr gpa, uint64_t size);
+/*
+ * Would this access of a VMSA page never end?  While a vCPU runs on it, any
+ * access is a nested page fault (APM volume 2, 15.36.12).  The vCPU itself is
+ * in it for ever; another one is through as soon as the first leaves guest
+ * mode, which OVMF relies on to read, but writing is nobody's business then.
+ */
+bool snp_vmsa_forbids(CPUX86State *env, hwaddr page, MMUAccessType access);
 
 /* ghcb.c */
+uint64_t snp_ghcb_msr_reset(void);
+
+/* attest.c */
+void snp_measure(hwaddr gpa, uint64_t size, int page_type,
+                 const void *contents);
+bool snp_is_report_request(const uint8_t *message);
+/* Both are pages; returns the SEV firmware's error, 0 with an answer. */
+uint32_t snp_guest_request(const uint8_t *message, uint8_t *answer);
+
+/* gcm.c: AES-256-GCM in place, with a 12 byte nonce and a 16 byte tag */
+void aes_gcm_encrypt(const uint8_t key[32], const uint8_t nonce[12],
+                     const void *aad, size_t aad_len, void *data, size_t len,
+                     uint8_t tag[16]);
+bool aes_gcm_decrypt(const uint8_t key[32], const uint8_t nonce[12],
+                     const void *aad, size_t aad_len, void *data, size_t len,
+                     const uint8_t tag[16]);
+
+/* report.c */
+#define SNP_STOP (-1)   /* reason set and code of what is not the guest's */
 void snp_terminate(const SnpOrigin *o, int set, int code);
+/* The caller holds snp_emu->lock. */
+void snp_stop(const SnpOrigin *o, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+void snp_report(SnpOp op, const SnpOrigin *o, hwaddr gpa);
 
 #endif

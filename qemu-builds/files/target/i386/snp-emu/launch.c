@@ -9,6 +9,7 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qapi/qapi-types-qom.h"
 #include "qapi/visitor.h"
 #include "qemu/error-report.h"
 #include "qemu/guest-random.h"
@@ -18,6 +19,8 @@
 #include "hw/boards.h"
 #include "hw/i386/pc.h"
 #include "hw/i386/x86.h"
+#include "migration/blocker.h"
+#include "system/accel-ops.h"
 #include "system/runstate.h"
 #include "system/system.h"
 #include "system/tcg.h"
@@ -116,7 +119,16 @@ static void fill_secrets_page(SecretsPage *page, CPUX86State *env)
     page->version = cpu_to_le32(3);
     page->fms = cpu_to_le32(env->cpuid_version);
     qemu_guest_getrandom_nofail(page->vmpck, sizeof(page->vmpck));
+    memcpy(snp_emu->vmpck, page->vmpck, sizeof(page->vmpck));
 }
+
+/* SNP firmware ABI specification, SNP_LAUNCH_UPDATE: PAGE_TYPE */
+enum {
+    PAGE_TYPE_NORMAL = 1,
+    PAGE_TYPE_ZERO = 3,
+    PAGE_TYPE_SECRETS = 5,
+    PAGE_TYPE_CPUID = 6,
+};
 
 static void populate(hwaddr gpa, const void *data, size_t len, size_t area)
 {
@@ -124,6 +136,7 @@ static void populate(hwaddr gpa, const void *data, size_t len, size_t area)
         address_space_write(&address_space_memory, gpa,
                             MEMTXATTRS_UNSPECIFIED, data, len);
     }
+    contents_keep(gpa, area);
     ledger_event(SNP_OP_LAUNCH_PRIVATE, &launch_origin, gpa, area);
     rmp_set(gpa, area, RMP_ASSIGNED | RMP_VALIDATED);
 }
@@ -142,9 +155,10 @@ static void populate_metadata(Notifier *n, void *unused)
             SecretsPage secrets;
             uint8_t bytes[4096];
         } page = {};
+        int page_type = PAGE_TYPE_ZERO;
+        void *measured = NULL, *hashes;
         size_t len = 0, hashes_len;
         uint32_t hashes_offset;
-        void *hashes;
 
         if (!QEMU_IS_ALIGNED(desc->base | desc->len, 4096) || !desc->len ||
             rmp_get(desc->base) == RMP_NONE ||
@@ -158,25 +172,31 @@ static void populate_metadata(Notifier *n, void *unused)
         case SEV_DESC_TYPE_CPUID:
             fill_cpuid_page(&page.cpuid, env);
             len = sizeof(page);
+            page_type = PAGE_TYPE_CPUID;
             break;
         case SEV_DESC_TYPE_SNP_SECRETS:
             fill_secrets_page(&page.secrets, env);
             len = sizeof(page);
+            page_type = PAGE_TYPE_SECRETS;
             break;
         case SEV_DESC_TYPE_SNP_KERNEL_HASHES:
             hashes = sev_snp_kernel_hashes(&hashes_offset, &hashes_len);
             if (hashes && hashes_offset + hashes_len <= sizeof(page)) {
                 memcpy(page.bytes + hashes_offset, hashes, hashes_len);
                 len = sizeof(page);
+                page_type = PAGE_TYPE_NORMAL;
+                measured = g_memdup2(&page, len);
             }
             break;
         default:
             break;      /* zero pages; RAM starts out as zero */
         }
+        snp_measure(desc->base, desc->len, page_type, measured);
         populate(desc->base, &page, len, desc->len);
     }
 }
 
+static Error *migration_blocker;
 static Notifier machine_done = { .notify = populate_metadata };
 
 static void flush_on_stop(void *opaque, bool running, RunState state)
@@ -203,10 +223,20 @@ static void add_ram(hwaddr base, uint64_t size)
     }
 }
 
+/* As kvm_cpus_are_resettable(): a guest's reboot ends the VM. */
+static bool snp_cpus_are_resettable(void)
+{
+    return false;
+}
+
 void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size)
 {
     MachineState *machine = MACHINE(qdev_get_machine());
+    AccelOpsClass *ops =
+        ACCEL_OPS_CLASS(object_class_by_name(ACCEL_OPS_NAME("tcg")));
     X86MachineState *x86ms = X86_MACHINE(machine);
+    hwaddr top = MAX(gpa + size, x86ms->above_4g_mem_start +
+                                 x86ms->above_4g_mem_size);
 
     if (!snp_emu || OBJECT(machine->cgs) !=
         object_dynamic_cast(OBJECT(machine->cgs), TYPE_SEV_SNP_EMULATED)) {
@@ -224,25 +254,56 @@ void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size)
                      "in an SNP guest");
         exit(1);
     }
-    snp_emu->vcpus = g_new0(SnpVcpu, machine->smp.max_cpus);
-    for (int i = 0; i < machine->smp.max_cpus; i++) {
+    snp_emu->nr_vcpus = machine->smp.max_cpus;
+    snp_emu->vcpus = g_new0(SnpVcpu, snp_emu->nr_vcpus);
+    for (unsigned i = 0; i < snp_emu->nr_vcpus; i++) {
+        snp_emu->vcpus[i].ghcb_msr = snp_ghcb_msr_reset();
         snp_emu->vcpus[i].ghcb_registered = -1;
     }
 
     add_ram(0, x86ms->below_4g_mem_size);
     add_ram(x86ms->above_4g_mem_start, x86ms->above_4g_mem_size);
     rmp_add_range(gpa, size);
+    if (machine->device_memory) {
+        /* memory that is plugged in later is private as well */
+        hwaddr base = machine->device_memory->base;
+        uint64_t room = memory_region_size(&machine->device_memory->mr);
+
+        rmp_add_range(base, room);
+        top = MAX(top, base + room);
+    }
+    if (snp_emu->scramble) {
+        contents_init(top);
+    }
     if (snp_emu->ledger_path) {
         ledger_open(snp_emu->ledger_path, &error_fatal);
     }
     WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
+        snp_measure(gpa, size, PAGE_TYPE_NORMAL, flash);
         populate(gpa, NULL, 0, size);
     }
     qemu_add_machine_init_done_notifier(&machine_done);
     qemu_add_exit_notifier(&at_exit);
     qemu_add_vm_change_state_handler(flush_on_stop, NULL);
     snp_emu_c_bit = 1ULL << sev_get_cbit_position();
+    ops->cpus_are_resettable = snp_cpus_are_resettable;
+    snp_emu_reflect = snp_emu->reflect;
+    dma_init();
     machine->cgs->ready = true;
+
+    error_setg(&migration_blocker, "sev-snp-emulated: an SNP guest cannot be "
+               "migrated, and neither saved nor loaded");
+    migrate_add_blocker(&migration_blocker, &error_fatal);
+}
+
+void snp_emu_cpuid_1(uint32_t *ecx)
+{
+    /*
+     * KVM intercepts MONITOR and MWAIT and does not announce them.  A guest
+     * that believed TCG would use them where it can take no #VC any more, as
+     * OVMF's APs do in their last loop.
+     */
+    *ecx &= ~CPUID_EXT_MONITOR;
 }
 
 void snp_emu_cpuid_8000001f(uint32_t *ebx)
@@ -271,6 +332,36 @@ static void set_ledger(Object *obj, const char *value, Error **errp)
     snp_emu->ledger_path = g_strdup(value);
 }
 
+static int get_dma(Object *obj, Error **errp)
+{
+    return snp_emu->dma;
+}
+
+static void set_dma(Object *obj, int value, Error **errp)
+{
+    snp_emu->dma = value;
+}
+
+static bool get_reflect(Object *obj, Error **errp)
+{
+    return snp_emu->reflect;
+}
+
+static void set_reflect(Object *obj, bool value, Error **errp)
+{
+    snp_emu->reflect = value;
+}
+
+static bool get_scramble(Object *obj, Error **errp)
+{
+    return snp_emu->scramble;
+}
+
+static void set_scramble(Object *obj, bool value, Error **errp)
+{
+    snp_emu->scramble = value;
+}
+
 static char *get_termination(Object *obj, Error **errp)
 {
     return g_strdup(snp_emu->termination ?: "");
@@ -284,9 +375,30 @@ static void get_validated(Object *obj, Visitor *v, const char *name,
     visit_type_uint64(v, name, &value, errp);
 }
 
+static int get_validate_twice(Object *obj, Error **errp)
+{
+    return snp_emu->validate_twice;
+}
+
+static void set_validate_twice(Object *obj, int value, Error **errp)
+{
+    snp_emu->validate_twice = value;
+}
+
+static int get_implicit_conversion(Object *obj, Error **errp)
+{
+    return snp_emu->implicit_conversion;
+}
+
+static void set_implicit_conversion(Object *obj, int value, Error **errp)
+{
+    snp_emu->implicit_conversion = value;
+}
+
 static void emulated_instance_init(Object *obj)
 {
     snp_emu = g_new0(SnpEmu, 1);
+    snp_emu->scramble = true;
     qemu_mutex_init(&snp_emu->lock);
     CONFIDENTIAL_GUEST_SUPPORT(obj)->require_guest_memfd = false;
 
@@ -305,6 +417,19 @@ static void emulated_instance_init(Object *obj)
                                    OBJ_PROP_FLAG_READ);
     object_property_add_uint64_ptr(obj, "faults", &snp_emu->faults,
                                    OBJ_PROP_FLAG_READ);
+    object_property_add_uint64_ptr(obj, "dma-private-reads",
+                                   &snp_emu->dma_private[0],
+                                   OBJ_PROP_FLAG_READ);
+    object_property_add_uint64_ptr(obj, "dma-private-writes",
+                                   &snp_emu->dma_private[1],
+                                   OBJ_PROP_FLAG_READ);
+    reflect_add_properties(obj);
+    object_property_add_uint64_ptr(obj, "ebs-calls", &snp_emu->ebs_calls,
+                                   OBJ_PROP_FLAG_READ);
+    object_property_add_uint64_ptr(obj, "ebs-returns", &snp_emu->ebs_returns,
+                                   OBJ_PROP_FLAG_READ);
+    object_property_add_uint64_ptr(obj, "ebs-status", &snp_emu->ebs_status,
+                                   OBJ_PROP_FLAG_READ);
     object_property_add(obj, "validated-pages", "uint64", get_validated, NULL,
                         NULL, NULL);
 }
@@ -317,9 +442,34 @@ static void emulated_class_init(ObjectClass *oc, void *data)
     object_class_property_add_str(oc, "ledger", get_ledger, set_ledger);
     object_class_property_set_description(oc, "ledger",
         "file that receives the acceptance ledger");
+    object_class_property_add_enum(oc, "dma", "SevSnpEmulatedDma",
+                                   &SevSnpEmulatedDma_lookup, get_dma,
+                                   set_dma);
+    object_class_property_set_description(oc, "dma",
+        "what devices reach of private memory");
+    object_class_property_add_bool(oc, "reflect", get_reflect, set_reflect);
+    object_class_property_set_description(oc, "reflect",
+        "whether intercepted instructions raise #VC");
+    object_class_property_add_bool(oc, "scramble", get_scramble, set_scramble);
+    object_class_property_set_description(oc, "scramble",
+        "whether a page loses its contents when it becomes private or shared");
+    object_class_property_add_enum(oc, "validate-twice",
+                                   "SevSnpEmulatedStrictness",
+                                   &SevSnpEmulatedStrictness_lookup,
+                                   get_validate_twice, set_validate_twice);
+    object_class_property_set_description(oc, "validate-twice",
+        "what validating a validated page is: report (default) or fatal");
+    object_class_property_add_enum(oc, "implicit-conversion",
+                                   "SevSnpEmulatedStrictness",
+                                   &SevSnpEmulatedStrictness_lookup,
+                                   get_implicit_conversion,
+                                   set_implicit_conversion);
+    object_class_property_set_description(oc, "implicit-conversion",
+        "what using a page as private or shared without a page state change "
+        "is: report (default) or fatal");
     object_class_property_add_str(oc, "termination", get_termination, NULL);
     object_class_property_set_description(oc, "termination",
-        "why the guest asked to be terminated, empty while it did not");
+        "why the guest was terminated, empty while it was not");
 }
 
 static const TypeInfo emulated_info = {

@@ -3,9 +3,10 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * JSON Lines, format "snp-ledger" version 1: a header, one line per run of
- * adjacent operations of one kind by the same code, faults, and an end line
- * with the totals.  A ledger without its end line is truncated.
+ * JSON Lines, format "snp-ledger" version 2: a header, one line per run of
+ * adjacent operations of one kind by the same code, faults, calls of
+ * ExitBootServices, and an end line with the totals.  A ledger without its
+ * end line is truncated.
  */
 
 #include "qemu/osdep.h"
@@ -32,6 +33,8 @@ static const char *const op_names[SNP_OP__MAX] = {
 static const char *const phase_names[SNP_PHASE__MAX] = {
     [SNP_PHASE_LAUNCH] = "launch",
     [SNP_PHASE_FIRMWARE] = "firmware",
+    [SNP_PHASE_FIRMWARE_EBS] = "firmware-ebs",
+    [SNP_PHASE_LOADER] = "loader",
     [SNP_PHASE_EFI_STUB] = "efi-stub",
     [SNP_PHASE_KERNEL] = "kernel",
 };
@@ -79,7 +82,7 @@ void ledger_open(const char *path, Error **errp)
     }
     setvbuf(file, NULL, _IOFBF, 256 * 1024);
     fprintf(file, "{\"type\":\"header\",\"format\":\"snp-ledger\","
-            "\"version\":1,\"page-size\":4096,\"ram\":[%s]}\n",
+            "\"version\":2,\"page-size\":4096,\"ram\":[%s]}\n",
             ram ? ram->str : "");
 }
 
@@ -153,6 +156,32 @@ void ledger_terminate(const SnpOrigin *o, int set, int code, const char *text)
     fflush(file);
 }
 
+static void write_ebs(const char *event, const SnpOrigin *o, uint64_t map_key)
+{
+    write_run();
+    fprintf(file, "{\"type\":\"ebs\",\"event\":\"%s\",\"t\":%" PRId64
+            ",\"vcpu\":%d,\"map-key\":%" PRIu64 ",\"rip\":%" PRIu64
+            ",\"cpl\":%d,\"phase\":\"%s\"", event, now(), o->vcpu, map_key,
+            o->rip, o->cpl, phase_names[o->phase]);
+}
+
+void ledger_ebs_call(const SnpOrigin *caller, uint64_t map_key)
+{
+    if (file) {
+        write_ebs("call", caller, map_key);
+        fputs("}\n", file);
+    }
+}
+
+void ledger_ebs_return(const SnpOrigin *caller, uint64_t map_key,
+                       uint64_t status)
+{
+    if (file) {
+        write_ebs("return", caller, map_key);
+        fprintf(file, ",\"status\":%" PRIu64 "}\n", status);
+    }
+}
+
 void ledger_flush(void)
 {
     if (file) {
@@ -168,9 +197,10 @@ void ledger_close(void)
     }
     write_run();
     fprintf(file, "{\"type\":\"end\",\"t\":%" PRId64 ",\"vmgexits\":%" PRIu64
-            ",\"faults\":%" PRIu64 ",\"validated-pages\":%" PRIu64
+            ",\"faults\":%" PRIu64 ",\"ebs-calls\":%" PRIu64
+            ",\"ebs-returns\":%" PRIu64 ",\"validated-pages\":%" PRIu64
             ",\"pages\":{", now(), snp_emu->vmgexits, snp_emu->faults,
-            rmp_validated_pages());
+            snp_emu->ebs_calls, snp_emu->ebs_returns, rmp_validated_pages());
     for (int op = 0; op < SNP_OP__MAX; op++) {
         fprintf(file, "%s\"%s\":{", op ? "," : "", op_names[op]);
         for (int p = 0; p < SNP_PHASE__MAX; p++) {

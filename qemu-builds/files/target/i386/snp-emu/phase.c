@@ -7,12 +7,15 @@
  *  - upper half of the address space: the kernel;
  *  - the firmware image below 4 GiB: firmware (SEC);
  *  - lower half, inside a PE image in memory: a bzImage's setup header behind
- *    the PE header means the EFI stub, anything else is firmware (DXE);
- *  - lower half and in no PE image: firmware (PEI modules are TE images)
- *    until Linux was seen, then the kernel's decompressor or its own early
- *    identity-mapped code.
+ *    the PE header means the EFI stub; another EFI application is a loader (or
+ *    the firmware's own menu and shell, when they run); all other images, as
+ *    drivers are, belong to the firmware (DXE);
+ *  - lower half and in no PE image: firmware (PEI modules are TE images) until
+ *    a loader or Linux was seen, then theirs: a loader's modules, the kernel's
+ *    decompressor or its own early identity-mapped code.
  * Firmware and EFI stub run identity mapped, so the pointer is an address in
- * guest memory.
+ * guest memory.  Firmware code is a phase of its own while a call of
+ * ExitBootServices is under way, see ebs.c.
  */
 
 #include "qemu/osdep.h"
@@ -26,8 +29,10 @@
 #define PAGE 4096ULL
 /* A bzImage with its decompression buffer is one image of some 60 MiB. */
 #define MAX_IMAGE (96 * MiB)
+#define SUBSYSTEM_EFI_APPLICATION 10
 
-static bool linux_seen;
+/* Whose code it is that lies in no image: the last to arrive. */
+static SnpPhase newcomer = SNP_PHASE_FIRMWARE;
 
 static bool read_at(hwaddr gpa, void *buf, size_t len)
 {
@@ -37,13 +42,14 @@ static bool read_at(hwaddr gpa, void *buf, size_t len)
 
 typedef enum Image {
     IMAGE_NONE,
-    IMAGE_PE,
+    IMAGE_DRIVER,
+    IMAGE_APPLICATION,
     IMAGE_LINUX,
 } Image;
 
 static Image image_at(hwaddr base, uint64_t rip)
 {
-    uint8_t dos[0x40], pe[0x58], hdrs[4];
+    uint8_t dos[0x40], pe[0x60], hdrs[4];
     uint32_t pe_offset, size;
 
     if (!read_at(base, dos, 2) || dos[0] != 'M' || dos[1] != 'Z' ||
@@ -62,7 +68,9 @@ static Image image_at(hwaddr base, uint64_t rip)
     if (read_at(base + 0x202, hdrs, 4) && !memcmp(hdrs, "HdrS", 4)) {
         return IMAGE_LINUX;
     }
-    return IMAGE_PE;
+    /* optional header: Subsystem */
+    return lduw_le_p(pe + 24 + 68) == SUBSYSTEM_EFI_APPLICATION ?
+           IMAGE_APPLICATION : IMAGE_DRIVER;
 }
 
 static Image find_image(uint64_t rip)
@@ -83,17 +91,17 @@ static Image find_image(uint64_t rip)
 /*
  * A search reads up to MAX_IMAGE / PAGE pages, and the same few pages of code
  * ask again and again.  Images come and go, but not from under a loader that
- * is still running; Linux's arrival starts the cache anew.
+ * is still running; a newcomer's arrival starts the cache anew.
  */
 static struct {
     uint64_t page;
     Image image;
 } cache[64];
 
-static void see_linux(void)
+static void arrive(SnpPhase phase)
 {
-    if (!linux_seen) {
-        linux_seen = true;
+    if (newcomer < phase) {
+        newcomer = phase;
         memset(cache, 0, sizeof(cache));
     }
 }
@@ -112,21 +120,29 @@ static Image cached_image(uint64_t rip)
 
 SnpPhase snp_phase(CPUX86State *env, uint64_t rip)
 {
+    SnpPhase firmware = snp_ebs_under_way() ? SNP_PHASE_FIRMWARE_EBS :
+                                              SNP_PHASE_FIRMWARE;
+
     if (rip >> 63) {
-        see_linux();
+        arrive(SNP_PHASE_KERNEL);
         return SNP_PHASE_KERNEL;
     }
     if (rip >= 4 * GiB - 16 * MiB && rip < 4 * GiB) {
-        return SNP_PHASE_FIRMWARE;
+        return firmware;
     }
     switch (cached_image(rip)) {
     case IMAGE_LINUX:
-        see_linux();
+        arrive(SNP_PHASE_KERNEL);
         return SNP_PHASE_EFI_STUB;
-    case IMAGE_PE:
-        return SNP_PHASE_FIRMWARE;
+    case IMAGE_APPLICATION:
+        arrive(SNP_PHASE_LOADER);
+        return SNP_PHASE_LOADER;
+    case IMAGE_DRIVER:
+        return firmware;
     default:
-        return linux_seen ? SNP_PHASE_KERNEL : SNP_PHASE_FIRMWARE;
+        /* who called ExitBootServices waits for it */
+        return newcomer == SNP_PHASE_FIRMWARE || snp_ebs_under_way() ?
+               firmware : newcomer;
     }
 }
 
@@ -152,6 +168,6 @@ SnpOrigin snp_origin(CPUX86State *env, uintptr_t ra)
     };
     env->eip = eip;
     env->cc_op = cc_op;
-    o.phase = snp_phase(env, o.rip);
+    o.phase = snp_emu->last_phase = snp_phase(env, o.rip);
     return o;
 }

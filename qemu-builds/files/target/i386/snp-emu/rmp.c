@@ -1,5 +1,5 @@
 /*
- * SEV-SNP guest emulation for TCG: reverse map table, PVALIDATE, RMPADJUST
+ * SEV-SNP guest emulation for TCG: the reverse map table
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
@@ -15,8 +15,6 @@
 #include "cpu.h"
 #include "exec/cputlb.h"
 #include "exec/exec-all.h"
-#include "exec/helper-proto.h"
-#include "tcg/helper-tcg.h"
 #include "internal.h"
 
 #define BLOCK_SIZE  (2 * MiB)
@@ -30,24 +28,77 @@ typedef struct RmpPages {
 /* Written under snp_emu->lock, read by any vCPU's TLB fill under RCU. */
 typedef struct RmpBlock {
     RmpPages *pages;    /* NULL while uniform */
+    uint32_t filled;    /* flush_epoch when a page last entered a TLB */
     uint8_t uniform;
 } RmpBlock;
 
-typedef struct RmpRange {
-    hwaddr base;
-    uint64_t size;
-    RmpBlock *blocks;
-} RmpRange;
-
-static RmpRange ranges[8];
-static int nr_ranges;
+/* From address 0 to the end of the highest range, holes included. */
+static RmpBlock *blocks;
+static uint64_t nr_blocks;
 static uint64_t validated_pages;
 
-/* Legacy video memory lies inside the RAM range but is never RAM. */
-static bool is_vga_window(hwaddr gpa)
+/*
+ * Counts full TLB flushes.  A block that no TLB was filled from since the last
+ * one needs none when its pages change: guests rescind and convert many pages
+ * in a row, and full flushes would be most of what that costs.
+ */
+static uint32_t flush_epoch = 1;
+static bool stale;      /* a TLB may hold a page that changed since */
+
+static RmpBlock *rmp_block(hwaddr gpa)
 {
-    return gpa >= 0xa0000 && gpa < 0xc0000;
+    return gpa / BLOCK_SIZE < nr_blocks ? &blocks[gpa / BLOCK_SIZE] : NULL;
 }
+
+static uint8_t block_get(const RmpBlock *block, hwaddr gpa)
+{
+    RmpPages *pages = qatomic_rcu_read(&block->pages);
+
+    return pages ? pages->state[gpa / 4096 % BLOCK_PAGES] :
+                   qatomic_read(&block->uniform);
+}
+
+uint8_t rmp_get(hwaddr gpa)
+{
+    RmpBlock *block = rmp_block(gpa);
+
+    return block ? block_get(block, gpa) : RMP_NONE;
+}
+
+/* What a hypervisor does with PSMASH before it changes a part. */
+static void split(RmpBlock *block)
+{
+    RmpPages *pages = g_new0(RmpPages, 1);
+    uint8_t state = block->uniform;
+
+    memset(pages->state, state == RMP_NONE ? state : state & ~RMP_LARGE,
+           BLOCK_PAGES);
+    qatomic_rcu_set(&block->pages, pages);
+}
+
+/* At launch: set pages whatever they were. */
+static void init_pages(hwaddr gpa, hwaddr end, uint8_t state)
+{
+    while (gpa < end) {
+        RmpBlock *block = rmp_block(gpa);
+        unsigned page = gpa / 4096 % BLOCK_PAGES;
+        unsigned n = MIN(BLOCK_PAGES - page, (end - gpa) / 4096);
+
+        if (n == BLOCK_PAGES) {
+            block->uniform = state;
+        } else {
+            if (!block->pages) {
+                split(block);
+            }
+            memset(block->pages->state + page, state & ~RMP_LARGE, n);
+        }
+        gpa += n * 4096ULL;
+    }
+}
+
+/* Legacy video memory lies inside the RAM range but is never RAM. */
+#define VGA_WINDOW      0xa0000
+#define VGA_WINDOW_END  0xc0000
 
 /*
  * With a confidential guest QEMU gives KVM all memory as private from the
@@ -56,71 +107,65 @@ static bool is_vga_window(hwaddr gpa)
  */
 void rmp_add_range(hwaddr base, uint64_t size)
 {
-    uint64_t blocks = DIV_ROUND_UP(size, BLOCK_SIZE);
-    RmpRange *range;
+    uint64_t need = DIV_ROUND_UP(base + size, BLOCK_SIZE);
 
+    assert(QEMU_IS_ALIGNED(base, 4096) && QEMU_IS_ALIGNED(size, 4096));
     if (!size) {
         return;
     }
-    assert(nr_ranges < ARRAY_SIZE(ranges));
-    assert(QEMU_IS_ALIGNED(base, 4096) && QEMU_IS_ALIGNED(size, 4096));
-    range = &ranges[nr_ranges++];
-    *range = (RmpRange) {
-        .base = base,
-        .size = size,
-        .blocks = g_new0(RmpBlock, blocks),
-    };
-    for (uint64_t i = 0; i < blocks; i++) {
-        range->blocks[i].uniform = RMP_ASSIGNED | RMP_LARGE;
-    }
-}
-
-static RmpBlock *rmp_block(hwaddr gpa, unsigned *page)
-{
-    for (int i = 0; i < nr_ranges; i++) {
-        hwaddr offset = gpa - ranges[i].base;
-
-        if (offset < ranges[i].size) {
-            *page = offset / 4096 % BLOCK_PAGES;
-            return &ranges[i].blocks[offset / BLOCK_SIZE];
+    if (need > nr_blocks) {
+        blocks = g_renew(RmpBlock, blocks, need);
+        for (uint64_t i = nr_blocks; i < need; i++) {
+            blocks[i] = (RmpBlock) { .uniform = RMP_NONE };
         }
+        nr_blocks = need;
     }
-    return NULL;
-}
-
-uint8_t rmp_get(hwaddr gpa)
-{
-    unsigned page;
-    RmpBlock *block = rmp_block(gpa, &page);
-    RmpPages *pages;
-
-    if (!block || is_vga_window(gpa)) {
-        return RMP_NONE;
+    if (base < VGA_WINDOW_END && base + size > VGA_WINDOW) {
+        init_pages(base, MAX(base, VGA_WINDOW), RMP_ASSIGNED | RMP_LARGE);
+        size = base + size - MIN(base + size, VGA_WINDOW_END);
+        base = VGA_WINDOW_END;
     }
-    pages = qatomic_rcu_read(&block->pages);
-    return pages ? pages->state[page] : qatomic_read(&block->uniform);
+    init_pages(base, base + size, RMP_ASSIGNED | RMP_LARGE);
 }
 
 /* All 512 pages in one state, and that state a 2 MiB entry's. */
 bool rmp_block_is_large(hwaddr gpa)
 {
-    unsigned page;
-    RmpBlock *block = rmp_block(gpa, &page);
+    RmpBlock *block = rmp_block(gpa);
 
-    return block && !block->pages && (block->uniform & RMP_LARGE);
+    return block && !block->pages && block->uniform != RMP_NONE &&
+           (block->uniform & RMP_LARGE);
 }
 
-static unsigned count_validated(const RmpBlock *block)
+/* @n pages change state; true when a TLB might hold them as they were. */
+static bool account(uint8_t old, uint8_t new, int n)
 {
-    unsigned n = 0;
+    bool was_usable = !(old & RMP_ASSIGNED) || (old & RMP_VALIDATED);
 
-    if (!block->pages) {
-        return block->uniform & RMP_VALIDATED ? BLOCK_PAGES : 0;
+    validated_pages += n * (!!(new & RMP_VALIDATED) - !!(old & RMP_VALIDATED));
+    return was_usable && ((old ^ new) & ~RMP_LARGE);
+}
+
+/* Pages of @block that a TLB might hold are no longer as they were. */
+static void block_changed(const RmpBlock *block)
+{
+    smp_mb();   /* new state before filled, see fill_from() */
+    stale |= qatomic_read(&block->filled) == flush_epoch;
+}
+
+/*
+ * A TLB is about to be filled from @block: say so before the state is read,
+ * so that one of the two sees the other when it changes meanwhile.
+ */
+static void fill_from(RmpBlock *block)
+{
+    uint32_t epoch = qatomic_read(&flush_epoch);
+    uint32_t old = qatomic_read(&block->filled);
+
+    if (unlikely(old != epoch)) {
+        /* fails when another vCPU has a newer number: that one counts */
+        qatomic_cmpxchg(&block->filled, old, epoch);
     }
-    for (unsigned i = 0; i < BLOCK_PAGES; i++) {
-        n += !!(block->pages->state[i] & RMP_VALIDATED);
-    }
-    return n;
 }
 
 void rmp_set(hwaddr gpa, uint64_t size, uint8_t state)
@@ -128,34 +173,38 @@ void rmp_set(hwaddr gpa, uint64_t size, uint8_t state)
     hwaddr end = gpa + size;
 
     while (gpa < end) {
-        unsigned page;
-        RmpBlock *block = rmp_block(gpa, &page);
+        RmpBlock *block = rmp_block(gpa);
+        unsigned page = gpa / 4096 % BLOCK_PAGES;
         unsigned n = MIN(BLOCK_PAGES - page, (end - gpa) / 4096);
+        bool changed = false;
 
         assert(block);
-        if (n == BLOCK_PAGES) {
-            RmpPages *old = block->pages;
-
-            validated_pages -= count_validated(block);
+        if (n == BLOCK_PAGES && !block->pages && block->uniform != RMP_NONE) {
+            changed = account(block->uniform, state, n);
             qatomic_set(&block->uniform, state);
-            qatomic_rcu_set(&block->pages, NULL);
-            validated_pages += count_validated(block);
-            if (old) {
+        } else {
+            uint8_t *pages;
+
+            if (!block->pages) {
+                split(block);
+            }
+            pages = block->pages->state;
+            for (unsigned i = page; i < page + n; i++) {
+                if (pages[i] != RMP_NONE) {
+                    changed |= account(pages[i], state, 1);
+                    qatomic_set(&pages[i], state & ~RMP_LARGE);
+                }
+            }
+            if (n == BLOCK_PAGES && !memchr(pages, RMP_NONE, n)) {
+                RmpPages *old = block->pages;
+
+                qatomic_set(&block->uniform, state);
+                qatomic_rcu_set(&block->pages, NULL);
                 g_free_rcu(old, rcu);
             }
-        } else {
-            if (!block->pages) {
-                /* what a hypervisor does with PSMASH before it splits */
-                RmpPages *split = g_new0(RmpPages, 1);
-
-                memset(split->state, block->uniform & ~RMP_LARGE, BLOCK_PAGES);
-                qatomic_rcu_set(&block->pages, split);
-            }
-            for (unsigned i = page; i < page + n; i++) {
-                validated_pages -= !!(block->pages->state[i] & RMP_VALIDATED);
-                block->pages->state[i] = state & ~RMP_LARGE;
-                validated_pages += !!(block->pages->state[i] & RMP_VALIDATED);
-            }
+        }
+        if (changed) {
+            block_changed(block);
         }
         gpa += n * 4096ULL;
     }
@@ -170,6 +219,10 @@ void snp_flush_tlbs(CPUX86State *env)
 {
     CPUState *cs = env_cpu(env);
 
+    /* before the flush: a fill that still has the old number is flushed */
+    qatomic_set(&flush_epoch, flush_epoch + 1);
+    smp_mb();
+    stale = false;
     if (CPU_NEXT(first_cpu)) {
         tlb_flush_all_cpus_synced(cs);
     } else {
@@ -177,65 +230,98 @@ void snp_flush_tlbs(CPUX86State *env)
     }
 }
 
+void rmp_flush_stale(CPUX86State *env)
+{
+    if (stale) {
+        snp_flush_tlbs(env);
+    }
+}
+
 bool rmp_page_state_change(const SnpOrigin *o, hwaddr gpa, uint64_t size,
                            bool private)
 {
     uint8_t want = private ? RMP_ASSIGNED : 0;
-    unsigned page;
+    uint8_t state;
 
-    for (hwaddr a = gpa; a < gpa + size; a += BLOCK_SIZE) {
-        if (!rmp_block(a, &page) || !rmp_block(MIN(a + BLOCK_SIZE,
-                                                   gpa + size) - 1, &page)) {
-            return false;
-        }
+    if (rmp_get(gpa) == RMP_NONE || rmp_get(gpa + size - 1) == RMP_NONE) {
+        return false;
     }
     ledger_event(private ? SNP_OP_PSC_PRIVATE : SNP_OP_PSC_SHARED, o, gpa,
                  size);
     if (size == BLOCK_SIZE) {
-        RmpBlock *block = rmp_block(gpa, &page);
+        RmpBlock *block = rmp_block(gpa);
 
         if (!block->pages && !(block->uniform & RMP_ASSIGNED) == !private) {
             return true;        /* as KVM: nothing to convert */
         }
         if (!block->pages) {
             rmp_set(gpa, size, want | (private ? RMP_LARGE : 0));
+            contents_change(gpa, size);
             return true;
         }
     }
     /* Pages that are already as wanted keep their validation. */
     for (hwaddr a = gpa; a < gpa + size; a += 4096) {
-        if ((rmp_get(a) & RMP_ASSIGNED) != want) {
+        state = rmp_get(a);
+        if (state != RMP_NONE && (state & RMP_ASSIGNED) != want) {
             rmp_set(a, 4096, want);
+            contents_change(a, 4096);
         }
     }
     return true;
 }
 
-/*
- * An access whose C-bit contradicts the page's owner is a nested page fault
- * to the hypervisor, which converts the page (KVM_EXIT_MEMORY_FAULT).
- */
-static void implicit_conversion(CPUX86State *env, const SnpOrigin *o,
-                                hwaddr page, bool private)
+void rmp_implicit_conversion(CPUX86State *env, const SnpOrigin *o, hwaddr page,
+                             bool private)
 {
     ledger_event(private ? SNP_OP_IMPLICIT_PRIVATE : SNP_OP_IMPLICIT_SHARED,
                  o, page, 4096);
     rmp_set(page, 4096, private ? RMP_ASSIGNED : 0);
-    snp_flush_tlbs(env);
+    contents_change(page, 4096);
+    rmp_flush_stale(env);
+    snp_report(private ? SNP_OP_IMPLICIT_PRIVATE : SNP_OP_IMPLICIT_SHARED, o,
+               page);
 }
 
-/* A guest may run into the same fault for ever: the first ones tell. */
+/* The same fault may come for ever: the first ones of a kind tell. */
 #define MOST_FAULTS_TOLD 16
+
+static bool is_news(const char *op)
+{
+    static GHashTable *told;
+    unsigned n;
+
+    if (!told) {
+        told = g_hash_table_new(g_str_hash, g_str_equal);
+    }
+    n = GPOINTER_TO_UINT(g_hash_table_lookup(told, op));
+    g_hash_table_insert(told, (char *)op, GUINT_TO_POINTER(n + 1));
+    return n < MOST_FAULTS_TOLD;
+}
 
 void snp_fault(const char *op, const SnpOrigin *o, hwaddr gpa,
                const char *access)
 {
-    if (snp_emu->faults++ < MOST_FAULTS_TOLD) {
+    snp_emu->faults++;
+    if (is_news(op)) {
         ledger_fault(op, o, gpa, access);
         qapi_event_send_sev_snp_emulated_fault(op, access, gpa, o->vcpu,
                                                o->rip,
                                                snp_phase_name(o->phase));
     }
+}
+
+/* The hypervisor cannot resolve it; on hardware the vCPU hangs here. */
+static G_NORETURN void snp_vmsa_fault(CPUX86State *env, const SnpOrigin *o,
+                                      hwaddr gpa, const char *access,
+                                      uintptr_t ra)
+{
+    WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
+        snp_fault("vmsa-access", o, gpa, access);
+        snp_stop(o, "%s of 0x%" PRIx64 ", the VMSA of a vCPU that runs",
+                 access, gpa);
+    }
+    cpu_loop_exit_restore(env_cpu(env), ra);
 }
 
 bool snp_emu_access(CPUX86State *env, hwaddr gpa, MMUAccessType access,
@@ -247,15 +333,26 @@ bool snp_emu_access(CPUX86State *env, hwaddr gpa, MMUAccessType access,
         [MMU_INST_FETCH] = "exec",
     };
     hwaddr page = gpa & TARGET_PAGE_MASK;
-    uint8_t state = rmp_get(page);
+    RmpBlock *block = rmp_block(gpa);
+    uint8_t state;
     SnpOrigin o;
 
+    if (!block) {
+        return true;
+    }
+    fill_from(block);
+    state = block_get(block, gpa);
     if (state == RMP_NONE) {
         return true;
     }
     if (shared ? !(state & RMP_ASSIGNED) :
-        (state & (RMP_ASSIGNED | RMP_VALIDATED)) ==
+        (state & (RMP_ASSIGNED | RMP_VALIDATED | RMP_VMSA)) ==
         (RMP_ASSIGNED | RMP_VALIDATED)) {
+        contents_settle(page);
+        return true;
+    }
+    if (state & RMP_VMSA && !shared && state & RMP_VALIDATED &&
+        !snp_vmsa_forbids(env, page, access)) {
         return true;
     }
     if (probe && !shared) {
@@ -263,13 +360,18 @@ bool snp_emu_access(CPUX86State *env, hwaddr gpa, MMUAccessType access,
     }
 
     o = snp_origin(env, ra);
+    if (state & RMP_VMSA && snp_vmsa_forbids(env, page, access)) {
+        snp_vmsa_fault(env, &o, gpa, names[access], ra);
+    }
     QEMU_LOCK_GUARD(&snp_emu->lock);
     if (shared) {
-        implicit_conversion(env, &o, page, false);
+        rmp_implicit_conversion(env, &o, page, false);
+        fill_from(block);
+        contents_settle(page);
         return true;
     }
     if (!(state & RMP_ASSIGNED)) {
-        implicit_conversion(env, &o, page, true);
+        rmp_implicit_conversion(env, &o, page, true);
     }
     snp_fault("unvalidated-access", &o, gpa, names[access]);
     return false;
@@ -278,144 +380,4 @@ bool snp_emu_access(CPUX86State *env, hwaddr gpa, MMUAccessType access,
 bool snp_emu_access_ptw(CPUX86State *env, hwaddr gpa, uintptr_t ra)
 {
     return snp_emu_access(env, gpa, MMU_DATA_LOAD, false, false, ra);
-}
-
-/* What the instructions leave in EAX and rFLAGS. */
-enum {
-    SNP_SUCCESS = 0,
-    SNP_FAIL_INPUT = 1,
-    SNP_FAIL_PERMISSION = 2,
-    SNP_FAIL_SIZEMISMATCH = 6,
-};
-
-static void set_result(CPUX86State *env, uint32_t eax, bool carry)
-{
-    env->regs[R_EAX] = eax;
-    env->cc_src = (carry ? CC_C : 0) | (eax == 0 ? CC_Z : 0) |
-                  (ctpop8(eax) & 1 ? 0 : CC_P);
-    env->cc_op = CC_OP_EFLAGS;
-}
-
-/*
- * The operand that PVALIDATE and RMPADJUST share: RAX is the linear address,
- * ECX the page size.  False when EAX already holds the failure.
- */
-static bool page_operand(CPUX86State *env, hwaddr *gpa, uint64_t *size,
-                         uintptr_t ra)
-{
-    vaddr addr = env->regs[R_EAX];
-    uint32_t rcx = env->regs[R_ECX];
-    bool shared;
-    int page_size;
-
-    if ((env->hflags & HF_CPL_MASK) != 0) {
-        raise_exception_err_ra(env, EXCP0D_GPF, 0, ra);
-    }
-    if (!(env->hflags & HF_CS64_MASK)) {
-        addr = (uint32_t)addr;
-    }
-    if (rcx > 1) {
-        set_result(env, SNP_FAIL_INPUT, false);
-        return false;
-    }
-    *size = rcx ? BLOCK_SIZE : 4096;
-    if (rcx && !QEMU_IS_ALIGNED(addr, BLOCK_SIZE)) {
-        set_result(env, SNP_FAIL_INPUT, false);
-        return false;
-    }
-    *gpa = x86_translate_for_snp_emu(env, addr & TARGET_PAGE_MASK, &shared,
-                                     &page_size, ra);
-    if (shared || rmp_get(*gpa) == RMP_NONE ||
-        rmp_get(*gpa + *size - 1) == RMP_NONE) {
-        set_result(env, SNP_FAIL_INPUT, false);
-        return false;
-    }
-    if (rcx && (page_size < BLOCK_SIZE || !QEMU_IS_ALIGNED(*gpa, BLOCK_SIZE))) {
-        set_result(env, SNP_FAIL_SIZEMISMATCH, false);
-        return false;
-    }
-    return true;
-}
-
-void helper_pvalidate(CPUX86State *env)
-{
-    uintptr_t ra = GETPC();
-    bool validate = env->regs[R_EDX] & 1;
-    uint8_t want = validate ? RMP_VALIDATED : 0;
-    SnpOrigin o;
-    hwaddr gpa;
-    uint64_t size;
-    uint8_t state;
-
-    if (!page_operand(env, &gpa, &size, ra)) {
-        return;
-    }
-    o = snp_origin(env, 0);
-    QEMU_LOCK_GUARD(&snp_emu->lock);
-    state = rmp_get(gpa);
-    if (!(state & RMP_ASSIGNED)) {
-        /* nested page fault: the hypervisor makes the page private */
-        for (hwaddr a = gpa; a < gpa + size; a += 4096) {
-            if (!(rmp_get(a) & RMP_ASSIGNED)) {
-                implicit_conversion(env, &o, a, true);
-            }
-        }
-        state = rmp_get(gpa);
-    }
-    if (size == BLOCK_SIZE && !rmp_block_is_large(gpa)) {
-        ledger_event(SNP_OP_SIZE_MISMATCH, &o, gpa, size);
-        set_result(env, SNP_FAIL_SIZEMISMATCH, false);
-        return;
-    }
-    if ((state & RMP_VALIDATED) == want) {
-        ledger_event(validate ? SNP_OP_VALIDATE_AGAIN : SNP_OP_RESCIND_AGAIN,
-                     &o, gpa, size);
-        set_result(env, SNP_SUCCESS, true);
-        return;
-    }
-    ledger_event(validate ? SNP_OP_VALIDATE : SNP_OP_RESCIND, &o, gpa, size);
-    rmp_set(gpa, size, (state & ~RMP_VALIDATED) | want);
-    if (!validate) {
-        snp_flush_tlbs(env);
-    }
-    set_result(env, SNP_SUCCESS, false);
-}
-
-/*
- * RMPADJUST gives a less privileged VMPL rights on a page.  There is only
- * VMPL0 here, so permissions are accepted and have no effect; the VMSA bit
- * is kept.
- */
-void helper_rmpadjust(CPUX86State *env)
-{
-    uintptr_t ra = GETPC();
-    uint64_t rdx = env->regs[R_EDX];
-    SnpOrigin o;
-    hwaddr gpa;
-    uint64_t size;
-    uint8_t state;
-
-    if (!page_operand(env, &gpa, &size, ra)) {
-        return;
-    }
-    if ((rdx & 0xff) == 0 || (rdx & 0xff) > 3) {
-        /* the target VMPL must be less privileged than the current one */
-        set_result(env, SNP_FAIL_PERMISSION, false);
-        return;
-    }
-    o = snp_origin(env, 0);
-    QEMU_LOCK_GUARD(&snp_emu->lock);
-    state = rmp_get(gpa);
-    if (size == BLOCK_SIZE && !rmp_block_is_large(gpa)) {
-        set_result(env, SNP_FAIL_SIZEMISMATCH, false);
-        return;
-    }
-    if (!(state & RMP_VALIDATED)) {
-        set_result(env, SNP_FAIL_INPUT, false);
-        return;
-    }
-    ledger_event(SNP_OP_RMPADJUST, &o, gpa, size);
-    rmp_set(gpa, size, (state & ~RMP_VMSA) |
-                       (rdx & (1 << 16) ? RMP_VMSA : 0));
-    set_result(env, SNP_SUCCESS, false);
 }

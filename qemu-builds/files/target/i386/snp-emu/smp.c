@@ -11,6 +11,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/units.h"
 #include "cpu.h"
 #include "exec/address-spaces.h"
 #include "exec/cputlb.h"
@@ -83,6 +84,7 @@ static void load_vmsa(CPUX86State *env, const uint8_t *vmsa)
     env->dr[7] = ldq_le_p(vmsa + V_DR7);
     env->pat = ldq_le_p(vmsa + V_G_PAT);
     env->xcr0 = ldq_le_p(vmsa + V_XCR0);
+    cpu_sync_avx_hflag(env);
     cpu_set_mxcsr(env, ldl_le_p(vmsa + V_MXCSR));
     cpu_set_fpuc(env, lduw_le_p(vmsa + V_FCW));
 
@@ -107,17 +109,36 @@ static void load_vmsa(CPUX86State *env, const uint8_t *vmsa)
     env->eip = ldq_le_p(vmsa + V_RIP);
 }
 
+static bool is_vmsa_page(hwaddr gpa)
+{
+    uint8_t state = rmp_get(gpa);
+
+    return state != RMP_NONE && (state & RMP_VMSA) && (state & RMP_VALIDATED);
+}
+
 /* On the target vCPU's own thread. */
 static void run_vmsa(CPUState *cs, run_on_cpu_data data)
 {
     SnpVcpu *vcpu = &snp_emu->vcpus[cs->cpu_index];
     uint8_t vmsa[4096];
 
+    WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
+        vcpu->vmsa = data.target_ptr;
+        vcpu->on_init = 0;
+        if (!is_vmsa_page(data.target_ptr)) {
+            SnpOrigin o = snp_origin(cpu_env(cs), 0);
+
+            snp_stop(&o, "vCPU %d cannot run: 0x%" PRIx64 " is no VMSA page "
+                     "any more", cs->cpu_index, vcpu->vmsa);
+            vcpu->held = true;
+            cs->halted = 1;
+            return;
+        }
+    }
     address_space_read(&address_space_memory, data.target_ptr,
                        MEMTXATTRS_UNSPECIFIED, vmsa, sizeof(vmsa));
     cpu_reset(cs);
     vcpu->held = false;
-    vcpu->vmsa = data.target_ptr;
     load_vmsa(cpu_env(cs), vmsa);
     cs->exception_index = -1;
     cs->halted = 0;
@@ -141,76 +162,115 @@ static CPUState *find_vcpu(uint32_t apic_id)
     return NULL;
 }
 
-/* Section 4.1.9; false when an input is not acceptable. */
-bool snp_ap_creation(CPUX86State *env, uint64_t info1, uint64_t vmsa,
-                     uint64_t sev_features)
+/* A vCPU that waits for something has left guest mode (KVM intercepts HLT). */
+bool snp_vmsa_in_use(hwaddr gpa, uint64_t size)
 {
-    int request = info1 & 0xffff;
-    int vmpl = extract64(info1, 16, 4);
-    CPUState *target = find_vcpu(info1 >> 32);
+    CPUState *cs;
+
+    CPU_FOREACH(cs) {
+        const SnpVcpu *vcpu = &snp_emu->vcpus[cs->cpu_index];
+
+        if (vcpu->vmsa && vcpu->vmsa - gpa < size && !vcpu->held &&
+            !cs->halted) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool snp_vmsa_forbids(CPUX86State *env, hwaddr page, MMUAccessType access)
+{
+    const SnpVcpu *vcpu = &snp_emu->vcpus[env_cpu(env)->cpu_index];
+
+    return (vcpu->vmsa && vcpu->vmsa == page) ||
+           (access == MMU_DATA_STORE && snp_vmsa_in_use(page, 4096));
+}
+
+/* Would VMRUN take the page?  As KVM, none on a 2 MiB boundary (erratum). */
+static bool vmsa_is_usable(hwaddr vmsa, uint64_t sev_features)
+{
     uint8_t features[8];
 
-    if (!target || target == env_cpu(env) || vmpl != 0) {
-        return false;
-    }
-    switch (request) {
-    case AP_DESTROY:
-        snp_emu->vcpus[target->cpu_index].on_init = 0;
-        async_run_on_cpu(target, stop_vcpu, RUN_ON_CPU_NULL);
-        return true;
-    case AP_CREATE_ON_INIT:
-    case AP_CREATE:
-        break;
-    default:
-        return false;
-    }
-    /* VMRUN would fail on a page that is not a validated VMSA. */
-    if (!QEMU_IS_ALIGNED(vmsa, 4096) ||
-        (rmp_get(vmsa) & (RMP_VMSA | RMP_VALIDATED)) !=
-        (RMP_VMSA | RMP_VALIDATED) || rmp_get(vmsa) == RMP_NONE) {
+    if (!QEMU_IS_ALIGNED(vmsa, 4096) || QEMU_IS_ALIGNED(vmsa, 2 * MiB) ||
+        !is_vmsa_page(vmsa) || snp_vmsa_in_use(vmsa, 4096)) {
         return false;
     }
     address_space_read(&address_space_memory, vmsa + V_SEV_FEATURES,
                        MEMTXATTRS_UNSPECIFIED, features, sizeof(features));
-    if (ldq_le_p(features) != sev_features ||
-        !(sev_features & SEV_FEATURE_SNP_ACTIVE)) {
+    return ldq_le_p(features) == sev_features &&
+           (sev_features & SEV_FEATURE_SNP_ACTIVE);
+}
+
+bool snp_ap_is_destroy(uint64_t info1)
+{
+    return (uint32_t)info1 == AP_DESTROY;
+}
+
+/*
+ * Section 4.1.9; false when an input is not acceptable.  EXITINFO1 is the
+ * request, the VMPL (only 0 here) in bits 19:16, and the APIC id from bit 32.
+ */
+bool snp_ap_creation(CPUX86State *env, uint64_t info1, uint64_t vmsa,
+                     uint64_t sev_features)
+{
+    CPUState *target = find_vcpu(info1 >> 32);
+    SnpVcpu *vcpu;
+
+    if (!target) {
         return false;
     }
-    if (request == AP_CREATE_ON_INIT) {
-        snp_emu->vcpus[target->cpu_index].on_init = vmsa;
-    } else {
+    QEMU_LOCK_GUARD(&snp_emu->lock);
+    vcpu = &snp_emu->vcpus[target->cpu_index];
+    switch ((uint32_t)info1) {
+    case AP_DESTROY:
+        vcpu->on_init = 0;
+        vcpu->held = true;
+        async_run_on_cpu(target, stop_vcpu, RUN_ON_CPU_NULL);
+        return true;
+    case AP_CREATE_ON_INIT:
+        if (!vmsa_is_usable(vmsa, sev_features)) {
+            return false;
+        }
+        vcpu->on_init = vmsa;
+        return true;
+    case AP_CREATE:
+        if (!vmsa_is_usable(vmsa, sev_features)) {
+            return false;
+        }
+        vcpu->on_init = 0;
+        vcpu->vmsa = vmsa;
+        vcpu->held = false;
+        snp_flush_tlbs(env);    /* from now on accesses are checked */
         async_run_on_cpu(target, run_vmsa, RUN_ON_CPU_TARGET_PTR(vmsa));
+        return true;
+    default:
+        return false;
     }
-    return true;
+}
+
+uint64_t snp_apic_id_pages(void)
+{
+    MachineState *machine = MACHINE(qdev_get_machine());
+
+    return DIV_ROUND_UP((machine->smp.cpus + 1) * 4, 4096);
 }
 
 /*
  * Section 4.1.14 (GHCB 2.02): a count and that many APIC ids, in shared
- * memory of the guest.  Returns the number of pages that the list needs.
+ * memory of the guest.
  */
-uint64_t snp_apic_ids(hwaddr gpa, uint64_t pages)
+void snp_write_apic_ids(hwaddr gpa)
 {
     MachineState *machine = MACHINE(qdev_get_machine());
-    unsigned n = machine->smp.cpus;
-    uint64_t needed = DIV_ROUND_UP((n + 1) * 4, 4096);
     CPUState *cs;
 
-    if (pages < needed) {
-        return needed;
-    }
-    for (uint64_t i = 0; i < needed; i++) {
-        if (rmp_get(gpa + i * 4096) & RMP_ASSIGNED) {
-            return needed;      /* private or no memory: cannot be written */
-        }
-    }
-    address_space_stl_le(&address_space_memory, gpa, n,
+    address_space_stl_le(&snp_dma_as, gpa, machine->smp.cpus,
                          MEMTXATTRS_UNSPECIFIED, NULL);
     CPU_FOREACH(cs) {
         gpa += 4;
-        address_space_stl_le(&address_space_memory, gpa, X86_CPU(cs)->apic_id,
+        address_space_stl_le(&snp_dma_as, gpa, X86_CPU(cs)->apic_id,
                              MEMTXATTRS_UNSPECIFIED, NULL);
     }
-    return needed;
 }
 
 void snp_ap_reset_hold(CPUX86State *env)

@@ -27,6 +27,7 @@
 #if defined(CONFIG_USER_ONLY) || !defined(CONFIG_SEV)
 
 #define snp_emu_c_bit 0ULL
+#define snp_emu_reflect false
 static inline bool snp_emu_enabled(void)
 {
     return false;
@@ -36,6 +37,9 @@ static inline bool snp_emu_enabled(void)
 
 /* Mask of the C-bit in a page table entry; 0 when nothing is emulated. */
 extern uint64_t snp_emu_c_bit;
+
+/* Does what hardware would intercept raise #VC? */
+extern bool snp_emu_reflect;
 
 static inline bool snp_emu_enabled(void)
 {
@@ -48,6 +52,18 @@ static inline bool snp_emu_enabled(void)
 void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size);
 
 /*
+ * Machine: from now on the bus masters of @bus reach shared memory only, if
+ * the guest is an emulated SNP guest.
+ */
+#if defined(CONFIG_USER_ONLY) || !defined(CONFIG_SEV)
+static inline void snp_emu_filter_dma(PCIBus *bus)
+{
+}
+#else
+void snp_emu_filter_dma(PCIBus *bus);
+#endif
+
+/*
  * MMU: may this access go on?  False means #VC PAGE_NOT_VALIDATED.  @shared
  * is the complement of the leaf's C-bit.  A refused @probe leaves no record.
  */
@@ -56,6 +72,24 @@ bool snp_emu_access(CPUX86State *env, hwaddr gpa, MMUAccessType access,
 
 /* MMU: the same for a read of the page-table page at @gpa. */
 bool snp_emu_access_ptw(CPUX86State *env, hwaddr gpa, uintptr_t ra);
+
+/* Raise #VC if @exit_code is one that the hypervisor intercepts. */
+void snp_emu_check_intercept(CPUX86State *env, uint32_t exit_code,
+                             uintptr_t ra);
+bool snp_emu_is_intercept(uint32_t exit_code);
+
+/* Translator: does the instruction with this exit code need a check? */
+static inline bool snp_emu_intercepts(uint32_t exit_code)
+{
+    return unlikely(snp_emu_reflect) && snp_emu_is_intercept(exit_code);
+}
+
+/*
+ * MMU: is this access one to emulated hardware, and so #VC?  Takes away from
+ * @prot what would be one.
+ */
+bool snp_emu_check_mmio(hwaddr gpa, MMUAccessType access, bool probe,
+                        int *prot);
 
 /* INIT and SIPI: true when the vCPU is one that they do not reset. */
 #if defined(CONFIG_USER_ONLY) || !defined(CONFIG_SEV)
@@ -73,9 +107,22 @@ bool snp_emu_init(CPUState *cs);
 bool snp_emu_sipi(CPUState *cs);
 #endif
 
+/* Translator: should a block that begins at @pc call helper_snp_hook()? */
+#if defined(CONFIG_USER_ONLY) || !defined(CONFIG_SEV)
+static inline bool snp_hook_wanted(CPUState *cs, uint64_t pc)
+{
+    return false;
+}
+#else
+bool snp_hook_wanted(CPUState *cs, uint64_t pc);
+#endif
+
 /* MSRs: true when @msr is one of ours and the access was done. */
 bool snp_emu_rdmsr(CPUX86State *env, uint32_t msr, uint64_t *val);
 bool snp_emu_wrmsr(CPUX86State *env, uint32_t msr, uint64_t val);
+
+/* CPUID leaf 1: what KVM does not offer to a guest. */
+void snp_emu_cpuid_1(uint32_t *ecx);
 
 /* CPUID leaf 0x8000001f, on top of what sev.c answers. */
 void snp_emu_cpuid_8000001f(uint32_t *ebx);

@@ -1,0 +1,144 @@
+/*
+ * SEV-SNP guest emulation for TCG: what a page holds after a state change
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * On hardware a page that becomes private is read through the guest's key:
+ * whatever was there before, and be it zeros, decrypts to garbage.  A page
+ * that becomes shared is another page of the host (guest_memfd keeps private
+ * memory apart, and QEMU discards the side that is no longer used): it reads
+ * as zero.  Nothing is encrypted here, so a page whose state changed is filled
+ * with noise or with zeros at its first access, by whomever.  Until then it
+ * costs one bit, and accepting memory touches none of it.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bitmap.h"
+#include "qemu/rcu.h"
+#include "qemu/units.h"
+#include "cpu.h"
+#include "exec/address-spaces.h"
+#include "exec/exec-all.h"
+#include "exec/ram_addr.h"
+#include "internal.h"
+
+unsigned long *contents_settled_map;
+
+static QemuMutex lock;  /* held for short; taken inside snp_emu->lock */
+static uint64_t noise[2048];
+
+/* splitmix64: from a fixed seed, so that a run can be repeated */
+static uint64_t next_random(void)
+{
+    static uint64_t state;
+    uint64_t z = (state += 0x9e3779b97f4a7c15);
+
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+    z = (z ^ z >> 27) * 0x94d049bb133111eb;
+    return z ^ z >> 31;
+}
+
+void contents_init(hwaddr end)
+{
+    qemu_mutex_init(&lock);
+    for (int i = 0; i < ARRAY_SIZE(noise); i++) {
+        noise[i] = next_random();
+    }
+    /* from calloc(): the host backs only what is used */
+    contents_settled_map = bitmap_new(end / TARGET_PAGE_SIZE);
+}
+
+static MemoryRegion *ram_at(hwaddr gpa, hwaddr len, ram_addr_t *offset)
+{
+    hwaddr xlat;
+    MemoryRegion *mr = address_space_translate(&address_space_memory, gpa,
+                                               &xlat, &len, true,
+                                               MEMTXATTRS_UNSPECIFIED);
+
+    *offset = xlat;
+    return memory_region_is_ram(mr) && !mr->readonly ? mr : NULL;
+}
+
+void contents_fill(hwaddr gpa)
+{
+    hwaddr page = gpa & TARGET_PAGE_MASK;
+    unsigned long pfn = page / TARGET_PAGE_SIZE;
+    ram_addr_t offset;
+    MemoryRegion *mr;
+
+    QEMU_LOCK_GUARD(&lock);
+    if (contents_settled(page)) {
+        return;     /* another vCPU or device was faster */
+    }
+    WITH_RCU_READ_LOCK_GUARD() {
+        mr = ram_at(page, TARGET_PAGE_SIZE, &offset);
+        if (mr) {
+            /* No code of this page is translated: see contents_change(). */
+            void *host = qemu_map_ram_ptr(mr->ram_block, offset);
+
+            if (rmp_get(page) & RMP_ASSIGNED) {
+                size_t from = next_random() % (ARRAY_SIZE(noise) -
+                                               TARGET_PAGE_SIZE / 8);
+
+                memcpy(host, noise + from, TARGET_PAGE_SIZE);
+            } else {
+                memset(host, 0, TARGET_PAGE_SIZE);
+            }
+        }
+    }
+    qatomic_store_release(&contents_settled_map[BIT_WORD(pfn)],
+                          contents_settled_map[BIT_WORD(pfn)] | BIT_MASK(pfn));
+}
+
+/* Runs between two translation blocks, with no lock held. */
+static void drop_code(CPUState *cs, run_on_cpu_data data)
+{
+    tb_invalidate_phys_range(data.target_ptr,
+                             data.target_ptr + TARGET_PAGE_SIZE - 1);
+}
+
+/*
+ * Code that was translated from a page is not what the page holds now.  The
+ * caller may hold locks that a translating vCPU waits for, so this is left
+ * for later; nothing can run from the page before that.
+ */
+static void forget_code(hwaddr gpa, uint64_t size)
+{
+    const uint8_t code = 1 << DIRTY_MEMORY_CODE;
+    ram_addr_t offset, start;
+    MemoryRegion *mr;
+
+    RCU_READ_LOCK_GUARD();
+    mr = ram_at(gpa, size, &offset);
+    if (!mr) {
+        return;
+    }
+    start = memory_region_get_ram_addr(mr) + offset;
+    if (!cpu_physical_memory_range_includes_clean(start, size, code)) {
+        return;
+    }
+    for (ram_addr_t a = start; a < start + size; a += TARGET_PAGE_SIZE) {
+        if (!cpu_physical_memory_get_dirty_flag(a, DIRTY_MEMORY_CODE)) {
+            async_run_on_cpu(current_cpu, drop_code, RUN_ON_CPU_TARGET_PTR(a));
+        }
+    }
+}
+
+void contents_change(hwaddr gpa, uint64_t size)
+{
+    if (contents_settled_map) {
+        forget_code(gpa, size);
+        QEMU_LOCK_GUARD(&lock);
+        bitmap_clear(contents_settled_map, gpa / TARGET_PAGE_SIZE,
+                     size / TARGET_PAGE_SIZE);
+    }
+}
+
+void contents_keep(hwaddr gpa, uint64_t size)
+{
+    if (contents_settled_map) {
+        QEMU_LOCK_GUARD(&lock);
+        bitmap_set(contents_settled_map, gpa / TARGET_PAGE_SIZE,
+                   size / TARGET_PAGE_SIZE);
+    }
+}

@@ -1,0 +1,486 @@
+/*
+ * SEV-SNP guest emulation for TCG: requests in the GHCB page
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * GHCB specification 2.0x, section 4.1: non-automatic exits (NAE).  Which
+ * inputs a request must mark valid follows KVM's sev_es_validate_vmgexit().
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/main-loop.h"
+#include "cpu.h"
+#include "exec/address-spaces.h"
+#include "exec/helper-proto.h"
+#include "hw/i386/apic.h"
+#include "tcg/helper-tcg.h"
+#include "ghcb.h"
+
+/* Exit codes: AMD64 VMCB codes, then software-defined ones */
+enum {
+    EXIT_DR7_READ = 0x27,
+    EXIT_DR7_WRITE = 0x37,
+    EXIT_RDTSC = 0x6e,
+    EXIT_RDPMC = 0x6f,
+    EXIT_CPUID = 0x72,
+    EXIT_INVD = 0x76,
+    EXIT_IOIO = 0x7b,
+    EXIT_MSR = 0x7c,
+    EXIT_VMMCALL = 0x81,
+    EXIT_RDTSCP = 0x87,
+    EXIT_WBINVD = 0x89,
+    EXIT_MONITOR = 0x8a,
+    EXIT_MWAIT = 0x8b,
+};
+#define EXIT_MMIO_READ          0x80000001ULL
+#define EXIT_MMIO_WRITE         0x80000002ULL
+#define EXIT_NMI_COMPLETE       0x80000003ULL
+#define EXIT_AP_JUMP_TABLE      0x80000005ULL
+#define EXIT_PSC                0x80000010ULL
+#define EXIT_GUEST_REQUEST      0x80000011ULL
+#define EXIT_EXT_GUEST_REQUEST  0x80000012ULL
+#define EXIT_AP_CREATION        0x80000013ULL
+#define EXIT_APIC_IDS           0x80000017ULL
+#define EXIT_HV_FEATURES        0x8000fffdULL
+#define EXIT_TERMINATE          0x8000fffeULL
+#define EXIT_UNSUPPORTED_EVENT  0x8000ffffULL
+
+/* EXITINFO1 of an IOIO intercept (APM volume 2, 15.10.2) */
+#define IOIO_IN     (1 << 0)
+#define IOIO_STRING (1 << 2)
+
+/* SW_EXITINFO2 of an extended guest request with too few pages */
+#define EXT_GUEST_REQUEST_INVALID_LEN (1ULL << 32)
+
+/* Are all fields that the request needs marked valid? */
+static bool has_inputs(const Ghcb *g, uint64_t code, uint64_t info1)
+{
+    switch (code) {
+    case EXIT_DR7_WRITE:
+    case EXIT_APIC_IDS:
+        return ghcb_has(g, F_RAX);
+    case EXIT_RDPMC:
+        return ghcb_has(g, F_RCX);
+    case EXIT_CPUID:
+        return ghcb_has(g, F_RAX) && ghcb_has(g, F_RCX) &&
+               ((uint32_t)ghcb_get(g, F_RAX) != 0xd || ghcb_has(g, F_XCR0));
+    case EXIT_IOIO:
+        if (info1 & IOIO_STRING) {
+            return ghcb_has(g, F_SCRATCH);
+        }
+        return (info1 & IOIO_IN) || ghcb_has(g, F_RAX);
+    case EXIT_MSR:
+        return ghcb_has(g, F_RCX) &&
+               (!info1 || (ghcb_has(g, F_RAX) && ghcb_has(g, F_RDX)));
+    case EXIT_VMMCALL:
+        return ghcb_has(g, F_RAX) && ghcb_has(g, F_CPL);
+    case EXIT_MONITOR:
+        return ghcb_has(g, F_RAX) && ghcb_has(g, F_RCX) && ghcb_has(g, F_RDX);
+    case EXIT_MWAIT:
+        return ghcb_has(g, F_RAX) && ghcb_has(g, F_RCX);
+    case EXIT_MMIO_READ:
+    case EXIT_MMIO_WRITE:
+    case EXIT_PSC:
+        return ghcb_has(g, F_SCRATCH);
+    case EXIT_AP_CREATION:
+        return snp_ap_is_destroy(info1) || ghcb_has(g, F_RAX);
+    default:
+        return true;
+    }
+}
+
+uint8_t *ghcb_scratch(Ghcb *g, uint64_t len)
+{
+    uint64_t offset = ghcb_get(g, F_SCRATCH) - g->gpa;
+
+    if (len > GHCB_SHARED_BUFFER_SIZE || offset < GHCB_SHARED_BUFFER ||
+        offset > GHCB_SHARED_BUFFER + GHCB_SHARED_BUFFER_SIZE - len) {
+        return NULL;
+    }
+    return g->page + offset;
+}
+
+/* Section 4.1: inject an exception, in VMCB EVENTINJ format */
+static void inject(Ghcb *g, int vector, bool has_error)
+{
+    ghcb_answer(g, RESP_EXCEPTION,
+                vector | 3 << 8 | has_error << 11 | 1U << 31);
+}
+
+static bool is_private_byte(hwaddr gpa)
+{
+    uint8_t state = rmp_get(gpa);
+
+    return state != RMP_NONE && (state & RMP_ASSIGNED);
+}
+
+/* Is any of it memory that only the guest can reach?  At most two pages. */
+static bool is_private(hwaddr gpa, uint64_t len)
+{
+    return is_private_byte(gpa) || is_private_byte(gpa + MAX(len, 1) - 1);
+}
+
+/* A page that the guest gives to the hypervisor for data. */
+static bool is_shared_page(hwaddr gpa)
+{
+    return QEMU_IS_ALIGNED(gpa, 4096) && !(rmp_get(gpa) & RMP_ASSIGNED);
+}
+
+static void nae_cpuid(CPUX86State *env, Ghcb *g)
+{
+    uint64_t xcr0 = env->xcr0;
+    uint32_t eax, ebx, ecx, edx;
+
+    if (ghcb_has(g, F_XCR0)) {
+        env->xcr0 = ghcb_get(g, F_XCR0);    /* leaf 0xd depends on it */
+    }
+    cpu_x86_cpuid(env, ghcb_get(g, F_RAX), ghcb_get(g, F_RCX), &eax, &ebx,
+                  &ecx, &edx);
+    env->xcr0 = xcr0;
+    ghcb_put(g, F_RAX, eax);
+    ghcb_put(g, F_RBX, ebx);
+    ghcb_put(g, F_RCX, ecx);
+    ghcb_put(g, F_RDX, edx);
+    ghcb_answer(g, RESP_NO_ACTION, 0);
+}
+
+/* Section 4.1.2: EXITINFO1 is as for a VMCB IOIO intercept. */
+static void nae_ioio(Ghcb *g, uint64_t info1, uint64_t info2)
+{
+    uint16_t port = info1 >> 16;
+    bool in = info1 & IOIO_IN, string = info1 & IOIO_STRING;
+    unsigned size = extract64(info1, 4, 3);
+    uint64_t count = string ? info2 : 1;
+    uint8_t value[8], *data = value;
+
+    if (size != 1 && size != 2 && size != 4) {
+        ghcb_malformed(g, ERR_INVALID_INPUT);
+        return;
+    }
+    if (string) {
+        data = count > GHCB_SHARED_BUFFER_SIZE ? NULL :
+               ghcb_scratch(g, count * size);
+        if (!data) {
+            ghcb_malformed(g, ERR_INVALID_SCRATCH);
+            return;
+        }
+    } else {
+        stq_le_p(value, ghcb_get(g, F_RAX));
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        address_space_rw(&address_space_io, port, MEMTXATTRS_UNSPECIFIED,
+                         data + i * size, size, !in);
+    }
+    if (in && !string) {
+        ghcb_put(g, F_RAX, ldq_le_p(value) & MAKE_64BIT_MASK(0, size * 8));
+    }
+    ghcb_answer(g, RESP_NO_ACTION, 0);
+}
+
+/*
+ * Register state that lies in the VMSA: the hypervisor cannot change it, and
+ * KVM does not intercept these.
+ */
+static bool is_vmsa_msr(uint32_t msr)
+{
+    switch (msr) {
+    case MSR_IA32_SYSENTER_CS ... MSR_IA32_SYSENTER_EIP:
+    case MSR_PAT:
+    case MSR_IA32_XSS:
+    case MSR_EFER:
+    case MSR_STAR ... MSR_FMASK:
+    case MSR_FSBASE ... MSR_KERNELGSBASE:
+    case MSR_TSC_AUX:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* False where the access is #GP; @value is read or written. */
+static bool msr_access(CPUX86State *env, uint32_t msr, bool write,
+                       uint64_t *value)
+{
+    target_ulong rax = env->regs[R_EAX], rcx = env->regs[R_ECX],
+                 rdx = env->regs[R_EDX];
+
+    /* What the helpers answer with an exception is tried here. */
+    switch (msr) {
+    case MSR_APIC_START ... MSR_APIC_END: {
+        BQL_LOCK_GUARD();
+
+        return (write ? apic_msr_write(msr - MSR_APIC_START, *value) :
+                        apic_msr_read(msr - MSR_APIC_START, value)) >= 0;
+    }
+    case MSR_IA32_APICBASE:
+        if (write) {
+            BQL_LOCK_GUARD();
+
+            return !(*value & MSR_IA32_APICBASE_RESERVED) &&
+                   cpu_set_apic_base(env_archcpu(env)->apic_state,
+                                     *value) >= 0;
+        }
+        break;
+    case MSR_IA32_PKRS:
+    case MSR_VM_HSAVE_PA:
+        return false;
+    }
+    if (write && is_vmsa_msr(msr)) {
+        return true;
+    }
+
+    snp_emu->vcpus[env_cpu(env)->cpu_index].hypervisor_msr = true;
+    env->regs[R_ECX] = msr;
+    if (write) {
+        env->regs[R_EAX] = (uint32_t)*value;
+        env->regs[R_EDX] = *value >> 32;
+        helper_wrmsr(env);
+    } else {
+        helper_rdmsr(env);
+        *value = (uint32_t)env->regs[R_EAX] |
+                 (uint64_t)env->regs[R_EDX] << 32;
+    }
+    env->regs[R_EAX] = rax;
+    env->regs[R_ECX] = rcx;
+    env->regs[R_EDX] = rdx;
+    return true;
+}
+
+/* Section 4.1.4: RDMSR (EXITINFO1 = 0) and WRMSR (1). */
+static void nae_msr(CPUX86State *env, Ghcb *g, uint64_t info1)
+{
+    uint64_t value = 0;
+
+    if (info1) {
+        value = (uint32_t)ghcb_get(g, F_RAX) | ghcb_get(g, F_RDX) << 32;
+    }
+    if (!msr_access(env, ghcb_get(g, F_RCX), info1, &value)) {
+        inject(g, EXCP0D_GPF, true);
+        return;
+    }
+    if (!info1) {
+        ghcb_put(g, F_RAX, (uint32_t)value);
+        ghcb_put(g, F_RDX, value >> 32);
+    }
+    ghcb_answer(g, RESP_NO_ACTION, 0);
+}
+
+/* Section 4.1.5: EXITINFO1 is the GPA, EXITINFO2 the length. */
+static void nae_mmio(Ghcb *g, bool write, uint64_t gpa, uint64_t len)
+{
+    uint8_t *data = ghcb_scratch(g, len);
+
+    if (!data) {
+        ghcb_malformed(g, ERR_INVALID_SCRATCH);
+        return;
+    }
+    if (gpa > UINT64_MAX - len) {
+        ghcb_malformed(g, ERR_INVALID_INPUT);
+        return;
+    }
+    if (!is_private(gpa, len)) {
+        address_space_rw(&snp_dma_as, gpa, MEMTXATTRS_UNSPECIFIED,
+                         data, len, write);
+    } else if (!write) {
+        memset(data, 0, len);   /* not the guest's own memory */
+    }
+    ghcb_answer(g, RESP_NO_ACTION, 0);
+}
+
+/* Section 4.1.8; kept for guests that ask, nothing here reads it. */
+static void nae_ap_jump_table(Ghcb *g, uint64_t info1, uint64_t info2)
+{
+    switch (info1) {
+    case 0:
+        qatomic_set(&snp_emu->ap_jump_table, info2);
+        ghcb_answer(g, RESP_NO_ACTION, 0);
+        break;
+    case 1:
+        ghcb_answer(g, RESP_NO_ACTION, qatomic_read(&snp_emu->ap_jump_table));
+        break;
+    default:
+        ghcb_malformed(g, ERR_INVALID_INPUT);
+        break;
+    }
+}
+
+static void nae_apic_ids(Ghcb *g, hwaddr gpa)
+{
+    uint64_t pages = ghcb_get(g, F_RAX), needed = snp_apic_id_pages();
+
+    if (pages >= needed) {
+        for (uint64_t i = 0; i < needed; i++) {
+            if (!is_shared_page(gpa + i * 4096)) {
+                ghcb_malformed(g, ERR_INVALID_INPUT);
+                return;
+            }
+        }
+        snp_write_apic_ids(gpa);
+    }
+    ghcb_put(g, F_RAX, needed);
+    ghcb_answer(g, RESP_NO_ACTION, 0);
+}
+
+/*
+ * Sections 4.1.11 and 4.1.12: EXITINFO1 is the request page, EXITINFO2 the
+ * response page.  An extended request for a report (attest.c) has in RAX and
+ * RBX the address and number of pages for certificates; there are none, which
+ * is one page with a table's end mark.
+ */
+static void nae_guest_request(Ghcb *g, hwaddr request, hwaddr response,
+                              bool extended)
+{
+    uint8_t in[4096], out[4096] = {};
+    uint32_t error;
+
+    if (request == response || !is_shared_page(request) ||
+        !is_shared_page(response)) {
+        ghcb_malformed(g, ERR_INVALID_INPUT);
+        return;
+    }
+    address_space_read(&snp_dma_as, request, MEMTXATTRS_UNSPECIFIED,
+                       in, sizeof(in));
+    if (extended && snp_is_report_request(in)) {
+        hwaddr data = ghcb_get(g, F_RAX);
+        uint64_t pages = ghcb_get(g, F_RBX);
+        static const uint8_t end_mark[24];
+
+        if (!ghcb_has(g, F_RAX) || !ghcb_has(g, F_RBX)) {
+            ghcb_malformed(g, ERR_MISSING_INPUT);
+            return;
+        }
+        if (pages < 1) {
+            ghcb_put(g, F_RBX, 1);
+            ghcb_answer(g, RESP_NO_ACTION, EXT_GUEST_REQUEST_INVALID_LEN);
+            return;
+        }
+        if (!is_shared_page(data)) {
+            ghcb_malformed(g, ERR_INVALID_INPUT);
+            return;
+        }
+        address_space_write(&snp_dma_as, data,
+                            MEMTXATTRS_UNSPECIFIED, end_mark,
+                            sizeof(end_mark));
+    }
+    error = snp_guest_request(in, out);
+    if (!error) {
+        address_space_write(&snp_dma_as, response,
+                            MEMTXATTRS_UNSPECIFIED, out, sizeof(out));
+    }
+    ghcb_answer(g, RESP_NO_ACTION, error);
+}
+
+static void nae_tsc(CPUX86State *env, Ghcb *g, bool aux)
+{
+    uint64_t tsc = cpu_get_tsc(env) + env->tsc_offset;
+
+    ghcb_put(g, F_RAX, (uint32_t)tsc);
+    ghcb_put(g, F_RDX, tsc >> 32);
+    if (aux) {
+        ghcb_put(g, F_RCX, env->tsc_aux);
+    }
+    ghcb_answer(g, RESP_NO_ACTION, 0);
+}
+
+void snp_nae(CPUX86State *env, const SnpOrigin *o, Ghcb *g)
+{
+    uint64_t code = ghcb_get(g, F_EXIT_CODE);
+    uint64_t info1 = ghcb_get(g, F_EXIT_INFO1);
+    uint64_t info2 = ghcb_get(g, F_EXIT_INFO2);
+
+    memcpy(g->asked, g->page + F_VALID, sizeof(g->asked));
+    memset(g->page + F_VALID, 0, sizeof(g->asked));
+    if (snp_emu->vcpus[o->vcpu].ghcb_registered != g->gpa) {
+        ghcb_malformed(g, ERR_NOT_REGISTERED);
+        return;
+    }
+    if (ldl_le_p(g->page + F_USAGE) != 0) {
+        ghcb_malformed(g, ERR_INVALID_USAGE);
+        return;
+    }
+    if (!ghcb_has(g, F_EXIT_CODE) || !ghcb_has(g, F_EXIT_INFO1) ||
+        !ghcb_has(g, F_EXIT_INFO2) || !has_inputs(g, code, info1)) {
+        ghcb_malformed(g, ERR_MISSING_INPUT);
+        return;
+    }
+    switch (code) {
+    case EXIT_PSC:
+        WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
+            snp_psc(env, o, g);
+        }
+        break;
+    case EXIT_CPUID:
+        nae_cpuid(env, g);
+        break;
+    case EXIT_IOIO:
+        nae_ioio(g, info1, info2);
+        break;
+    case EXIT_MSR:
+        nae_msr(env, g, info1);
+        break;
+    case EXIT_MMIO_READ:
+    case EXIT_MMIO_WRITE:
+        nae_mmio(g, code == EXIT_MMIO_WRITE, info1, info2);
+        break;
+    case EXIT_HV_FEATURES:
+        ghcb_answer(g, RESP_NO_ACTION, HV_FEATURES);
+        break;
+    case EXIT_RDTSC:
+    case EXIT_RDTSCP:
+        nae_tsc(env, g, code == EXIT_RDTSCP);
+        break;
+    case EXIT_DR7_READ:
+        ghcb_put(g, F_RAX, env->dr[7]);
+        ghcb_answer(g, RESP_NO_ACTION, 0);
+        break;
+    case EXIT_DR7_WRITE:
+    case EXIT_WBINVD:
+    case EXIT_INVD:
+    case EXIT_MONITOR:
+    case EXIT_MWAIT:
+    case EXIT_NMI_COMPLETE:
+        ghcb_answer(g, RESP_NO_ACTION, 0);
+        break;
+    case EXIT_RDPMC:
+        inject(g, EXCP0D_GPF, true);    /* no performance counters */
+        break;
+    case EXIT_VMMCALL:
+        inject(g, EXCP06_ILLOP, false); /* no hypercalls */
+        break;
+    case EXIT_AP_RESET_HOLD:
+        /* seen when SIPI has come; non-zero says that it did */
+        ghcb_answer(g, RESP_NO_ACTION, 1);
+        break;
+    case EXIT_AP_JUMP_TABLE:
+        nae_ap_jump_table(g, info1, info2);
+        break;
+    case EXIT_AP_CREATION:
+        if (snp_ap_creation(env, info1, info2, ghcb_get(g, F_RAX))) {
+            ghcb_answer(g, RESP_NO_ACTION, 0);
+        } else {
+            ghcb_malformed(g, ERR_INVALID_INPUT);
+        }
+        break;
+    case EXIT_APIC_IDS:
+        nae_apic_ids(g, info1);
+        break;
+    case EXIT_GUEST_REQUEST:
+    case EXIT_EXT_GUEST_REQUEST:
+        nae_guest_request(g, info1, info2, code == EXIT_EXT_GUEST_REQUEST);
+        break;
+    case EXIT_TERMINATE:
+        snp_terminate(o, info1 & 0xf, info1 >> 4 & 0xff);
+        ghcb_answer(g, RESP_NO_ACTION, 0);
+        break;
+    case EXIT_UNSUPPORTED_EVENT:
+        WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
+            snp_stop(o, "the guest met #VC 0x%" PRIx64 " (0x%" PRIx64
+                     ") and does not support it", info1, info2);
+        }
+        ghcb_answer(g, RESP_NO_ACTION, 0);
+        break;
+    default:
+        ghcb_malformed(g, ERR_INVALID_EVENT);
+        break;
+    }
+}

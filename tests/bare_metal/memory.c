@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: BSD-2-Clause-Patent
+ *
+ * Identity, validation, page sizes and RMPADJUST: what the processor answers for itself.
+ */
+#include "guest.h"
+
+static void identity(void)
+{
+    uint32_t regs[4];
+
+    TEST("cpuid: SEV, SEV-ES and SEV-SNP are offered") {
+        cpuid(0x8000001f, regs);
+        expect("EAX & 0x1a", regs[0] & 0x1a, 0x1a);
+    }
+    TEST("cpuid: the C-bit is where the page tables have it") {
+        cpuid(0x8000001f, regs);
+        expect("EBX[5:0]", regs[1] & 0x3f, 51);
+    }
+    TEST("msr: SEV_STATUS says SEV, SEV-ES and SEV-SNP") {
+        expect("SEV_STATUS", rdmsr(MSR_STATUS), 7);
+    }
+    TEST("msr: the GHCB MSR holds SEV information after reset") {
+        expect("GHCB", ghcb_msr_at_reset, 2ULL << 48 | 1ULL << 32 | 51ULL << 24 | 0x001);
+    }
+    TEST("msr: the GHCB MSR keeps what is written") {
+        wrmsr(MSR_GHCB, 0x123002);
+        expect("GHCB", rdmsr(MSR_GHCB), 0x123002);
+    }
+}
+
+static void validation(void)
+{
+    uint64_t block = new_block();
+    struct result r;
+
+    TEST("access: a page that is not validated raises #VC 0x404") {
+        read8((void *)block);
+        expect("vector", fault_vector, VC);
+        expect("error code", fault_error, NOT_VALIDATED);
+    }
+    TEST("access: CR2 is the address of the access") {
+        write8((void *)(block + 0x678), 1);
+        expect("CR2", fault_address, block + 0x678);
+    }
+    TEST("pvalidate: success clears EAX and CF, and sets ZF") {
+        r = pvalidate(block, 0, 1);
+        expect("vector", fault_vector, NO_FAULT);
+        expect("EAX", r.eax, 0);
+        expect("CF", r.carry, 0);
+        expect("ZF", r.zero, 1);
+    }
+    TEST("pvalidate: the page is usable, its neighbour is not") {
+        write8((void *)block, 0x5a5a);
+        expect("vector", fault_vector, NO_FAULT);
+        expect("value", read8((void *)block), 0x5a5a);
+        read8((void *)(block + PAGE));
+        expect("neighbour's vector", fault_vector, VC);
+    }
+    TEST("pvalidate: validating again changes nothing and sets CF") {
+        r = pvalidate(block, 0, 1);
+        expect("EAX", r.eax, 0);
+        expect("CF", r.carry, 1);
+    }
+    TEST("pvalidate: rescinding makes the page unusable") {
+        r = pvalidate(block, 0, 0);
+        expect("EAX", r.eax, 0);
+        expect("CF", r.carry, 0);
+        read8((void *)block);
+        expect("vector", fault_vector, VC);
+    }
+    TEST("pvalidate: rescinding again changes nothing and sets CF") {
+        r = pvalidate(block, 0, 0);
+        expect("EAX", r.eax, 0);
+        expect("CF", r.carry, 1);
+    }
+}
+
+static void sizes(void)
+{
+    uint64_t block = new_block();
+    struct result r;
+
+    TEST("pvalidate 2M: a whole block at once") {
+        r = pvalidate(block, 1, 1);
+        expect("EAX", r.eax, 0);
+        expect("CF", r.carry, 0);
+        read8((void *)(block + BLOCK - 8));
+        expect("vector", fault_vector, NO_FAULT);
+    }
+    TEST("pvalidate 2M: an unaligned address is FAIL_INPUT") {
+        r = pvalidate(new_block() + PAGE, 1, 1);
+        expect("EAX", r.eax, 1);
+        expect("CF", r.carry, 0);
+    }
+    TEST("pvalidate: an unknown page size is FAIL_INPUT") {
+        r = pvalidate(new_block(), 2, 1);
+        expect("EAX", r.eax, 1);
+    }
+    TEST("pvalidate 4K: inside a 2M entry changes that page alone") {
+        r = pvalidate(block + PAGE, 0, 0);
+        expect("EAX", r.eax, 0);
+        expect("CF", r.carry, 0);
+        read8((void *)(block + PAGE));
+        expect("vector", fault_vector, VC);
+        read8((void *)(block + 2 * PAGE));
+        expect("neighbour's vector", fault_vector, NO_FAULT);
+    }
+    TEST("pvalidate 2M: 4K entries are FAIL_SIZEMISMATCH, with CF clear") {
+        r = pvalidate(block, 1, 0);
+        expect("EAX", r.eax, 6);
+        expect("CF", r.carry, 0);
+    }
+    TEST("pvalidate: an address mapped shared is FAIL_INPUT") {
+        r = pvalidate(new_block() + (4ULL << 30), 0, 1);
+        expect("EAX", r.eax, 1);
+    }
+}
+
+static void faults(void)
+{
+    uint64_t block = new_block();
+
+    TEST("pvalidate: a non-canonical address is #GP") {
+        pvalidate(NOT_CANONICAL, 0, 1);
+        expect("vector", fault_vector, GP);
+    }
+    TEST("rmpadjust: a non-canonical address is #GP") {
+        rmpadjust(NOT_CANONICAL, 0, 1);
+        expect("vector", fault_vector, GP);
+    }
+    TEST("pvalidate: an address that is not mapped is #PF") {
+        pvalidate(NOT_MAPPED + 0x3000, 0, 1);
+        expect("vector", fault_vector, PF);
+        expect("error code", fault_error, 0);
+        expect("CR2", fault_address, NOT_MAPPED + 0x3000);
+    }
+    TEST("rmpadjust: an address that is not mapped is #PF") {
+        rmpadjust(NOT_MAPPED + 0x3000, 0, 1);
+        expect("vector", fault_vector, PF);
+        expect("CR2", fault_address, NOT_MAPPED + 0x3000);
+    }
+    TEST("pvalidate: an address that is no memory is FAIL_INPUT") {
+        expect("EAX", pvalidate(3ULL << 30, 0, 1).eax, 1);
+        expect("vector", fault_vector, NO_FAULT);
+    }
+    TEST("pvalidate: at CPL 3 it is #GP") {
+        pvalidate_user(block);
+        expect("vector", fault_vector, GP);
+        expect("error code", fault_error, 0);
+        read8((void *)block);
+        expect("vector of a read", fault_vector, VC);
+    }
+    TEST("rmpadjust: at CPL 3 it is #GP") {
+        rmpadjust_user(block);
+        expect("vector", fault_vector, GP);
+    }
+    TEST("pvalidate: 32-bit code has a 32-bit address") {
+        expect("EAX", pvalidate_32(0xdeadULL << 32 | block, 0, 1), 0);
+        read8((void *)block);
+        expect("vector", fault_vector, NO_FAULT);
+    }
+}
+
+static void sharing(void)
+{
+    uint64_t block = new_block();
+
+    TEST("psc msr: a private page becomes shared and loses its validation") {
+        pvalidate(block, 0, 1);
+        read8((void *)block);   /* the translation is cached now, and must go */
+        expect("answer", psc_msr(block, PSC_SHARED), 0x015);
+        write8(SHARED(block), 0x1234);
+        expect("shared vector", fault_vector, NO_FAULT);
+        expect("value", read8(SHARED(block)), 0x1234);
+        read8((void *)block);
+        expect("private vector", fault_vector, VC);
+    }
+    TEST("psc msr: back to private, it wants validation again") {
+        psc_msr(block, PSC_SHARED);
+        expect("answer", psc_msr(block, PSC_PRIVATE), 0x015);
+        read8((void *)block);
+        expect("vector", fault_vector, VC);
+        struct result r = pvalidate(block, 0, 1);
+        expect("CF", r.carry, 0);
+        read8((void *)block);
+        expect("vector after", fault_vector, NO_FAULT);
+    }
+    TEST("psc msr: private to private keeps the validation") {
+        expect("answer", psc_msr(block, PSC_PRIVATE), 0x015);
+        struct result r = pvalidate(block, 0, 1);
+        expect("CF", r.carry, 1);
+    }
+    TEST("psc msr: an address that is no memory is refused") {
+        expect("answer & 0xffffffff", psc_msr(NO_MEMORY, PSC_PRIVATE) & 0xffffffff, 0x015);
+        expect("error is set", psc_msr(NO_MEMORY, PSC_PRIVATE) >> 32 != 0, 1);
+    }
+    TEST("psc msr: an address that is no memory may be declared shared") {
+        expect("answer", psc_msr(NO_MEMORY, PSC_SHARED), 0x015);
+    }
+    TEST("psc msr: an unknown operation is refused, and so is PSMASH") {
+        expect("error is set", psc_msr(block, 7) >> 32 != 0, 1);
+        expect("error is set", psc_msr(block, PSC_PSMASH) >> 32 != 0, 1);
+    }
+    TEST("access: a shared access converts a private page") {
+        uint64_t other = new_block();
+
+        pvalidate(other, 0, 1);
+        write8(SHARED(other), 0x77);
+        expect("vector", fault_vector, NO_FAULT);
+        read8((void *)other);
+        expect("private vector", fault_vector, VC);
+    }
+    TEST("pvalidate: a shared page is converted by the hypervisor, then validated") {
+        uint64_t other = new_block();
+
+        psc_msr(other, PSC_SHARED);
+        struct result r = pvalidate(other, 0, 1);
+        expect("EAX", r.eax, 0);
+        expect("CF", r.carry, 0);
+    }
+}
+
+static void adjusting(void)
+{
+    uint64_t block = new_block();
+
+    pvalidate(block, 0, 1);
+    TEST("rmpadjust: VMPL0 may change what VMPL1 may") {
+        expect("EAX", rmpadjust(block, 0, 1), 0);
+    }
+    TEST("rmpadjust: VMPL0 may not change VMPL0") {
+        expect("EAX", rmpadjust(block, 0, 0), 2);
+    }
+    TEST("rmpadjust: a page that is not validated is refused") {
+        expect("EAX is not 0", rmpadjust(block + PAGE, 0, 1) != 0, 1);
+    }
+    TEST("rmpadjust: 2M on 4K entries is FAIL_SIZEMISMATCH") {
+        expect("EAX", rmpadjust(block, 1, 1), 6);
+    }
+    TEST("rmpadjust: 2M on a 2M entry") {
+        uint64_t large = new_block();
+
+        pvalidate(large, 1, 1);
+        expect("EAX", rmpadjust(large, 1, 0x0f01), 0);
+    }
+    TEST("rmpadjust: permissions and VMSA are its only fields") {
+        expect("EAX, permissions", rmpadjust(block, 0, 0x1f01), 0);
+        expect("EAX, reserved permission", rmpadjust(block, 0, 0x2001), 1);
+        expect("EAX, reserved bit 17", rmpadjust(block, 0, 1 << 17 | 1), 1);
+    }
+    TEST("rmpadjust: a VMPL that does not exist is FAIL_INPUT") {
+        expect("EAX", rmpadjust(block, 0, 4), 1);
+    }
+    TEST("rmpadjust: an unknown page size is FAIL_INPUT") {
+        expect("EAX", rmpadjust(block, 2, 1), 1);
+    }
+    TEST("rmpadjust: an address mapped shared is FAIL_INPUT") {
+        expect("EAX", rmpadjust(block + (4ULL << 30), 0, 1), 1);
+    }
+}
+
+void memory_rules(void)
+{
+    identity();
+    validation();
+    sizes();
+    faults();
+    sharing();
+    adjusting();
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: BSD-2-Clause-Patent
+ *
+ * VMSA pages and AP creation (GHCB 2.0x, 4.1.9; APM volume 2, 15.36.12 and table B-4). The second vCPU runs ap_main.
+ */
+#include "guest.h"
+
+#define VMSA_ATTRIBUTE (1ULL << 16 | 1)     /* RMPADJUST: VMSA, with VMPL1 as target */
+#define FAIL_INUSE     3
+#define FEATURES       1                    /* SNP active */
+
+enum { CREATE_ON_INIT = 0, CREATE = 1, DESTROY = 2 };
+
+static volatile uint64_t beats, woken;
+static volatile bool park;
+volatile uint64_t ap_reads;
+
+static void ap_main(void)
+{
+    while (!park) {
+        beats++;
+        if (ap_reads) {
+            read8((void *)ap_reads);
+        }
+    }
+    park = false;
+    wrmsr(MSR_GHCB, 0x006);     /* AP reset hold */
+    __asm__ volatile("rep; vmmcall" : : : "memory");
+    woken = rdmsr(MSR_GHCB);
+    while (true) {
+        beats++;
+    }
+}
+
+static void wait(void)
+{
+    for (volatile unsigned i = 0; i < 3000000; i++) {
+    }
+}
+
+bool beating(void)
+{
+    uint64_t before = beats;
+
+    for (unsigned i = 0; i < 100 && beats == before; i++) {
+        wait();
+    }
+    return beats != before;
+}
+
+static void fill_vmsa(uint64_t page, uint64_t stack)
+{
+    uint8_t *vmsa = (uint8_t *)page;
+    const struct { uint16_t offset, selector, attributes; uint64_t limit, base; } tables[] = {
+        { 0x00, DATA, 0xc93, ~0U, 0 }, { 0x10, CODE64, 0xa9b, ~0U, 0 }, { 0x20, DATA, 0xc93, ~0U, 0 },
+        { 0x30, DATA, 0xc93, ~0U, 0 }, { 0x40, DATA, 0xc93, ~0U, 0 }, { 0x50, DATA, 0xc93, ~0U, 0 },
+        { 0x60, 0, 0, gdt_end - gdt - 1, (uint64_t)gdt }, { 0x80, 0, 0, idt_end - (char *)idt - 1, (uint64_t)idt },
+    };
+    const struct { uint16_t offset; uint64_t value; } fields[] = {
+        { 0x0d0, 0x1500 },                      /* EFER: LME, LMA, SVME */
+        { 0x148, 0x620 }, { 0x150, (uint64_t)pml4 }, { 0x158, 0x80000033 },     /* CR4, CR3, CR0 */
+        { 0x160, 0x400 }, { 0x168, 0xffff0ff0 }, { 0x170, 2 },                  /* DR7, DR6, RFLAGS */
+        { 0x178, (uint64_t)ap_main }, { 0x1d8, stack - 8 },
+        { 0x268, 0x0007040600070406 }, { 0x3b0, FEATURES }, { 0x3e8, 1 }, { 0x408, 0x1f80 }, { 0x410, 0x37f },
+    };
+
+    for (unsigned i = 0; i < PAGE / 8; i++) {
+        ((uint64_t *)vmsa)[i] = 0;
+    }
+    for (unsigned i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+        uint8_t *p = vmsa + tables[i].offset;
+
+        *(uint16_t *)p = tables[i].selector;
+        *(uint16_t *)(p + 2) = tables[i].attributes;
+        *(uint32_t *)(p + 4) = tables[i].limit;
+        *(uint64_t *)(p + 8) = tables[i].base;
+    }
+    for (unsigned i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        *(uint64_t *)(vmsa + fields[i].offset) = fields[i].value;
+    }
+}
+
+uint64_t new_vmsa(void)
+{
+    uint64_t block = new_block();
+
+    pvalidate(block, 1, 1);
+    fill_vmsa(block + PAGE, block + BLOCK);
+    rmpadjust(block + PAGE, 0, VMSA_ATTRIBUTE);
+    return block + PAGE;
+}
+
+static void ask(uint64_t request, uint64_t apic_id, uint64_t vmsa)
+{
+    new_request(NAE_AP_CREATION, apic_id << 32 | request, vmsa);
+    put(RAX, FEATURES);
+    submit();
+}
+
+static void send_ipi(uint32_t command)
+{
+    *(volatile uint32_t *)SHARED(0xfee00310ULL) = 1 << 24;
+    *(volatile uint32_t *)SHARED(0xfee00300ULL) = command;
+}
+
+static void refusals(void)
+{
+    uint64_t vmsa = new_vmsa(), block = new_block();
+
+    pvalidate(block, 1, 1);
+    fill_vmsa(block, block + BLOCK);
+    fill_vmsa(block + PAGE, block + BLOCK);
+    rmpadjust(block, 0, VMSA_ATTRIBUTE);
+    TEST("ap creation: a page without the VMSA attribute is malformed, reason 5") {
+        ask(CREATE, 1, block + PAGE);
+        expect_malformed(INVALID_INPUT);
+    }
+    TEST("ap creation: a VMSA on a 2M boundary is malformed, reason 5") {
+        ask(CREATE, 1, block);
+        expect_malformed(INVALID_INPUT);
+    }
+    TEST("ap creation: an unaligned VMSA is malformed, reason 5") {
+        ask(CREATE, 1, vmsa + 16);
+        expect_malformed(INVALID_INPUT);
+    }
+    TEST("ap creation: an unknown APIC id is malformed, reason 5") {
+        ask(CREATE, 7, vmsa);
+        expect_malformed(INVALID_INPUT);
+    }
+    TEST("ap creation: an unknown request, or another VMPL, is malformed, reason 5") {
+        ask(3, 1, vmsa);
+        expect_malformed(INVALID_INPUT);
+        ask(CREATE | 1 << 16, 1, vmsa);
+        expect_malformed(INVALID_INPUT);
+    }
+    TEST("ap creation: SEV_FEATURES must agree with the VMSA's, reason 5") {
+        new_request(NAE_AP_CREATION, 1ULL << 32 | CREATE, vmsa);
+        put(RAX, FEATURES | 8);
+        submit();
+        expect_malformed(INVALID_INPUT);
+    }
+    TEST("ap creation: SEV_FEATURES are needed, reason 4, but not to destroy") {
+        new_request(NAE_AP_CREATION, 1ULL << 32 | CREATE, vmsa);
+        submit();
+        expect_malformed(MISSING_INPUT);
+        new_request(NAE_AP_CREATION, 1ULL << 32 | DESTROY, 0);
+        submit();
+        expect_done(0);
+    }
+    TEST("ap creation: what was refused does not run") {
+        wait();
+        expect("beats", beats, 0);
+    }
+    TEST("vmsa: its page is the guest's while no vCPU runs on it") {
+        expect("RIP in the VMSA", read8((void *)(vmsa + 0x178)), (uint64_t)ap_main);
+        write8((void *)(vmsa + 0x300), 0);
+        expect("vector", fault_vector, NO_FAULT);
+        expect("EAX", rmpadjust(vmsa, 0, 1), 0);
+        ask(CREATE, 1, vmsa);
+        expect_malformed(INVALID_INPUT);
+    }
+}
+
+void vmsa_rules(void)
+{
+    uint64_t first, second, third;
+
+    refusals();
+    first = new_vmsa();
+    second = new_vmsa();
+    third = new_vmsa();
+    TEST("ap creation: the vCPU starts as its VMSA says") {
+        ask(CREATE, 1, first);
+        expect_done(0);
+        expect("it runs", beating(), 1);
+    }
+    TEST("vmsa: in use, RMPADJUST and PVALIDATE are FAIL_INUSE") {
+        expect("EAX of RMPADJUST", rmpadjust(first, 0, 1), FAIL_INUSE);
+        expect("EAX of PVALIDATE", pvalidate(first, 0, 0).eax, FAIL_INUSE);
+    }
+    TEST("vmsa: in use, another vCPU may read it, as OVMF does") {
+        expect("SEV_FEATURES", read8((void *)(first + 0x3b0)), FEATURES);
+        expect("vector", fault_vector, NO_FAULT);
+    }
+    TEST("vmsa: in use, a page state change fails") {
+        expect("error is set", psc_msr(first, PSC_SHARED) >> 32 != 0, 1);
+        expect("it runs", beating(), 1);
+    }
+    TEST("vmsa: in use, it cannot start a second vCPU") {
+        ask(CREATE, 1, first);
+        expect_malformed(INVALID_INPUT);
+    }
+    TEST("ap creation: a running vCPU goes over to another VMSA") {
+        ask(CREATE, 1, second);
+        expect_done(0);
+        expect("it runs", beating(), 1);
+        expect("EAX of RMPADJUST, old", rmpadjust(first, 0, 1), 0);
+        expect("EAX of RMPADJUST, new", rmpadjust(second, 0, 1), FAIL_INUSE);
+    }
+    TEST("ap reset hold: the vCPU waits for SIPI and goes on behind its VMGEXIT") {
+        park = true;
+        while (park) {
+        }
+        wait();
+        expect("it runs", beating(), 0);
+        send_ipi(0x4610);
+        expect("it runs after SIPI", beating(), 1);
+        expect("answer", woken, 0x1007);
+    }
+    TEST("ap destroy: the vCPU stops and its VMSA is an ordinary page again") {
+        ask(DESTROY, 1, 0);
+        expect_done(0);
+        wait();
+        expect("it runs", beating(), 0);
+        expect("EAX of RMPADJUST", rmpadjust(second, 0, 1), 0);
+    }
+    TEST("ap creation on INIT: the vCPU waits for INIT") {
+        ask(CREATE_ON_INIT, 1, third);
+        expect_done(0);
+        wait();
+        expect("it runs", beating(), 0);
+        send_ipi(0x4500);
+        expect("it runs after INIT", beating(), 1);
+    }
+    TEST("ap creation: INIT and SIPI do not disturb a vCPU that runs on a VMSA") {
+        send_ipi(0x4500);
+        send_ipi(0x4610);
+        expect("it runs", beating(), 1);
+        ask(DESTROY, 1, 0);
+        expect_done(0);
+    }
+}

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Linux with virtio devices as an SNP guest: with iommu_platform=on they work, without it they cannot."""
+
+from __future__ import annotations
+
+import lzma
+import re
+import stat
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.artifacts.initramfs import CpioEntry, cpio_archive
+from harness.artifacts.kernel_recipes import KernelRecipe
+from harness.boot.cell import done_line, machine_spec
+from harness.boot.driver import boot
+from harness.evidence.actions import ActionReport, parse_actions
+from harness.evidence.record import OutcomeKind
+from harness.matrix.cell import Cell
+from harness.platforms.host import Host
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.artifacts.ingredients import Ingredients
+    from harness.evidence.record import BootRecord
+
+pytestmark = pytest.mark.qemu
+
+MODULES = (
+    *("failover", "net_failover", "virtio", "virtio_ring", "virtio_pci_legacy_dev", "virtio_pci_modern_dev"),
+    *("virtio_pci", "virtio_blk", "virtio_net", "virtio-rng"),
+)
+"""In the order in which they load; a kernel has some of them built in."""
+
+DRIVERS = "*lib/modules/*/kernel/drivers"
+FILES = (
+    *(f"{DRIVERS}/virtio", f"{DRIVERS}/block/virtio_blk.ko*", f"{DRIVERS}/char/hw_random/virtio-rng.ko*"),
+    *(f"{DRIVERS}/net/virtio_net.ko*", f"{DRIVERS}/net/net_failover.ko*"),
+    "*lib/modules/*/kernel/net/core/failover.ko*",
+)
+
+SECTOR = 512
+
+ACTION = r"""
+b=/bin/busybox
+for module in /modules/*; do $b insmod $module; done
+$b sleep 1
+read=$($b head -c 19 /dev/vda)
+echo "written by the guest" | $b dd of=/dev/vda seek=1 conv=sync,fsync bs=512 2> /dev/null
+random=$($b head -c 8 /dev/hwrng | $b od -An -tx8)
+for n in 0 1; do $b ip link set eth$n up; done
+for try in 1 2 3 4 5 6 7 8 9 10; do
+    received=$($b cat /sys/class/net/eth1/statistics/rx_packets)
+    [ "${received:-0}" -gt 0 ] && break
+    $b arping -c 1 -w 1 -I eth0 192.0.2.1 > /dev/null
+done
+echo "\"read\":\"$read\",\"random\":\"${random# }\",\"received\":${received:-0}"
+"""
+
+
+def with_virtio(kernel: str, ingredients: Ingredients, out: Path) -> Path:
+    """Add to the initramfs guest the action ``virtio`` and the kernel's virtio modules, unpacked."""
+    recipe = ingredients.catalog.kernel_recipe(kernel)
+    assert isinstance(recipe, KernelRecipe)
+    package = ingredients.lock.require(recipe.query())
+    tree = ingredients.apt.extract(package, FILES).path
+    files = {path.name.partition(".")[0]: path for path in tree.rglob("*.ko*")}
+    entries = [CpioEntry("modules", stat.S_IFDIR | 0o755)]
+    for number, name in enumerate(MODULES):
+        if name in files:
+            data = files[name].read_bytes()
+            module = lzma.decompress(data) if files[name].suffix == ".xz" else data
+            entries.append(CpioEntry(f"modules/{number:02}-{name}.ko", stat.S_IFREG | 0o644, module))
+    entries.append(CpioEntry("actions/virtio", stat.S_IFREG | 0o755, ACTION.encode()))
+    # The kernel unpacks archives that follow each other as one.
+    out.write_bytes(ingredients.initrd.read_bytes() + cpio_archive(entries))
+    return out
+
+
+def run(
+    kernel: str, ingredients: Ingredients, folder: Path, device_properties: str = ""
+) -> tuple[BootRecord, Path]:
+    """Boot with two network cards on one wire, a disk and an entropy source; give the record and the disk."""
+    cell = Cell("debian-2025.02", kernel, "direct", 2048, "snp-emulated", action="virtio")
+    disk = folder / "disk.raw"
+    disk.write_bytes(b"written by the host".ljust(4 * SECTOR, b"\0"))
+    spec = machine_spec(cell, ingredients, Host(sev_snp=False))
+    extra = ["-drive", f"if=none,id=disk,format=raw,file={disk}"]
+    for number in (0, 1):
+        extra += ["-netdev", f"hubport,id=net{number},hubid=0"]
+        extra += ["-device", f"virtio-net-pci,netdev=net{number},romfile={device_properties}"]
+    extra += [
+        "-device",
+        f"virtio-blk-pci,drive=disk{device_properties}",
+        "-device",
+        f"virtio-rng-pci{device_properties}",
+    ]
+    initrd = with_virtio(kernel, ingredients, folder / "initrd")
+    spec = replace(spec, initrd=initrd, extra=tuple(extra))
+    record = boot(spec, folder / "record", cell_id=cell.id, platform=cell.platform, done=done_line(cell))
+    return record, disk
+
+
+def report(record: BootRecord) -> ActionReport:
+    assert record.outcome.kind is OutcomeKind.COMPLETED
+    (found,) = parse_actions(record.whole_text)
+    return found
+
+
+@pytest.mark.parametrize("kernel", ["debian-6.1", "debian-6.12"])
+def test_virtio_works(kernel: str, ingredients: Ingredients, tmp_path: Path) -> None:
+    """QEMU itself turns iommu_platform on for confidential guests; no device strays into private memory."""
+    record, disk = run(kernel, ingredients, tmp_path)
+    seen = report(record)
+    assert seen.errors == ""
+    assert seen.result["read"] == "written by the host"
+    assert disk.read_bytes()[SECTOR:].startswith(b"written by the guest\n")
+    assert re.fullmatch("[0-9a-f]{16}", seen.result["random"])
+    assert seen.result["received"] > 0
+    assert (record.counters["dma-private-reads"], record.counters["dma-private-writes"]) == (0, 0)
+
+
+def test_virtio_without_iommu_platform_fails(ingredients: Ingredients, tmp_path: Path) -> None:
+    """Linux refuses what could not reach its memory."""
+    record, disk = run("debian-6.12", ingredients, tmp_path, ",iommu_platform=off")
+    seen = report(record)
+    assert (seen.result["read"], seen.result["random"], seen.result["received"]) == ("", "", 0)
+    assert not disk.read_bytes()[SECTOR:].strip(b"\0")
+    for driver in ("virtio_blk", "virtio_net", "virtio_rng"):
+        refusal = rf"{driver} virtio\d: device must provide VIRTIO_F_ACCESS_PLATFORM"
+        assert re.search(refusal, record.whole_text), driver
