@@ -64,7 +64,9 @@ def test_completed(run: Run, tmp_path: Path) -> None:
     assert record.outcome.kind is OutcomeKind.COMPLETED
     assert (record.outcome.phase, record.outcome.last_line) == ("done", DOCUMENT_END)
     assert record.guest == {"memory": 1}
-    assert [mark.name for mark in record.phases] == [phase.label for phase in Phase]
+    assert [mark.name for mark in record.phases] == [
+        phase.label for phase in Phase if phase is not Phase.ACTIONS
+    ]
     assert record.counters == {"validated-pages": 4096}
     assert record.inputs["firmware"].sha256 == hashlib.sha256(b"firmware").hexdigest()
     assert record.inputs["firmware"].path == str(tmp_path / "fw.fd")
@@ -198,6 +200,28 @@ def test_invalid_utf8_and_a_flood(run: Run) -> None:
 def test_another_end_than_the_document(run: Run) -> None:
     record = run({"serial": "all good\n"}, OFF, done=re.compile("^all good$"))
     assert record.outcome.kind is OutcomeKind.COMPLETED
+
+
+FAULT: dict[str, object] = {
+    "event": [
+        "SEV_SNP_EMULATED_FAULT",
+        {"operation": "unvalidated-access", "access": "read", "gpa": 4096, "vcpu": 0, "rip": 1, "phase": "f"},
+    ]
+}
+
+
+@pytest.mark.parametrize(("survives", "kind"), [(True, "completed"), (False, "unvalidated-access")])
+def test_a_guest_that_survives_its_faults(run: Run, survives: bool, kind: str) -> None:
+    steps = (KERNEL, FAULT, {"sleep": 0.8}, document("{}"), OFF)
+    assert run(*steps, survives_faults=survives).outcome.kind.value == kind
+
+
+def test_an_exception_in_the_efi_probe(run: Run) -> None:
+    text = {"serial": f'{DOCUMENT_BEGIN}\r\n{{"a":1,\r\nefi-probe: exception 14, error "0x2"\r\n'}
+    record = run(text, snp=False)
+    assert (record.outcome.kind, record.outcome.phase) == (OutcomeKind.GUEST_PANIC, "userspace")
+    assert record.outcome.last_line == 'efi-probe: exception 14, error "0x2"'
+    assert record.guest is None
 
 
 def test_launch_failure_leaves_no_index(run: Run, tmp_path: Path) -> None:

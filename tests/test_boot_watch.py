@@ -104,6 +104,7 @@ def test_the_debug_console_starts_the_firmware_phase_and_no_other() -> None:
         ("EFI stub: ERROR: efi_main() failed!", "stub-failed", "guest-panic"),
         ("EFI stub: ERROR: efi_stub_entry() failed!", "stub-failed", "guest-panic"),
         ("ASSERT_EFI_ERROR (Status = Not Found)", "firmware-assert", "firmware-assert"),
+        ("ASSERT /edk2/CcExitLib.c(40): ExitInfo.Lower32Bits == 0", "firmware-assert", "firmware-assert"),
         ("ASSERT [DxeCore] /edk2/Page.c(123): Entry != NULL", "firmware-assert", "firmware-assert"),
         ("!!!! X64 Exception Type - 0E(#PF)  CPU !!!!", "firmware-exception", "firmware-assert"),
         ("Failed to Validate address 0x100000000 Error code 255", "firmware-validate", "terminated"),
@@ -202,6 +203,31 @@ FAULT = {
 def test_events(seen: Seen, snp: bool, event: Event, kind: str | None) -> None:
     verdict = verdict_on(seen, event, snp=snp)
     assert (verdict.kind.value if verdict else None) == kind
+
+
+def test_a_fault_explains_the_triple_fault_that_follows() -> None:
+    fault = Event(0.9, "SEV_SNP_EMULATED_FAULT", FAULT)
+    verdict = outcome(KERNEL, fault, shutdown("guest-reset"))
+    assert verdict.kind is OutcomeKind.UNVALIDATED_ACCESS
+    assert verdict.detail.endswith("then QMP event SHUTDOWN, reason guest-reset")
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ((1, 2, "PVALIDATE failed"), "the guest asked to be terminated: 0x1:0x2 PVALIDATE failed; by kernel"),
+        ((-1, -1, "page 0x5000 was validated twice"), "the emulation ended the guest: page 0x5000 was"),
+    ],
+)
+def test_a_termination_says_who_ended_the_guest_and_why(reason: tuple[int, int, str], said: str) -> None:
+    where = {"vcpu": 0, "rip": 0xFFFFFFFF81000000, "phase": "kernel"}
+    data = dict(zip(("reason-set", "reason-code", "text"), reason, strict=True)) | where
+    verdict = outcome(
+        KERNEL, Event(0.9, "SEV_SNP_EMULATED_TERMINATION", data), shutdown("guest-panic"), snp=True
+    )
+    assert verdict.kind is OutcomeKind.TERMINATED
+    assert verdict.detail.startswith(said)
+    assert verdict.detail.endswith("at 0xffffffff81000000, vCPU 0")
 
 
 def test_kvm_stops_at_a_termination_request() -> None:

@@ -20,7 +20,7 @@ DATA = Path(__file__).parent / "data"
 HEADER = {
     "type": "header",
     "format": "snp-ledger",
-    "version": 1,
+    "version": 2,
     "page-size": 4096,
     "ram": [[0, 0x8000_0000], [0x1_0000_0000, 0x1_8000_0000]],
 }
@@ -55,8 +55,14 @@ def test_real_sample() -> None:
     ledger = read_ledger(DATA / "snp-emulated-6.1-8G.ledger.jsonl")
     assert not ledger.truncated
     assert ledger.ram.size == 8192 * MIB
-    assert ledger.validated_by("firmware").from_address(1 << 32).size == 6144 * MIB
-    assert ledger.pages("validate", "firmware") == 2098437
+    assert ledger.validated_by("firmware").from_address(1 << 32).size == 0
+    assert ledger.validated_by("firmware-ebs").from_address(1 << 32).size == 6144 * MIB
+    assert ledger.pages("validate", "firmware") + ledger.pages("validate", "firmware-ebs") == 2098437
+    refused, granted = ledger.exits
+    assert (refused.status, granted.status) == ((1 << 63) | 2, 0)
+    assert refused.map_key != granted.map_key
+    assert {call.phase for call in ledger.exits} == {"efi-stub"}
+    assert ledger.handover == granted.returned
     assert ledger.validated_twice() == ()
 
 
@@ -91,8 +97,8 @@ def test_damage_names_file_and_line(tmp_path: Path, bad: dict[str, Any], what: s
 
 
 def test_other_headers(tmp_path: Path) -> None:
-    with pytest.raises(HarnessError, match="ledger version 2, this harness reads 1"):
-        ledger_of(tmp_path, header={**HEADER, "version": 2})
+    with pytest.raises(HarnessError, match="ledger version 1, this harness reads 2"):
+        ledger_of(tmp_path, header={**HEADER, "version": 1})
     with pytest.raises(HarnessError, match="not the header of a snp-ledger"):
         ledger_of(tmp_path, header={"type": "event"})
     with pytest.raises(HarnessError, match="'ram' must be a list"):
@@ -125,13 +131,60 @@ def test_replay(tmp_path: Path) -> None:
     first = ledger.first(phase="kernel")
     assert first is not None
     assert first.op == "psc-shared"
-    assert ledger.before(first).validated == IntervalSet.of([(0, 0x2000), (0x10000, 0x20000)])
+    assert ledger.before(first.line).validated == IntervalSet.of([(0, 0x2000), (0x10000, 0x20000)])
     final = ledger.final()
     assert final.validated == IntervalSet.of([(0, 0x1000), (0x10000, 0x18000), (0x19000, 0x20000)])
     assert final.shared == IntervalSet.span(0x1000, 0x2000)
     assert ledger.validated_by("kernel") == IntervalSet.span(0x14000, 0x15000)
     # The page that went shared and came back is fine.
     assert ledger.validated_twice() == ()
+
+
+def exit_line(event: str, key: int = 7, **more: Any) -> dict[str, Any]:
+    common = {"t": 1, "vcpu": 0, "map-key": key, "rip": 0x1000, "cpl": 0, "phase": "loader"}
+    return {"type": "ebs", "event": event, **common, **more}
+
+
+def test_exits(tmp_path: Path) -> None:
+    ledger = ledger_of(
+        tmp_path,
+        exit_line("call"),
+        line("validate", 0, phase="firmware-ebs"),
+        exit_line("return", status=(1 << 63) | 2),
+        exit_line("call", 8),
+        exit_line("return", 8, status=0),
+        line("validate", 0x1000, phase="kernel"),
+        END,
+    )
+    assert [(call.map_key, call.granted, call.line, call.returned) for call in ledger.exits] == [
+        (7, False, 2, 4),
+        (8, True, 5, 6),
+    ]
+    assert ledger.handover == 6
+    assert ledger.before(6).validated == IntervalSet.span(0, 0x1000)
+
+
+def test_exit_that_never_returns(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path, exit_line("call"), exit_line("call"), exit_line("return", status=0))
+    assert [call.status for call in ledger.exits] == [None, 0]
+    never = ledger_of(tmp_path, exit_line("call"))
+    assert never.handover is None
+    assert not never.exits[0].granted
+
+
+@pytest.mark.parametrize(
+    ("lines", "what"),
+    [
+        ([exit_line("return", status=0)], "returns from a call that was not made"),
+        ([exit_line("call"), exit_line("return", 8, status=0)], "returns from a call that was not made"),
+        ([exit_line("call"), *[exit_line("return", status=0)] * 2], "returns from a call that was not made"),
+        ([exit_line("call"), exit_line("return")], "'status' must be an integer"),
+        ([exit_line("regret")], "'event' is 'regret', known are: call, return"),
+    ],
+)
+def test_damaged_exits(tmp_path: Path, lines: list[dict[str, Any]], what: str) -> None:
+    with pytest.raises(HarnessError, match=rf"ledger.jsonl:{len(lines) + 1}: .*{what}"):
+        ledger_of(tmp_path, *lines)
 
 
 def test_private_change_of_a_private_page_keeps_validation(tmp_path: Path) -> None:

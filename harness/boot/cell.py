@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from harness.machine.spec import MachineSpec
+from harness.artifacts.loader_recipes import DIRECT
+from harness.boot.phases import DONE, DONE_WITH_ACTIONS
+from harness.machine.spec import Drive, MachineSpec
 from harness.platforms.platform import configure
 
 if TYPE_CHECKING:
+    import re
+
     from harness.artifacts.ingredients import Ingredients
     from harness.matrix.cell import Cell
     from harness.platforms.host import Host
@@ -17,17 +22,38 @@ CMDLINE = "console=ttyS0 earlyprintk=serial efi=debug"
 """``efi=debug`` prints the memory map that the firmware handed over; without ``earlyprintk`` a kernel that
 dies early dies silently."""
 
+SECOND_KERNEL = {"kexec": "", "crash": "crashkernel=512M"}
+"""Actions that boot the cell's kernel once more, and what the first one's command line needs for it."""
+
+
+def done_line(cell: Cell) -> re.Pattern[str]:
+    """Give the serial line after which the guest has told everything."""
+    return DONE_WITH_ACTIONS if cell.action else DONE
+
 
 def machine_spec(cell: Cell, ingredients: Ingredients, host: Host) -> MachineSpec:
     """Resolve the cell's names to files (fetching or building what is new) and choose its platform."""
+    actions = cell.action.split()
+    second = [action for action in actions if action in SECOND_KERNEL]
+    kernel = ingredients.kernel(cell.kernel)
+    own = CMDLINE if kernel.words is None else kernel.words
+    words = [own, cell.cmdline, *(SECOND_KERNEL[action] for action in second)]
+    if actions:
+        words.append(f"harness.actions={','.join(actions)}")
+    initrd = None
+    if kernel.words is None:
+        initrd = ingredients.initrd_with(cell.kernel) if second else ingredients.initrd
     spec = MachineSpec(
         qemu=ingredients.qemu,
         firmware=ingredients.firmware(cell.firmware).path,
-        kernel=ingredients.kernel(cell.kernel).path,
-        initrd=ingredients.initrd,
-        cmdline=f"{CMDLINE} {cell.cmdline}".strip(),
         memory_mib=cell.memory_mib,
         vcpus=cell.vcpus,
         accel="tcg",
     )
+    cmdline = " ".join(word for word in words if word)
+    if cell.loader == DIRECT:
+        spec = replace(spec, kernel=kernel.path, initrd=initrd, cmdline=cmdline)
+    else:
+        disk = Drive(path=ingredients.loader_image(cell.loader, cell.kernel, initrd, cmdline), boot_index=0)
+        spec = replace(spec, drives=(disk,))
     return configure(spec, cell.platform, host)

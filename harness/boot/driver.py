@@ -28,11 +28,11 @@ from harness.evidence.record import (
     Outcome,
     OutcomeKind,
     guest_document,
-    plain_text,
     write_json,
 )
 from harness.machine.argv import ByHand, argv, shell_script
 from harness.machine.machine import Machine
+from harness.machine.overlay import on_overlays
 from harness.machine.process import read_tail
 from harness.machine.qmp import MonitorError
 
@@ -59,11 +59,13 @@ def boot(
     deadlines: Mapping[Phase, Limit] | None = None,
     inputs: Mapping[str, Path | str] | None = None,
     done: re.Pattern[str] = DONE,
+    survives_faults: bool = False,
 ) -> BootRecord:
     """Run a machine until its boot is over and store everything in ``record_dir``, which must be new.
 
     ``inputs`` are recorded with digests, beside the files that the spec names. ``done`` is the serial line
-    after which a power-off completes the boot. Raise ``LaunchError`` when QEMU does not come up and
+    after which a power-off completes the boot. ``survives_faults``: the guest handles the #VC for a page that
+    is not validated, so that this is no end. Raise ``LaunchError`` when QEMU does not come up and
     ``HarnessError`` for files that are not there; however a boot ends, it is an outcome in the record.
     """
     record_dir = record_dir.absolute()
@@ -76,7 +78,8 @@ def boot(
     script.chmod(0o755)
     started, begin = datetime.now(UTC), time.monotonic()
     watch = Watch(done)
-    with Machine(spec, record_dir) as machine:
+    own = replace(spec, drives=on_overlays(spec.drives, record_dir))
+    with Machine(own, record_dir) as machine:
         for name in machine.consoles:
             machine.watch(name, partial(watch.feed, name))
         version = _version(machine)
@@ -84,7 +87,7 @@ def boot(
         machine.cont()
         digests = {name: _digest(value) for name, value in ingredients.items()}  # while the guest runs
         limits = deadlines if deadlines is not None else default_deadlines(spec.accel, spec.memory_mib)
-        outcome = _follow(machine, watch, limits)
+        outcome = _follow(machine, watch, limits, survives_faults=survives_faults)
         ended = machine.clock()
         _interrogate(machine, outcome)
         command, consoles = machine.command, machine.consoles
@@ -114,7 +117,9 @@ def boot(
     return BootRecord.load(record_dir)
 
 
-def _follow(machine: Machine, watch: Watch, limits: Mapping[Phase, Limit]) -> Outcome:
+def _follow(
+    machine: Machine, watch: Watch, limits: Mapping[Phase, Limit], *, survives_faults: bool
+) -> Outcome:
     """Wait for the end; every wait is also a race against death, silence and the phase's deadline."""
 
     def look() -> Outcome | None:
@@ -128,6 +133,7 @@ def _follow(machine: Machine, watch: Watch, limits: Mapping[Phase, Limit]) -> Ou
             qemu_log=read_tail(machine.rundir / "qemu.log") if over else "",
             now=machine.clock(),
             limits=limits,
+            survives_faults=survives_faults,
         )
 
     outcome = None
@@ -163,7 +169,7 @@ def _interrogate(machine: Machine, outcome: Outcome) -> None:
 
 
 def _finish(record: BootRecord) -> None:
-    document, trouble = guest_document(plain_text(record.bytes_of("serial.log")))
+    document, trouble = guest_document(record.serial_text)
     if document is not None:
         write_json(record.path / "guest.json", document)
     elif record.outcome.kind is OutcomeKind.COMPLETED:

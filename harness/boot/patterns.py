@@ -32,7 +32,12 @@ def _remark(name: str, regex: str, meaning: str) -> Pattern:
 
 
 PATTERNS = (
-    _death("kernel-panic", r"Kernel panic - not syncing", "the kernel stopped itself"),
+    # A crash that was asked for hands over to the crash kernel; without one the message gets an end.
+    _death(
+        "kernel-panic",
+        r"Kernel panic - not syncing(?!: sysrq triggered crash)|---\[ end Kernel panic",
+        "the kernel stopped itself",
+    ),
     _death(
         "early-vc-exit",
         r"PANIC: Unsupported exit-code 0x[0-9a-f]+ in early #VC exception",
@@ -47,10 +52,13 @@ PATTERNS = (
     _death(
         "stub-failed", r"efi_(?:main|stub_entry)\(\) failed!", "the EFI stub gave up and returned to firmware"
     ),
+    _death(
+        "efi-probe-exception", r"^efi-probe: exception \d", "an exception that the EFI probe did not expect"
+    ),
     _death("decompressor-halt", r"-- System halted", "the kernel's decompressor stopped"),
     _death(
         "firmware-assert",
-        r"ASSERT_EFI_ERROR|\bASSERT \[",
+        r"ASSERT_EFI_ERROR|\bASSERT (?:\[|\S+\(\d+\): )",
         "an edk2 assertion failed",
         OutcomeKind.FIRMWARE_ASSERT,
     ),

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from enum import IntEnum
 
-from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END
+from harness.evidence.record import ACTION_BEGIN, ACTIONS_DONE, DOCUMENT_BEGIN, DOCUMENT_END
 
 
 class Phase(IntEnum):
@@ -21,8 +21,10 @@ class Phase(IntEnum):
     """Firmware started something: the kernel's EFI stub or a boot loader."""
     KERNEL = 3
     USERSPACE = 4
-    DONE = 5
-    """The guest's document has ended; power-off is due."""
+    ACTIONS = 5
+    """The guest does what the cell asks for, after it has reported."""
+    DONE = 6
+    """The guest has told everything; power-off is due."""
 
     @property
     def label(self) -> str:
@@ -33,10 +35,12 @@ STARTS: tuple[tuple[Phase, re.Pattern[str]], ...] = (
     (Phase.LOADER, re.compile(r"EFI stub: |BdsDxe: starting Boot|Welcome to GRUB!|systemd-boot ")),
     (Phase.KERNEL, re.compile(r"Linux version \d|Decompressing Linux")),
     (Phase.USERSPACE, re.compile(rf"Run /\S+ as init process|^{DOCUMENT_BEGIN}$")),
+    (Phase.ACTIONS, re.compile(rf"^{ACTION_BEGIN} ")),
 )
 """What a line of the serial console shows when a phase has begun. ``DONE`` is the driver's own parameter."""
 
 DONE = re.compile(rf"^{DOCUMENT_END}$")
+DONE_WITH_ACTIONS = re.compile(rf"^{ACTIONS_DONE}$")
 
 
 def phase_of(line: str, done: re.Pattern[str] = DONE) -> Phase | None:
@@ -64,6 +68,7 @@ _BASE = {
     Phase.LOADER: (60.0, 40.0),
     Phase.KERNEL: (90.0, 40.0),
     Phase.USERSPACE: (60.0, 40.0),
+    Phase.ACTIONS: (240.0, 180.0),
     Phase.DONE: (20.0, 20.0),
 }
 _PER_GIB = 1.5

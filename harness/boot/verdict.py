@@ -16,11 +16,16 @@ if TYPE_CHECKING:
     from harness.boot.watch import Seen
     from harness.machine.qmp import Event
 
+_BY_DEVICE = "dma-"
+"""Faults of this kind raise nothing in the guest: its data got lost, and it may go on."""
+
 _ENDS = {"SHUTDOWN", "RESET", "GUEST_PANICKED", "STOP"}
 
 # KVM reports a guest's termination request as exit reason 24 (KVM_EXIT_SYSTEM_EVENT, type SEV_TERM), which
 # QEMU 10.0 does not know and stops at.
-_TERMINATION_LOG = re.compile(r"unknown exit reason 24\b|requested termination|SNP.*terminat", re.IGNORECASE)
+_TERMINATION_LOG = re.compile(
+    r"unknown exit reason 24\b|requested termination|SNP guest stopped|SNP.*terminat", re.IGNORECASE
+)
 
 
 def ends(event: Event) -> bool:
@@ -37,12 +42,14 @@ def judge(
     qemu_log: str,
     now: float,
     limits: Mapping[Phase, Limit],
+    survives_faults: bool = False,
 ) -> Outcome | None:
     """Give the outcome, None while the boot may go on.
 
     What the consoles said comes first: a panic explains the reset that follows it. ``returncode`` is
     QEMU's if it has ended, ``qemu_log`` the end of its output (may be empty while no event `ends` the boot),
-    ``snp`` says whether the guest is confidential, ``now`` is in seconds since it was let run.
+    ``snp`` says whether the guest is confidential, ``now`` is in seconds since it was let run. A guest that
+    ``survives_faults`` goes on after it has used a page that it had not validated.
     """
     if seen.death is not None:
         pattern, remark = seen.death
@@ -50,7 +57,11 @@ def judge(
         if fault := _by_fault(events):
             detail += f"; after {fault[1]}"
         return Outcome(pattern.kind or OutcomeKind.GUEST_PANIC, seen.phase.label, remark.line, detail)
-    ending = _by_event(seen, events, snp=snp, qemu_log=qemu_log) or _by_fault(events)
+    ending = _by_event(seen, events, snp=snp, qemu_log=qemu_log)
+    if ending is None and not survives_faults:
+        ending = _by_fault(events)
+    elif ending is not None and ending[0] is OutcomeKind.RESET and (fault := _by_fault(events)):
+        ending = fault[0], f"{fault[1]}; then {ending[1]}"  # a triple fault resets the machine
     if ending is None and returncode is not None:
         kind = OutcomeKind.TERMINATED if _TERMINATION_LOG.search(qemu_log) else OutcomeKind.QEMU_EXIT
         ending = kind, f"QEMU ended with exit code {returncode}{_said(qemu_log)}"
@@ -90,13 +101,25 @@ def _by_event(
     if event.name == "GUEST_PANICKED" or reason == "guest-panic":
         return (OutcomeKind.TERMINATED if snp else OutcomeKind.GUEST_PANIC), detail + _said(qemu_log)
     if TERMINATION_EVENT.search(event.name) or _TERMINATION_LOG.search(qemu_log):
-        return OutcomeKind.TERMINATED, f"{detail} {dict(event.data) or ''}".rstrip() + _said(qemu_log)
+        said = f"{detail} {dict(event.data) or ''}".rstrip() + _said(qemu_log)
+        return OutcomeKind.TERMINATED, _termination(event) if "reason-set" in event.data else said
     return OutcomeKind.QEMU_EXIT, f"{detail}: QEMU stopped the machine" + _said(qemu_log)
+
+
+def _termination(event: Event) -> str:
+    """Say who ended the guest and why; a negative reason set means that the guest did not ask for it."""
+    data = {key: int(str(event.data.get(key, 0))) for key in ("reason-set", "reason-code", "rip")}
+    who = f"by {event.data.get('phase')} at {data['rip']:#x}, vCPU {event.data.get('vcpu')}"
+    if data["reason-set"] < 0:
+        return f"the emulation ended the guest: {event.data.get('text')}; {who}"
+    reason = f"{data['reason-set']:#x}:{data['reason-code']:#x} {event.data.get('text')}"
+    return f"the guest asked to be terminated: {reason}; {who}"
 
 
 def _by_fault(events: Sequence[Event]) -> tuple[OutcomeKind, str] | None:
     """Give the end of a guest that got a #VC it cannot survive, but has not ended yet."""
-    data = next((event.data for event in events if event.name == FAULT_EVENT), None)
+    faults = (event.data for event in events if event.name == FAULT_EVENT)
+    data = next((data for data in faults if not str(data.get("operation")).startswith(_BY_DEVICE)), None)
     if data is None:
         return None
     gpa, rip = (hex(int(str(data.get(key, 0)))) for key in ("gpa", "rip"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.boot.patterns import matches
 from harness.boot.phases import DONE, Phase, phase_of
-from harness.evidence.record import DOCUMENT_BEGIN, PhaseMark, Remark, plain_text
+from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, PhaseMark, Remark, plain_text
 
 if TYPE_CHECKING:
     from harness.boot.patterns import Pattern
@@ -79,11 +79,11 @@ class Watch:
             return
         if console == "serial":
             self._last_line = line
-            if (phase := phase_of(line, self._done)) is not None and (
-                not self._in_document or phase is Phase.DONE
-            ):
+            if line == DOCUMENT_END:
+                self._in_document = False
+            if (phase := phase_of(line, self._done)) is not None and not self._in_document:
                 self._enter(phase, t)
-                self._in_document = phase is not Phase.DONE and line == DOCUMENT_BEGIN
+                self._in_document = line == DOCUMENT_BEGIN
         for pattern in matches(line, in_document=self._in_document and console == "serial"):
             remark = Remark(round(t, 4), console, pattern.name, line)
             if pattern.kind is not None and self._death is None:

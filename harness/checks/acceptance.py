@@ -6,16 +6,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.checks.finding import Check, Problem
+from harness.evidence.efi_probe import INVALID_PARAMETER
 from harness.evidence.intervals import IntervalSet
 from harness.evidence.memmap import USABLE_TYPES, ranges_of
+from harness.evidence.problems import EvidenceError
+from harness.evidence.ram import FOUR_GIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.checks.view import Evidence
-    from harness.evidence.ledger_model import Event, RmpState
+    from harness.evidence.ledger_model import Event, ExitCall, Phase, RmpState
 
 _MOST_LINES = 20
+_OF_FIRMWARE: tuple[Phase, ...] = ("launch", "firmware", "firmware-ebs")
 
 
 def _told(event: Event) -> str:
@@ -24,13 +28,20 @@ def _told(event: Event) -> str:
     return f"{what} at {event.rip:#x}, t={event.t / 1e9:.6f} s"
 
 
-def _at_handover(evidence: Evidence) -> RmpState:
-    """Give the state before the kernel's first own operation; at the end, when it made none.
+def _told_exit(call: ExitCall) -> str:
+    status = "never returned" if call.status is None else f"status {call.status:#x}"
+    what = f"ledger line {call.line}: ExitBootServices by {call.phase}, map key {call.map_key:#x}: {status}"
+    return f"{what}, at {call.rip:#x}, t={call.t / 1e9:.6f} s"
 
-    Not only its first validation: before that it may make a validated page shared.
-    """
-    first = evidence.ledger.first(phase="kernel")
-    return evidence.ledger.final() if first is None else evidence.ledger.before(first)
+
+def _at_handover(evidence: Evidence) -> RmpState:
+    """Give the state when ExitBootServices was granted: what the firmware leaves to its loader."""
+    line = evidence.ledger.handover
+    if line is None:
+        raise EvidenceError(
+            "the ledger has no call of ExitBootServices that was granted", "the boot did not get that far"
+        )
+    return evidence.ledger.before(line)
 
 
 def _ledger_whole(evidence: Evidence) -> Iterator[Problem]:
@@ -46,25 +57,28 @@ def _ledger_whole(evidence: Evidence) -> Iterator[Problem]:
             counted = ledger.pages(op, phase)
             if counted != total:
                 yield Problem(f"{op} in {phase}: {counted} pages in the lines, {total} in the end line")
+    returns = sum(call.returned is not None for call in ledger.exits)
+    for key, count in (("ebs-calls", len(ledger.exits)), ("ebs-returns", returns)):
+        if ledger.end.get(key) != count:
+            yield Problem(f"{key}: {count} in the lines, {ledger.end.get(key)} in the end line")
 
 
 def _accepted_before_kernel(evidence: Evidence) -> Iterator[Problem]:
     missing = evidence.high_ram - _at_handover(evidence).validated
     if missing:
-        first = evidence.ledger.first(phase="kernel")
         yield Problem(
-            f"{missing.size} bytes at 4 GiB and above were not validated when the kernel began: {missing}",
-            *([_told(first)] if first else ["the kernel itself did nothing to any page"]),
+            f"{missing.size} bytes at 4 GiB and above were not validated at the handover: {missing}",
+            *(_told_exit(call) for call in evidence.ledger.exits),
         )
 
 
 def _firmware_left_high(evidence: Evidence) -> Iterator[Problem]:
-    touched = evidence.ledger.validated_by("launch", "firmware") & evidence.high_ram
+    touched = evidence.ledger.validated_by(*_OF_FIRMWARE) & evidence.high_ram
     if touched:
         events = [
             event
             for event in evidence.ledger.select("validate", "launch-private")
-            if event.phase in {"launch", "firmware"} and touched & IntervalSet.span(event.gpa, event.end)
+            if event.phase in _OF_FIRMWARE and touched & IntervalSet.span(event.gpa, event.end)
         ]
         yield Problem(
             f"firmware validated {touched.size} bytes at 4 GiB and above: {touched}",
@@ -100,12 +114,91 @@ def _no_termination(evidence: Evidence) -> Iterator[Problem]:
         yield Problem(f"the guest asked for its end: set {end.code_set}, code {end.code}", end.text)
 
 
+def _granted_after(evidence: Evidence, most: int) -> Iterator[Problem]:
+    """Ask that the last call was granted, and those before, ``most`` of them, refused as a stale key is."""
+    calls = evidence.ledger.exits
+    if not calls or not calls[-1].granted:
+        yield Problem(
+            f"ExitBootServices was not granted in {len(calls)} calls", evidence.end, *map(_told_exit, calls)
+        )
+    refused = [call for call in calls if not call.granted]
+    for call in refused:
+        if call.status != INVALID_PARAMETER:
+            yield Problem("ExitBootServices did not end with EFI_INVALID_PARAMETER", _told_exit(call))
+    if len(refused) > most:
+        yield Problem(
+            f"ExitBootServices was refused {len(refused)} times, {most} at most may be",
+            *map(_told_exit, calls),
+        )
+
+
+def _granted_at_once(evidence: Evidence) -> Iterator[Problem]:
+    yield from _granted_after(evidence, most=0)
+
+
+def _retried_once(evidence: Evidence) -> Iterator[Problem]:
+    """Allow the refusal that tells the loader of accepted memory.
+
+    Without any to accept the firmware may still change the map: it allocates while it looks for some.
+    """
+    yield from _granted_after(evidence, most=1)
+
+
+def _accepts_at_exit(evidence: Evidence) -> Iterator[Problem]:
+    """Ask for all memory that waits when boot services end, each page once, and not in the granted call.
+
+    A firmware without the protocol has accepted all before. What is validated below 4 GiB was shared and is
+    given back.
+    """
+    ledger = evidence.ledger
+    calls = [_told_exit(call) for call in ledger.exits]
+    wanted = evidence.high_ram if evidence.firmware.memory_acceptance else IntervalSet()
+    events = [event for event in ledger.select("validate", phase="firmware-ebs") if event.end > FOUR_GIB]
+    done = IntervalSet.of((max(event.gpa, FOUR_GIB), event.end) for event in events)
+    if missing := wanted - done:
+        yield Problem(f"{missing.size} bytes were not validated in ExitBootServices: {missing}", *calls)
+    if extra := done - wanted:
+        yield Problem(
+            f"{extra.size} bytes were validated in ExitBootServices that were no unaccepted RAM: {extra}",
+            *(_told(event) for event in events[:_MOST_LINES]),
+        )
+    total = sum(event.end - max(event.gpa, FOUR_GIB) for event in events)
+    if total != done.size:
+        yield Problem(
+            f"{total} bytes were validated in ExitBootServices for {done.size} bytes of RAM", *calls
+        )
+    for call in ledger.exits:
+        late = [event for event in events if call.line < event.line < (call.returned or 0)]
+        if call.granted and late:
+            yield Problem(
+                "memory was accepted in the very call that was granted: the loader's map does not have it",
+                _told_exit(call),
+                *(_told(event) for event in late[:_MOST_LINES]),
+            )
+
+
+def _exits_as_reported(evidence: Evidence) -> Iterator[Problem]:
+    """Compare what the EFI probe says of its calls with what QEMU saw; stale keys are made up."""
+    calls, attempts = evidence.ledger.exits, evidence.probe.attempts
+    seen = [
+        (call.status, None if attempt.stale else call.map_key)
+        for call, attempt in zip(calls, attempts, strict=False)
+    ]
+    said = [(attempt.status, None if attempt.stale else attempt.map.key) for attempt in attempts]
+    if seen != said or len(calls) != len(attempts):
+        yield Problem(
+            f"the probe reports {len(attempts)} calls of ExitBootServices, the ledger {len(calls)} or others",
+            *(f"probe: map key {attempt.map.key:#x}: status {attempt.status:#x}" for attempt in attempts),
+            *map(_told_exit, calls),
+        )
+
+
 LEDGER_WHOLE = Check(
     "ledger-whole", "Is the ledger whole, and do its totals agree?", _ledger_whole, needs_ledger=True
 )
 ACCEPTED_BEFORE_KERNEL = Check(
     "accepted-before-kernel",
-    "Was all RAM at 4 GiB and above validated before the kernel's first own validation?",
+    "Was all RAM at 4 GiB and above validated when ExitBootServices was granted?",
     _accepted_before_kernel,
     needs_ledger=True,
 )
@@ -113,6 +206,30 @@ FIRMWARE_LEFT_HIGH = Check(
     "firmware-left-high",
     "Did the firmware validate nothing at 4 GiB and above?",
     _firmware_left_high,
+    needs_ledger=True,
+)
+EXIT_GRANTED_AT_ONCE = Check(
+    "exit-granted-at-once",
+    "Did the firmware grant the first call of ExitBootServices?",
+    _granted_at_once,
+    needs_ledger=True,
+)
+EXIT_RETRIED_ONCE = Check(
+    "exit-retried-at-most-once",
+    "Did the firmware refuse ExitBootServices at most once, with EFI_INVALID_PARAMETER?",
+    _retried_once,
+    needs_ledger=True,
+)
+EXIT_ACCEPTS_EXACTLY = Check(
+    "exit-accepts-exactly",
+    "Did ExitBootServices accept exactly the memory that was unaccepted, in a call that it refused?",
+    _accepts_at_exit,
+    needs_ledger=True,
+)
+EXITS_AS_REPORTED = Check(
+    "exits-as-reported",
+    "Does the ledger show the calls of ExitBootServices that the EFI probe reports?",
+    _exits_as_reported,
     needs_ledger=True,
 )
 USABLE_IS_VALIDATED = Check(

@@ -21,7 +21,7 @@ _DEATH_BY_VC = re.compile(r"^.*Unsupported exit-code 0x404 in early #VC exceptio
 
 
 def _reaches_userspace(evidence: Evidence) -> Iterator[Problem]:
-    if evidence.record.outcome.kind != OutcomeKind.COMPLETED:
+    if evidence.record.outcome.kind is not OutcomeKind.COMPLETED and not evidence.action:
         yield Problem(evidence.end, evidence.record.outcome.detail)
     running = evidence.guest.kernel.release
     if running != evidence.kernel.version:

@@ -44,6 +44,15 @@ def _high_ram_usable(evidence: Evidence) -> Iterator[Problem]:
         )
 
 
+def _high_ram_lost(evidence: Evidence) -> Iterator[Problem]:
+    found = evidence.high_ram & ranges_of_kind(evidence.e820, "usable")
+    if found:
+        yield Problem(
+            f"{found.size} bytes at 4 GiB and above are usable, and should be lost: {found}",
+            "the fault that this cell is known for is gone: the model of what should happen is out of date",
+        )
+
+
 def _e820_matches_firmware(evidence: Evidence) -> Iterator[Problem]:
     """Redo the EFI stub's translation, kind by kind, inside the RAM; unaccepted memory must become usable."""
     kinds = {entry.type: E820_OF_TYPE.get(entry.type, "reserved") for entry in evidence.memory_map}
@@ -135,6 +144,9 @@ RAM_ACCOUNTED = Check(
     "ram-accounted", "Is every byte of the configured RAM in an e820 entry?", _ram_accounted
 )
 HIGH_RAM_USABLE = Check("high-ram-usable", "Is all RAM at 4 GiB and above usable in e820?", _high_ram_usable)
+HIGH_RAM_LOST = Check(
+    "high-ram-lost", "Known fault: is all RAM at 4 GiB and above lost, as ever?", _high_ram_lost
+)
 E820_MATCHES_FIRMWARE = Check(
     "e820-matches-firmware",
     "Did the firmware's map reach the kernel's e820 unharmed?",

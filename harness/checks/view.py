@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from harness.evidence.actions import ActionReport, parse_actions
 from harness.evidence.e820 import E820Entry, parse_e820
+from harness.evidence.efi_probe import ProbeReport, parse_probe
 from harness.evidence.guest import GuestReport, parse_guest
 from harness.evidence.kernel_log import sev_features
 from harness.evidence.ledger import Ledger, read_ledger
@@ -15,6 +17,7 @@ from harness.evidence.meminfo import Memory, memory_figures
 from harness.evidence.memmap import MemoryDescriptor, parse_config_tables, parse_memory_map
 from harness.evidence.problems import EvidenceError
 from harness.evidence.ram import configured_ram, high_ram
+from harness.evidence.record import OutcomeKind
 
 if TYPE_CHECKING:
     from harness.artifacts.traits import FirmwareTraits, KernelTraits
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A record, with the traits of what was booted and the configured memory in MiB.
+    """A record, with the traits of what was booted, the configured memory in MiB and the cell's action.
 
     Every property raises EvidenceError when what it needs is missing or damaged.
     """
@@ -33,6 +36,7 @@ class Evidence:
     kernel: KernelTraits
     firmware: FirmwareTraits
     memory_mib: int
+    action: str = ""
 
     @cached_property
     def ram(self) -> IntervalSet:
@@ -48,7 +52,22 @@ class Evidence:
         return sev_features(self.record.serial_text)
 
     @cached_property
+    def probe(self) -> ProbeReport:
+        """What the EFI probe reported, in a cell that boots it in a kernel's place."""
+        document = self.record.guest
+        if document is None:
+            raise EvidenceError("the EFI probe reported nothing whole", self.end)
+        return parse_probe(document)
+
+    @cached_property
     def memory_map(self) -> tuple[MemoryDescriptor, ...]:
+        """The map that the firmware handed over."""
+        if self.kernel.probe:
+            if self.probe.left is None:
+                raise EvidenceError(
+                    "the EFI probe never left boot services", "see its calls of ExitBootServices"
+                )
+            return self.probe.left.map.entries
         entries = parse_memory_map(self.record.serial_text)
         if not entries:
             raise EvidenceError(
@@ -78,6 +97,15 @@ class Evidence:
         if document is None:
             raise EvidenceError("the guest reported nothing", self.end)
         return parse_guest(document)
+
+    @cached_property
+    def actions(self) -> tuple[ActionReport, ...]:
+        return parse_actions(self.record.whole_text)
+
+    @property
+    def good_end(self) -> OutcomeKind:
+        """How this boot ends when all goes well."""
+        return OutcomeKind.RESET if self.action.endswith("reboot") else OutcomeKind.COMPLETED
 
     @cached_property
     def memory(self) -> Memory:

@@ -1,23 +1,26 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""Reading an acceptance ledger, format ``snp-ledger`` version 1 (JSON Lines, see ``docs/ledger.md``).
+"""Reading an acceptance ledger, format ``snp-ledger`` version 2 (JSON Lines, see ``docs/ledger.md``).
 
-Reading is strict: what version 1 does not define is refused, never skipped.
+Reading is strict: what version 2 does not define is refused, never skipped.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from harness.evidence.intervals import IntervalSet
 from harness.evidence.ledger_model import (
     ACCESSES,
+    EXIT_MARKS,
     FORMAT,
     OPERATIONS,
     PHASES,
     VERSION,
     Access,
     Event,
+    ExitCall,
     Fault,
     Ledger,
     Operation,
@@ -128,10 +131,28 @@ def _fault(number: int, line: _Line) -> Fault:
     )
 
 
+def _exit(number: int, line: _Line, calls: list[ExitCall]) -> None:
+    """Add a call of ExitBootServices to ``calls``, or to the last of them how it returned."""
+    call = ExitCall(
+        t=line.integer("t"),
+        vcpu=line.integer("vcpu"),
+        map_key=line.integer("map-key"),
+        rip=line.integer("rip"),
+        phase=cast("Phase", line.word("phase", PHASES)),
+        line=number,
+    )
+    if line.word("event", EXIT_MARKS) == "call":
+        calls.append(call)
+        return
+    if not calls or calls[-1].returned or (calls[-1].rip, calls[-1].map_key) != (call.rip, call.map_key):
+        raise line.error("ExitBootServices returns from a call that was not made")
+    calls[-1] = replace(calls[-1], status=line.integer("status"), returned=number)
+
+
 def read_ledger(path: Path) -> Ledger:
     """Read a whole ledger file.
 
-    A missing end line (QEMU was killed) gives a ledger that says ``truncated``. Anything that version 1 does
+    A missing end line (QEMU was killed) gives a ledger that says ``truncated``. Anything that version 2 does
     not define, and any damaged line, is an EvidenceError with file and line.
     """
     if not path.is_file():
@@ -141,6 +162,7 @@ def read_ledger(path: Path) -> Ledger:
     events: list[Event] = []
     faults: list[Fault] = []
     terminations: list[Termination] = []
+    exits: list[ExitCall] = []
     end: dict[str, Any] | None = None
     for number, line in enumerate(lines, start=2):
         if end is not None:
@@ -150,6 +172,8 @@ def read_ledger(path: Path) -> Ledger:
                 events.append(_event(number, line, page_size))
             case "fault":
                 faults.append(_fault(number, line))
+            case "ebs":
+                _exit(number, line, exits)
             case "terminate":
                 terminations.append(
                     Termination(line.integer("set"), line.integer("code"), line.word("text"), number)
@@ -158,4 +182,6 @@ def read_ledger(path: Path) -> Ledger:
                 end = {key: value for key, value in line.values.items() if key != "type"}
             case other:
                 raise line.error(f"unknown line type {other!r}")
-    return Ledger(page_size, ram, launch, tuple(events), tuple(faults), tuple(terminations), end)
+    return Ledger(
+        page_size, ram, launch, tuple(events), tuple(faults), tuple(terminations), tuple(exits), end
+    )

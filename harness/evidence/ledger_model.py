@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """The acceptance ledger: who made which guest page private and validated, when, in which boot phase.
 
-``docs/ledger.md`` describes the format, ``snp-ledger`` version 1. All questions are answered by interval
+``docs/ledger.md`` describes the format, ``snp-ledger`` version 2. All questions are answered by interval
 arithmetic, so that their cost follows the ledger's lines and never the guest's pages.
 """
 
@@ -10,15 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from harness.evidence.efi_probe import SUCCESS
 from harness.evidence.intervals import IntervalAccumulator, IntervalSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 FORMAT = "snp-ledger"
-VERSION = 1
+VERSION = 2
 
-Phase = Literal["launch", "firmware", "efi-stub", "kernel"]
+Phase = Literal["launch", "firmware", "firmware-ebs", "loader", "efi-stub", "kernel"]
+ExitMark = Literal["call", "return"]
 Access = Literal["read", "write", "exec"]
 Operation = Literal[
     "launch-private",
@@ -36,6 +38,7 @@ Operation = Literal[
 ]
 
 PHASES: frozenset[str] = frozenset(get_args(Phase))
+EXIT_MARKS: frozenset[str] = frozenset(get_args(ExitMark))
 ACCESSES: frozenset[str] = frozenset(get_args(Access))
 OPERATIONS: frozenset[str] = frozenset(get_args(Operation))
 
@@ -97,6 +100,28 @@ class Termination:
 
 
 @dataclass(frozen=True)
+class ExitCall:
+    """A call of ExitBootServices by ``phase``'s code, which goes on at ``rip``.
+
+    ``status`` is the EFI status that it returned; None, as ``returned`` (a line number), when it never did.
+    ``t`` is nanoseconds since the VM clock's start; ``line`` is that of the call.
+    """
+
+    t: int
+    vcpu: int
+    map_key: int
+    rip: int
+    phase: Phase
+    line: int = 0
+    status: int | None = None
+    returned: int | None = None
+
+    @property
+    def granted(self) -> bool:
+        return self.status == SUCCESS
+
+
+@dataclass(frozen=True)
 class RmpState:
     """Which pages are shared, and which are private and validated, at one moment; all others wait."""
 
@@ -114,6 +139,7 @@ class Ledger:
     events: tuple[Event, ...] = ()
     faults: tuple[Fault, ...] = ()
     terminations: tuple[Termination, ...] = ()
+    exits: tuple[ExitCall, ...] = ()
     end: Mapping[str, Any] | None = field(default=None, hash=False)
 
     @property
@@ -136,13 +162,18 @@ class Ledger:
         """Give all pages that one of the phases validated at some time, whatever became of them."""
         return covered(event for event in self.events if event.op in VALIDATING and event.phase in phases)
 
-    def before(self, event: Event) -> RmpState:
-        """Give the state just before ``event`` (one of this ledger's own)."""
-        return replay(earlier for earlier in self.events if earlier.line < event.line)
+    def before(self, line: int) -> RmpState:
+        """Give the state just before the ledger's line of that number."""
+        return replay(event for event in self.events if event.line < line)
 
     def final(self) -> RmpState:
         """Give the state at the ledger's end."""
         return replay(self.events)
+
+    @property
+    def handover(self) -> int | None:
+        """The line at which ExitBootServices was granted: from here on the guest is the loader's."""
+        return next((call.returned for call in self.exits if call.granted), None)
 
     def pages(self, op: Operation, phase: Phase) -> int:
         """Count the pages (of 4 KiB) that went through ``op`` in ``phase``, each as often as it did."""

@@ -36,6 +36,9 @@ SCHEMA = 1
 INDEX = "boot.json"
 DOCUMENT_BEGIN = "=====HARNESS-JSON-BEGIN====="
 DOCUMENT_END = "=====HARNESS-JSON-END====="
+ACTION_BEGIN = "=====HARNESS-ACTION-BEGIN====="
+ACTION_END = "=====HARNESS-ACTION-END====="
+ACTIONS_DONE = "=====HARNESS-ACTIONS-DONE====="
 
 # ECMA-48: CSI sequences, then two-character escapes.
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_78=>])")
@@ -182,8 +185,19 @@ class BootRecord:
         return path.read_bytes() if path is not None else b""
 
     @cached_property
-    def serial_text(self) -> str:
+    def whole_text(self) -> str:
+        """The serial console from the first byte to the last."""
         return plain_text(self.bytes_of("serial.log"))
+
+    @cached_property
+    def serial_text(self) -> str:
+        """The serial console until the guest has reported: firmware, loader and the first kernel."""
+        return first_kernel(self.whole_text)
+
+    @property
+    def later_text(self) -> str:
+        """What came after ``serial_text``: the guest's actions, and kernels that these boot."""
+        return self.whole_text[len(self.serial_text) :]
 
     @cached_property
     def debugcon_text(self) -> str:
@@ -219,6 +233,11 @@ def plain_text(data: bytes) -> str:
     """Decode console bytes: bad UTF-8 becomes U+FFFD, terminal sequences go, lines end with one newline."""
     text = _ANSI.sub("", data.decode(errors="replace"))
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def first_kernel(serial_text: str) -> str:
+    """Give the log up to the first action of the guest, all of it when there is none."""
+    return serial_text.partition(f"{ACTION_BEGIN} ")[0]
 
 
 def guest_document(serial_text: str) -> tuple[dict[str, Any] | None, str]:

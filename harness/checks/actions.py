@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Checks of what the guest did after it had reported (axis ``action``)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from harness.checks.finding import Check, Problem
+from harness.evidence.kernel_log import alarms
+from harness.evidence.record import OutcomeKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.checks.view import Evidence
+
+_FOLLOWED_BY = {"kexec": "kexec-done", "crash": "vmcore"}
+"""What the next kernel does when the action has worked."""
+
+
+def _actions_done(evidence: Evidence) -> Iterator[Problem]:
+    reports = evidence.actions
+    wanted = evidence.action.split()
+    wanted += [_FOLLOWED_BY[action] for action in wanted if action in _FOLLOWED_BY]
+    begun = [report.action for report in reports]
+    if begun != wanted:
+        yield Problem(
+            f"asked for: {', '.join(wanted)}; begun: {', '.join(begun) or 'nothing'}",
+            evidence.end,
+            evidence.record.outcome.detail,
+        )
+    for report in reports:
+        if report.status is None and report.name not in {*_FOLLOWED_BY, "reboot"}:
+            yield Problem(f"{report.action} did not end", evidence.end, evidence.record.outcome.detail)
+        elif report.status:
+            yield Problem(f"{report.action} failed with status {report.status}", report.errors)
+
+
+def _unaccepted_falls(evidence: Evidence) -> Iterator[Problem]:
+    """Ask that meminfo's Unaccepted never rises, and is zero once all memory was in use."""
+    for report in evidence.actions:
+        samples = report.unaccepted_kb
+        for before, after in pairwise(samples):
+            if after > before:
+                yield Problem(f"{report.action}: Unaccepted rose from {before} to {after} kB")
+                break
+        if samples and report.name == "drain" and samples[-1] > 0:
+            yield Problem(f"all available memory was in use, and still {samples[-1]} kB are unaccepted")
+
+
+def _all_cpus_cycle(evidence: Evidence) -> Iterator[Problem]:
+    for report in evidence.actions:
+        if report.name != "cpu-cycle":
+            continue
+        before, offline, after = (report.result.get(key) for key in ("before", "offline", "after"))
+        if offline != "0" or before != after:
+            yield Problem(f"online before: {before}, all offline but the first: {offline}, after: {after}")
+
+
+def _no_later_alarms(evidence: Evidence) -> Iterator[Problem]:
+    for alarm in alarms(evidence.record.later_text):
+        if "sysrq triggered crash" not in alarm.line:
+            yield Problem(f"the kernel log shows a {alarm.kind} during the actions", alarm.line)
+
+
+def _ends_as_asked(evidence: Evidence) -> Iterator[Problem]:
+    outcome = evidence.record.outcome
+    if outcome.kind is not evidence.good_end:
+        yield Problem(f"the guest should end as {evidence.good_end}; {evidence.end}", outcome.detail)
+    elif outcome.kind is OutcomeKind.RESET and evidence.record.guest is None:
+        yield Problem("the guest was reset before it had reported", evidence.end)
+
+
+ACTIONS_DONE = Check("actions-done", "Did the guest do what was asked of it, without errors?", _actions_done)
+ENDS_AS_ASKED = Check("ends-as-asked", "Did the guest end as its last action says?", _ends_as_asked)
+UNACCEPTED_FALLS = Check(
+    "unaccepted-falls", "Does Unaccepted only fall while memory is used, down to zero?", _unaccepted_falls
+)
+CPUS_CYCLE = Check("cpus-cycle", "Did every vCPU go offline and come back?", _all_cpus_cycle)
+NO_LATER_ALARMS = Check(
+    "no-later-alarms", "Is the kernel log free of alarms during the actions?", _no_later_alarms
+)
+
+
+def action_checks(action: str) -> tuple[Check, ...]:
+    """Give the checks of a cell's action, none for a cell without."""
+    if not action:
+        return ()
+    names = {word.partition(":")[0] for word in action.split()}
+    checks = [ENDS_AS_ASKED, ACTIONS_DONE, NO_LATER_ALARMS]
+    if names & {"touch", "hog", "drain"}:
+        checks.append(UNACCEPTED_FALLS)
+    if "cpu-cycle" in names:
+        checks.append(CPUS_CYCLE)
+    return tuple(checks)

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""What shows the firmware's own acceptance, whatever it started: attributes of memory, its debug console."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.checks.finding import Check, Problem
+from harness.evidence.memmap import USABLE_TYPES
+from harness.evidence.ram import FOUR_GIB
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.checks.view import Evidence
+
+CONVENTIONAL = "Conventional"
+_ACCEPTING = "Accepting all memory"
+"""What AmdSevDxe prints when it accepts what is left (DEBUG_INFO: in DEBUG builds only)."""
+
+
+def _attributes(evidence: Evidence) -> Iterator[Problem]:
+    """Ask that usable memory can be cached, and that it is alike below and above 4 GiB.
+
+    Memory that was unaccepted goes back into the map with attributes that the firmware has to choose.
+    """
+    usable = [entry for entry in evidence.memory_map if entry.type in USABLE_TYPES]
+    if uncached := [entry.line for entry in usable if "WB" not in entry.attributes]:
+        yield Problem("usable memory cannot be cached: it lacks the attribute WB", *uncached)
+    entries = [entry for entry in usable if entry.type == CONVENTIONAL]
+    usual = {entry.attributes for entry in entries if entry.start < FOUR_GIB}
+    if odd := [entry for entry in entries if entry.start >= FOUR_GIB and entry.attributes not in usual]:
+        below = sorted({" ".join(sorted(words)) for words in usual})
+        yield Problem(
+            f"ordinary memory has other attributes than below 4 GiB ({'; '.join(below)})",
+            *(entry.line for entry in odd),
+        )
+
+
+def _said(evidence: Evidence, most: int) -> Iterator[Problem]:
+    lines = [line for line in evidence.record.debugcon_text.splitlines() if _ACCEPTING in line]
+    if len(lines) > most:
+        yield Problem(f"the firmware accepted all memory {len(lines)} times, {most} at most may be", *lines)
+
+
+def _once(evidence: Evidence) -> Iterator[Problem]:
+    yield from _said(evidence, most=1)
+
+
+def _never(evidence: Evidence) -> Iterator[Problem]:
+    yield from _said(evidence, most=0)
+
+
+MEMORY_ATTRIBUTES = Check(
+    "memory-attributes", "Has memory at 4 GiB and above the usual attributes?", _attributes
+)
+ACCEPTS_ONCE_AT_EXIT = Check(
+    "accepts-once-at-exit", "Does the firmware not say that it accepted all memory twice?", _once
+)
+ACCEPTS_NOTHING_AT_EXIT = Check(
+    "accepts-nothing-at-exit", "Does the firmware not say that it accepted all memory?", _never
+)

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The EFI probe's memory maps against the configured RAM, against each other and against the ledger."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from harness.checks.at_exit import CONVENTIONAL
+from harness.checks.finding import Check, Problem
+from harness.checks.protocol import UNACCEPTED
+from harness.evidence.intervals import IntervalSet
+from harness.evidence.memmap import ranges_of
+from harness.evidence.ram import FOUR_GIB, LEGACY_HOLE, PAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from harness.checks.view import Evidence
+    from harness.evidence.efi_probe import Map
+    from harness.evidence.memmap import MemoryDescriptor
+
+LARGE = 2 << 20
+
+_OWN_USE = {"Reserved": 1, "Boot Data": 4}
+"""Pages that a firmware may take for itself in ExitBootServices: the buffer of its page state changes (edk2,
+AllocateReservedPages in the #VC handler's page state change), and pool."""
+
+_NOT_JUDGED = frozenset({"Reserved", "Unusable", "MMIO", "MMIO Port", "Persistent", UNACCEPTED})
+"""Reserved memory may be validated or shared (GHCBs are); the others are not RAM that anybody uses."""
+
+_MAY_BE_SHARED = frozenset({"ACPI Mem NVS", "Runtime Data"})
+"""The firmware's own: edk2 2022.11 leaves SEC's GHCB shared, in the ACPI NVS range of its work area."""
+
+_MOST_LINES = 20
+
+
+def _all_of(entries: Iterable[MemoryDescriptor]) -> IntervalSet:
+    return IntervalSet.of((entry.start, entry.end) for entry in entries)
+
+
+def _well_formed(evidence: Evidence) -> Iterator[Problem]:
+    for when, map_ in evidence.probe.maps:
+        if not map_.in_bounds:
+            yield Problem(f"GetMemoryMap wrote outside of its buffer, {when}")
+        if map_.status != 0 or not map_.entries:
+            yield Problem(f"GetMemoryMap gave no map {when}: status {map_.status:#x}")
+        if map_.descriptor_size < 40 or map_.descriptor_version != 1:
+            size, version = map_.descriptor_size, map_.descriptor_version
+            yield Problem(f"descriptors of {size} bytes, version {version}, {when}")
+        ordered = sorted(map_.entries, key=lambda entry: entry.start)
+        for first, second in pairwise(ordered):
+            if second.start < first.end:
+                yield Problem(f"two descriptors overlap {when}", first.line, second.line)
+
+
+def _accounts_ram(evidence: Evidence) -> Iterator[Problem]:
+    for when, map_ in evidence.probe.maps:
+        if lost := evidence.ram - _all_of(map_.entries) - LEGACY_HOLE:
+            yield Problem(f"{lost.size} bytes of RAM are in no descriptor {when}: {lost}")
+
+
+def _unaccepted_at_start(evidence: Evidence) -> Iterator[Problem]:
+    """Ask that a firmware with the protocol leaves all high RAM unaccepted, any other none; low RAM never."""
+    snp = evidence.record.platform != "plain"
+    wanted = evidence.high_ram if snp and evidence.firmware.memory_acceptance else IntervalSet()
+    found = ranges_of(evidence.probe.start.entries, UNACCEPTED)
+    if extra := found - wanted:
+        yield Problem(f"{extra.size} bytes are unaccepted at the start that should not be: {extra}")
+    if missing := wanted - found:
+        yield Problem(f"{missing.size} bytes at 4 GiB and above are not unaccepted at the start: {missing}")
+
+
+def _moves(before: Map, after: Map) -> Iterator[tuple[str, str, IntervalSet]]:
+    """Give what changed its type: (from, to, where)."""
+    kinds_before = {entry.type for entry in before.entries}
+    kinds_after = {entry.type for entry in after.entries}
+    for old in sorted(kinds_before):
+        for new in sorted(kinds_after - {old}):
+            if moved := ranges_of(before.entries, old) & ranges_of(after.entries, new):
+                yield old, new, moved
+
+
+def _refusal_only_accepts(evidence: Evidence) -> Iterator[Problem]:
+    """Ask that between a refused call and the next only unaccepted memory became ordinary, and all of it."""
+    probe = evidence.probe
+    allowed = {(CONVENTIONAL, name): pages * PAGE for name, pages in _OWN_USE.items()}
+    if probe.options.fresh:  # the probe's own new buffer
+        size = len(probe.start.entries) * probe.start.descriptor_size
+        allowed[CONVENTIONAL, "Loader Data"] = 2 * size + 16 * PAGE
+    if probe.options.full:  # the pool that the probe uses up again
+        allowed[CONVENTIONAL, "Boot Data"] = 16 << 20
+    for number, (first, second) in enumerate(pairwise(probe.attempts), start=1):
+        before, after = first.map, second.map
+        between = f"between call {number} and call {number + 1}"
+        if lost := _all_of(before.entries) - _all_of(after.entries):
+            yield Problem(f"{lost.size} bytes left the memory map {between}: {lost}")
+        if new := _all_of(after.entries) - _all_of(before.entries):
+            yield Problem(f"{new.size} bytes joined the memory map {between}: {new}")
+        for old, kind, moved in _moves(before, after):
+            if (old, kind) == (UNACCEPTED, CONVENTIONAL):
+                continue
+            if moved.size > allowed.get((old, kind), 0):
+                yield Problem(f"{moved.size} bytes went from {old} to {kind} {between}: {moved}")
+        yield from _attributes_kept(before, after, between)
+
+
+def _attributes_kept(before: Map, after: Map, between: str) -> Iterator[Problem]:
+    """Ask that memory which keeps its type keeps its attributes."""
+    for entry in before.entries:
+        span = IntervalSet.span(entry.start, entry.end)
+        for other in after.entries:
+            same = other.type == entry.type and other.attributes != entry.attributes
+            if same and span & IntervalSet.span(other.start, other.end):
+                yield Problem(f"attributes changed {between}", entry.line, other.line)
+
+
+def _audit(evidence: Evidence) -> Iterator[Problem]:
+    """Compare each descriptor of the map that was handed over with the state of its pages in the ledger."""
+    state = evidence.ledger.final()
+    ours = IntervalSet.of((part.start, part.start + part.size) for part in evidence.probe.accepted)
+    for entry in evidence.memory_map:
+        pages = IntervalSet.span(entry.start, entry.end) & evidence.ram
+        if entry.type == UNACCEPTED:
+            if wrong := (pages & state.validated) - ours:
+                yield Problem(f"{wrong.size} unaccepted bytes are validated: {wrong}", entry.line)
+            if wrong := pages & state.shared:
+                yield Problem(f"{wrong.size} unaccepted bytes are shared: {wrong}", entry.line)
+            if wrong := (pages & ours) - state.validated:
+                yield Problem(f"{wrong.size} bytes that the probe had accepted are not validated: {wrong}")
+        elif entry.type not in _NOT_JUDGED:
+            if (wrong := pages & state.shared) and entry.type not in _MAY_BE_SHARED:
+                yield Problem(f"{wrong.size} bytes are shared with the hypervisor: {wrong}", entry.line)
+            if wrong := pages - state.shared - state.validated:
+                yield Problem(f"{wrong.size} bytes are not validated: {wrong}", entry.line)
+
+
+def _high_validated_exactly(evidence: Evidence) -> Iterator[Problem]:
+    """Ask that of the high RAM exactly what the start map calls unaccepted was validated, each page once."""
+    events = [event for event in evidence.ledger.select("validate") if event.end > FOUR_GIB]
+    total = sum(event.end - max(event.gpa, FOUR_GIB) for event in events)
+    wanted = ranges_of(evidence.probe.start.entries, UNACCEPTED) or evidence.high_ram
+    covered = IntervalSet.of((max(event.gpa, FOUR_GIB), event.end) for event in events)
+    if covered != wanted:
+        if missing := wanted - covered:
+            yield Problem(f"{missing.size} bytes of high RAM were never validated: {missing}")
+        if extra := covered - wanted:
+            yield Problem(f"{extra.size} bytes outside of the unaccepted memory were validated: {extra}")
+    if total != covered.size:
+        yield Problem(f"{total} bytes were validated for {covered.size} bytes of high RAM")
+
+
+def _large_entries(evidence: Evidence) -> Iterator[Problem]:
+    """Ask for entries of 2 MiB wherever a range holds one; only its unaligned ends need pages of 4 KiB."""
+    done = evidence.ledger.select("validate")
+    calls = sum(event.count for event in done if event.gpa >= FOUR_GIB)
+    budget = 0
+    for start, end in ranges_of(evidence.probe.start.entries, UNACCEPTED):
+        first, last = -(-start // LARGE) * LARGE, end // LARGE * LARGE
+        if first >= last:
+            budget += (end - start) // PAGE
+        else:
+            budget += (first - start + end - last) // PAGE + (last - first) // LARGE
+    if calls > budget and budget:
+        yield Problem(f"{calls} PVALIDATEs of high RAM, {budget} are enough with entries of 2 MiB")
+
+
+def _faults_are_ours(evidence: Evidence) -> Iterator[Problem]:
+    """Ask that nobody touched a page that was not validated, but for the probe where it was told to."""
+    provoked = {result.fault.address for result in evidence.probe.touched if result.fault is not None}
+    for fault in evidence.ledger.faults[:_MOST_LINES]:
+        if fault.gpa not in provoked:
+            yield Problem(
+                f"{fault.op}: {fault.access} of {fault.gpa:#x} by {fault.phase}",
+                f"ledger line {fault.line}: at {fault.rip:#x}, t={fault.t / 1e9:.6f} s",
+            )
+
+
+MAPS_WELL_FORMED = Check(
+    "maps-well-formed", "Are the memory maps free of overlaps, and within their buffers?", _well_formed
+)
+MAP_ACCOUNTS_RAM = Check(
+    "map-accounts-ram", "Is every byte of the configured RAM in each memory map?", _accounts_ram
+)
+UNACCEPTED_AT_START = Check(
+    "unaccepted-at-start",
+    "Is exactly the RAM at 4 GiB and above unaccepted when the loader starts?",
+    _unaccepted_at_start,
+)
+REFUSAL_ONLY_ACCEPTS = Check(
+    "refusal-only-accepts",
+    "Did a refused ExitBootServices change nothing but acceptance?",
+    _refusal_only_accepts,
+)
+HANDOFF_AUDIT = Check(
+    "handoff-audit", "Does the state of every page agree with the map handed over?", _audit, needs_ledger=True
+)
+HIGH_VALIDATED_EXACTLY = Check(
+    "high-validated-exactly",
+    "Was the unaccepted memory validated, all of it, nothing else and once?",
+    _high_validated_exactly,
+    needs_ledger=True,
+)
+LARGE_ENTRIES = Check(
+    "large-entries", "Was memory accepted by entries of 2 MiB?", _large_entries, needs_ledger=True
+)
+FAULTS_ARE_OURS = Check(
+    "faults-are-ours",
+    "Did nobody touch a page that was not validated, but on purpose?",
+    _faults_are_ours,
+    needs_ledger=True,
+)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""What is expected of a cell follows from how its loader enters the kernel."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.artifacts.traits import FirmwareTraits, KernelTraits
+from harness.checks.memory import HIGH_RAM_LOST
+from harness.checks.model import checks_for, expected
+from harness.checks.view import Evidence
+from harness.evidence.record import BootRecord, Outcome, OutcomeKind
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.artifacts.loader_traits import Entry
+    from harness.checks.finding import Check, Finding
+
+FIRMWARE = FirmwareTraits(
+    snp_capable=True,
+    memory_acceptance=True,
+    accepts_at_exit=True,
+    kernel_hashes=False,
+    debug_output=False,
+    sections=(),
+    sources={},
+)
+KERNEL = KernelTraits(
+    version="6.12",
+    protocol=0x20F,
+    snp_guest=True,
+    unaccepted_memory=True,
+    efi_stub=True,
+    handover=True,
+    sources={},
+)
+
+
+def names(entry: Entry, memory: int = 8192, platform: str = "snp") -> set[str]:
+    what = expected(FIRMWARE, KERNEL, memory, platform, entry=entry)
+    return {check.name for check in checks_for(what)}
+
+
+@pytest.mark.parametrize(
+    ("entry", "memory", "platform", "outcome"),
+    [
+        ("efi-stub", 8192, "snp", "lazy"),
+        ("handover", 8192, "snp", "lazy"),
+        ("legacy", 8192, "snp", "memory-lost"),
+        ("legacy", 2048, "snp", "nothing-to-accept"),
+        ("legacy", 8192, "plain", "plain"),
+        ("legacy-no-cbit", 2048, "snp", "refuses-to-boot"),
+        ("legacy-no-cbit", 8192, "plain", "plain"),
+        ("none", 8192, "snp", "refuses-to-boot"),
+        ("none", 2048, "plain", "refuses-to-boot"),
+    ],
+)
+def test_expected(entry: Entry, memory: int, platform: str, outcome: str) -> None:
+    assert expected(FIRMWARE, KERNEL, memory, platform, entry=entry).outcome == outcome
+
+
+def test_firmware_that_accepts_all_loses_nothing() -> None:
+    firmware = replace(FIRMWARE, memory_acceptance=False)
+    assert expected(firmware, KERNEL, 8192, "snp", entry="legacy").outcome == "eager"
+
+
+def test_what_a_legacy_entry_is_asked() -> None:
+    lost = names("legacy")
+    assert "high-ram-lost" in lost
+    assert not lost & {"high-ram-usable", "e820-matches-firmware", "no-alarms"}
+    assert {"accepted-before-kernel", "reaches-userspace", "nothing-unaccepted"} <= lost
+    assert "e820-matches-firmware" not in names("legacy", platform="plain")
+    assert "high-ram-usable" in names("legacy", platform="plain")
+    assert "e820-matches-firmware" in names("efi-stub", platform="plain")
+
+
+def judge(folder: Path, kind: str, check: Check) -> list[Finding]:
+    line = "[    0.000000] BIOS-e820: [mem 0x{:016x}-0x{:016x}] {}\n"
+    text = line.format(0, 0x7FFFFFFF, "usable") + line.format(1 << 32, 0x27FFFFFFF, kind)
+    (folder / "serial.log").write_text(text)
+    outcome = Outcome(kind=OutcomeKind.COMPLETED, phase="done", detail="", last_line="")
+    record = BootRecord(path=folder, cell="c", platform="snp", outcome=outcome)
+    return check(Evidence(record, KERNEL, FIRMWARE, 8192))
+
+
+def test_a_known_fault_that_is_gone_is_a_finding(tmp_path: Path) -> None:
+    assert judge(tmp_path, "reserved", HIGH_RAM_LOST) == []
+    (finding,) = judge(tmp_path, "usable", HIGH_RAM_LOST)
+    assert "6442450944 bytes at 4 GiB and above are usable, and should be lost" in finding.what
