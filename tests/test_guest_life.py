@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""What becomes of an SNP guest in QEMU, where a scenario cannot ask: real boots with a special machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.boot.cell import done_line, machine_spec
+from harness.boot.driver import boot
+from harness.boot.phases import Phase
+from harness.evidence.actions import parse_actions
+from harness.evidence.record import OutcomeKind
+from harness.matrix.cell import Cell
+from harness.platforms.host import Host
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.artifacts.ingredients import Ingredients
+    from harness.evidence.record import BootRecord
+
+pytestmark = pytest.mark.qemu
+
+HOST = Host(sev_snp=False)
+CELL = Cell("debian-2025.02", "debian-6.12", "direct", 2048, "snp-emulated")
+
+
+def run(cell: Cell, ingredients: Ingredients, folder: Path, **changes: Any) -> BootRecord:
+    spec = replace(machine_spec(cell, ingredients, HOST), **changes)
+    return boot(spec, folder / "record", cell_id=cell.id, platform=cell.platform, done=done_line(cell))
+
+
+def test_all_vcpus_share_one_thread(ingredients: Ingredients, tmp_path: Path) -> None:
+    """Bring-up, offline and online under single-threaded TCG; the scenarios use a thread per vCPU."""
+    cell = replace(CELL, vcpus=4, action="cpu-cycle")
+    record = run(cell, ingredients, tmp_path, accel="tcg,thread=single")
+    assert record.outcome.kind is OutcomeKind.COMPLETED
+    (report,) = parse_actions(record.whole_text)
+    assert report.result == {"before": "0-3", "offline": "0", "after": "0-3"}
+
+
+def test_an_snp_guest_cannot_be_reset(ingredients: Ingredients, tmp_path: Path) -> None:
+    """The VM ends although this QEMU would reset a machine that reboots."""
+    cell = replace(CELL, action="reboot")
+    record = run(cell, ingredients, tmp_path, extra=("-action", "reboot=reset"))
+    assert record.outcome.kind is OutcomeKind.RESET
+    assert "cpus are not resettable, terminating" in record.bytes_of("qemu.log").decode()
+    assert record.whole_text.count("Linux version") == 1
+
+
+def test_kexec_before_linux_6_14_meets_a_page_that_was_shared(
+    ingredients: Ingredients, tmp_path: Path
+) -> None:
+    record = run(replace(CELL, action="kexec"), ingredients, tmp_path)
+    assert record.outcome.kind is OutcomeKind.UNVALIDATED_ACCESS
+    assert record.outcome.phase == Phase.ACTIONS.label
+    assert [report.action for report in parse_actions(record.whole_text)] == ["kexec"]
