@@ -4,21 +4,21 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts.filelock import say
+from harness.artifacts.firmware_choice import FORMS
 from harness.artifacts.ingredients import Ingredients
 from harness.artifacts.lock import update
+from harness.cli_firmware import add_build_firmware, add_firmware_commands
+from harness.cli_image import add_build_image, add_image_commands
 from harness.errors import HarnessError
-from harness.matrix.expand import plan_table
-from harness.paths import PROJECT, cache_dir
 from harness.platforms.platform import CHOICES
-from harness.session import Options, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 USER_MISTAKE = 2
 INTERRUPTED = 130
@@ -45,12 +45,19 @@ def _parser() -> argparse.ArgumentParser:
     plan = commands.add_parser("plan", help="list the boots that scenarios ask for on this host")
     plan.add_argument("files", nargs="*", type=Path, metavar="FILE", help="default: all of scenarios/")
     plan.add_argument("--platform", choices=CHOICES, default="auto")
-    plan.set_defaults(run=_plan)
+    plan.add_argument("--firmware", action="append", default=[], metavar=FORMS, help="in place of the axis")
+    plan.set_defaults(run=_of_session("plan"))
 
     build = commands.add_parser(
         "build", help="fetch and build all ingredients, so that boots need no waiting"
     )
     build.set_defaults(run=_build)
+    kinds = build.add_subparsers(metavar="KIND", help="only these: firmware, image")
+    add_build_firmware(kinds)
+    add_build_image(kinds)
+
+    add_firmware_commands(commands)
+    add_image_commands(commands)
 
     renew = commands.add_parser("update", help="lock the newest packages that answer the recipes")
     renew.set_defaults(run=_update)
@@ -59,19 +66,17 @@ def _parser() -> argparse.ArgumentParser:
     why.set_defaults(run=_why)
 
     host = commands.add_parser("host", help="say what this host can do, and where the cache is")
-    host.set_defaults(run=_host)
+    host.set_defaults(run=_of_session("host"))
     return parser
 
 
-def _session(platform: str = "auto") -> Session:
-    return Session(Options(platform=platform), Path.cwd(), say)
+def _of_session(command: str) -> Callable[[argparse.Namespace], None]:
+    """Commands about boots need half of the harness; the others should not wait for its import."""
 
+    def run(options: argparse.Namespace) -> None:
+        getattr(importlib.import_module("harness.cli_session"), command)(options)
 
-def _plan(options: argparse.Namespace) -> None:
-    session = _session(options.platform)
-    files = options.files or sorted((PROJECT / "scenarios").glob("*.yaml"))
-    for path in files:
-        print(plan_table(session.plan(path)))
+    return run
 
 
 def _build(_options: argparse.Namespace) -> None:
@@ -94,12 +99,6 @@ def _update(_options: argparse.Namespace) -> None:
 
 def _why(_options: argparse.Namespace) -> None:
     print(Ingredients().why_qemu())
-
-
-def _host(_options: argparse.Namespace) -> None:
-    host = _session().host
-    print("SEV-SNP guests: " + ("on hardware" if host.sev_snp else f"emulated ({'; '.join(host.why)})"))
-    print(f"cache: {cache_dir()}")
 
 
 if __name__ == "__main__":

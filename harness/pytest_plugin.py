@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.artifacts.filelock import say
+from harness.artifacts.firmware_choice import FORMS
 from harness.errors import HarnessError
 from harness.platforms.platform import CHOICES, PLATFORMS
 from harness.session import CellRun, Options, Session
@@ -31,6 +32,7 @@ SESSION = pytest.StashKey[Session]()
 TOLD = pytest.StashKey[set[str]]()
 FOLDER = "scenarios"
 _WORKER_RECORDS = "harness_records"
+pytest_plugins = ["harness.pytest_firmware"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,6 +43,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="auto",
         help="auto: as the scenario says, SNP cells on hardware where the host has it, else emulated; "
         "snp, snp-emulated, plain: only cells of this platform",
+    )
+    group.addoption(
+        "--firmware",
+        action="append",
+        default=[],
+        metavar=FORMS,
+        help="boot this firmware in place of what the scenarios name: a recipe, an image or an edk2 tree "
+        "(may be given several times)",
     )
     group.addoption(
         "--require-platform",
@@ -71,6 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
         records=Path(records) if records else config.getoption("--records"),
         replay=config.getoption("--replay"),
         boots=config.getoption("--boots"),
+        firmware=tuple(config.getoption("--firmware")),
     )
     config.stash[SESSION] = Session(options, config.rootpath, _progress(config))
     config.stash[TOLD] = set()

@@ -15,17 +15,17 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from harness.artifacts.firmware_traits import MetadataSection
 from harness.artifacts.ingredients import Ingredients
 from harness.artifacts.traits import FirmwareTraits, KernelTraits
-from harness.boot.cell import machine_spec
+from harness.boot.cell import done_line, machine_spec
 from harness.boot.driver import boot
 from harness.boot.pool import BootPool, Demand, host_capacity
+from harness.checks.actions import action_checks
 from harness.checks.model import Expected, checks_for, expected
 from harness.checks.view import Evidence
 from harness.errors import HarnessError
 from harness.evidence.record import BootRecord, OutcomeKind, write_json
-from harness.matrix.expand import Removed, plan
+from harness.matrix.expand import Removed, plan, with_firmware
 from harness.matrix.schema import load_scenario
 from harness.platforms.host import Host, probe
 from harness.platforms.kvm_probe import guest_runs
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.artifacts.filelock import Progress
+    from harness.artifacts.loader_traits import Entry
     from harness.checks.finding import Check
     from harness.matrix.cell import Cell
     from harness.matrix.expand import Plan
@@ -48,12 +49,16 @@ _NO_PLACE |= {errno.ENOENT}  # what /proc answers to a new folder
 
 @dataclass(frozen=True)
 class Options:
-    """What the user chose. ``replay`` is a folder of stored records to judge instead of booting."""
+    """What the user chose. ``replay`` is a folder of stored records to judge instead of booting.
+
+    ``firmware`` takes the place of what scenarios name: recipes, ``file:PATH``, ``tree:PATH``.
+    """
 
     platform: str = "auto"
     records: Path | None = None
     replay: Path | None = None
     boots: int | None = None
+    firmware: tuple[str, ...] = ()
 
 
 class Session:
@@ -80,10 +85,17 @@ class Session:
         capacity = host_capacity()
         return BootPool(Demand(self.options.boots or capacity.vcpus, capacity.memory_mib))
 
+    @cached_property
+    def firmware(self) -> tuple[str, ...]:
+        """The names of the firmware that takes the place of what scenarios name; empty: none does."""
+        return tuple(self.ingredients.choose_firmware(text) for text in self.options.firmware)
+
     def plan(self, path: Path) -> Plan:
-        """Expand a scenario file for this host and the chosen platform; HarnessError with every mistake."""
+        """Expand a scenario file for this host and the user's choices; HarnessError with every mistake."""
         document = load_scenario(path, self.ingredients.catalog.known())
         made, choice = plan(document, self._resolve()), self.options.platform
+        if self.options.firmware:
+            made = with_firmware(made, self.firmware)
         unwanted = [cell for cell in made.cells if not wanted(choice, cell.platform)]
         gone = tuple(Removed(cell, f"not on platform {choice}") for cell in unwanted)
         cells = tuple(cell for cell in made.cells if cell not in unwanted)
@@ -109,7 +121,7 @@ class Session:
             return
         runs = tuple(runs)
         for run in runs:
-            _ = run.traits
+            _ = run.traits, run.entry
         if runs and build:
             self._build()
 
@@ -169,13 +181,22 @@ class CellRun:
         )
 
     @cached_property
+    def entry(self) -> Entry:
+        """How the loader enters the kernel, from the loader's traits, or, in a replay, from the record."""
+        replay = self._session.options.replay
+        if replay is not None:
+            return _load_entry(replay / self.cell.id / TRAITS)
+        return self._session.ingredients.loader(self.cell.loader).traits.entry(self.traits[1])
+
+    @cached_property
     def expected(self) -> Expected:
-        return expected(*self.traits, self.cell.memory_mib, self.cell.platform)
+        cell = self.cell
+        return expected(*self.traits, cell.memory_mib, cell.platform, cell.cmdline, self.entry)
 
     @cached_property
     def checks(self) -> tuple[Check, ...]:
         """Known before anything boots; the first one is about the boot itself."""
-        return checks_for(self.expected)
+        return (*checks_for(self.expected), *action_checks(self.cell.action))
 
     def schedule(self, pool: BootPool) -> None:
         """Queue the boot; fetches and builds what it needs first, so that waiting shows."""
@@ -200,17 +221,19 @@ class CellRun:
     @cached_property
     def evidence(self) -> Evidence:
         firmware, kernel = self.traits
-        return Evidence(self.record, kernel, firmware, self.cell.memory_mib)
+        return Evidence(self.record, kernel, firmware, self.cell.memory_mib, self.cell.action)
 
     @property
     def root_failure(self) -> str:
         """Why there is nothing to judge beyond the boot itself; "" when the boot went as it should."""
         try:
-            outcome = self.record.outcome
+            outcome, reported = self.record.outcome, self.record.guest is not None
         except HarnessError as error:
             return error.what.partition("\n")[0]
         if self.expected.outcome == "refuses-to-boot" or outcome.kind is OutcomeKind.COMPLETED:
             return ""
+        if self.cell.action and reported:
+            return ""  # the boot itself went well; the checks of the action say the rest
         return f"the boot ended as {outcome.kind} in phase {outcome.phase}: {outcome.detail}"
 
     def _boot(self) -> BootRecord:
@@ -220,8 +243,16 @@ class CellRun:
         spec = machine_spec(cell, session.ingredients, session.host)
         with _writable(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            write_json(folder / TRAITS, {"firmware": asdict(firmware), "kernel": asdict(kernel)})
-            return boot(spec, folder, cell_id=cell.id, platform=cell.platform)
+            traits = {"firmware": asdict(firmware), "kernel": asdict(kernel), "entry": self.entry}
+            write_json(folder / TRAITS, traits)
+            return boot(
+                spec,
+                folder,
+                cell_id=cell.id,
+                platform=cell.platform,
+                done=done_line(cell),
+                survives_faults=kernel.probe,
+            )
 
 
 @contextmanager
@@ -246,7 +277,15 @@ def _new_records(root: Path) -> Path:
 def _load_traits(path: Path) -> tuple[FirmwareTraits, KernelTraits]:
     try:
         data = json.loads(path.read_bytes())
-        sections = tuple(MetadataSection(**section) for section in data["firmware"].pop("sections"))
-        return FirmwareTraits(**data["firmware"], sections=sections), KernelTraits(**data["kernel"])
+        return FirmwareTraits.from_json(data["firmware"]), KernelTraits(**data["kernel"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise HarnessError(f"{path}: cannot be read ({error})", "boot the cell again") from error
+
+
+def _load_entry(path: Path) -> Entry:
+    """Read how the kernel was entered; records from before there were loaders are all of the EFI stub."""
+    try:
+        entry: Entry = json.loads(path.read_bytes()).get("entry", "efi-stub")
+    except (OSError, ValueError, AttributeError) as error:
+        raise HarnessError(f"{path}: cannot be read ({error})", "boot the cell again") from error
+    return entry

@@ -112,6 +112,8 @@ def _explain_all(
     branches: dict[Loc, dict[str, Problem]] = {}
     for error in details:
         place = locate(root, error["loc"])
+        if error["loc"][-1:] == ("[key]",) and place.key is not None:
+            place = Place(place.key, place.key, place.path)  # wrong is not the value but its name
         node, where, kind = place.node, place.path, error["type"]
         if kind == "missing":
             misspelt = [str(path[-1]) for path in unknown if path[:-1] == place.path]

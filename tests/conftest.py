@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness import session
-from harness.artifacts.recipes import load_catalog
+from harness.artifacts.catalog import load_catalog
+from harness.artifacts.loader_traits import LoaderTraits
 from harness.evidence.record import BootRecord
 from harness.platforms.host import Host
 from harness.pytest_plugin import SESSION
@@ -25,6 +26,17 @@ if TYPE_CHECKING:
 pytest_plugins = ["pytester"]
 
 RECORDS = Path(__file__).parent / "data/records"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.getgroup("harness").addoption(
+        "--real-firmware", action="store_true", help="build edk2 for real; some 5 minutes the first time"
+    )
+    parser.getgroup("harness").addoption(
+        "--mutants",
+        action="store_true",
+        help="build deliberately wrong firmware (tests/mutants) and ask that each is caught; some 20 minutes",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +75,9 @@ class StandIns:
             raise self.failures[name]
         return name
 
-    def boot(self, spec: MachineSpec, folder: Path, *, cell_id: str, platform: str) -> BootRecord:
+    def boot(
+        self, spec: MachineSpec, folder: Path, *, cell_id: str, platform: str, **_: object
+    ) -> BootRecord:
         assert spec.guest is None or platform == "snp-emulated"
         self.booted.append(cell_id)
         self.in_boot()
@@ -90,9 +104,12 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> StandIns:
             self.progress = progress
 
         def firmware(self, name: str) -> object:
-            return SimpleNamespace(path=Path("/", made.fetch(name)), traits=traits[name])
+            return SimpleNamespace(path=Path("/", made.fetch(name)), traits=traits[name], words=None)
 
         kernel = firmware
+
+        def loader(self, _name: str) -> object:
+            return SimpleNamespace(traits=LoaderTraits("", "efi-stub", "legacy", "firmware"))
 
         @property
         def qemu(self) -> Path:

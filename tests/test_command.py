@@ -52,7 +52,7 @@ def test_a_failure_shows_its_errors_and_the_log(tmp_path: Path) -> None:
     with pytest.raises(HarnessError) as caught:
         shell(script, tmp_path)
     assert caught.value.what.splitlines() == [
-        "Thing: compile: sh failed with code 3",
+        "Thing: compile failed with code 3",
         "  a.c:3:1: error: no such thing",
         "  FAILED: a.o",
     ]

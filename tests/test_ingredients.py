@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from harness.artifacts import ingredients as room
-from harness.artifacts.ingredients import BUSYBOX, BUSYBOX_PATH, LOCK_FILE, Ingredients
+from harness.artifacts import kernel
+from harness.artifacts.firmware_traits import read_firmware_traits
+from harness.artifacts.guest import BUSYBOX, BUSYBOX_PATH
+from harness.artifacts.ingredients import LOCK_FILE, Ingredients
 from harness.artifacts.lock import PackageQuery, PackageVersion
 from harness.artifacts.store import Store
 from harness.errors import HarnessError
@@ -82,9 +84,8 @@ class Project:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HARNESS_DEBIAN_MIRROR", "http://127.0.0.1:9/debian")
-    monkeypatch.setattr(room, "read_firmware_traits", lambda data: SimpleNamespace(read=data))
     monkeypatch.setattr(
-        room, "read_kernel_traits", lambda image, config: SimpleNamespace(read=(image, config))
+        kernel, "read_kernel_traits", lambda image, config: SimpleNamespace(read=(image, config))
     )
     return Project(tmp_path)
 
@@ -95,7 +96,7 @@ def test_firmware_is_read_once(project: Project) -> None:
     ingredients = project.open()
     firmware = ingredients.firmware("fw")
     assert (firmware.name, firmware.path.read_text()) == ("fw", "image")
-    assert firmware.traits == SimpleNamespace(read=b"image")
+    assert firmware.traits == read_firmware_traits(b"image")
     assert ingredients.firmware("fw") is firmware
 
 
@@ -171,7 +172,9 @@ def test_the_shipped_lock_answers_every_query() -> None:
 
 def test_without_network_a_package_that_is_not_there_is_one_message(project: Project) -> None:
     project.add(PackageQuery("ovmf", "trixie"), ["another"], {"another": ""})
-    with pytest.raises(HarnessError, match=r"could not fetch|keyring") as caught:
+    project.write("ovmf-builds/more.yaml", FIRMWARE.replace("name: fw", "name: again"))
+    needed = "; needed by firmware fw, again"
+    with pytest.raises(HarnessError, match=rf"could not fetch.*{needed}|keyring") as caught:
         project.open().firmware("fw")
     assert caught.value.hint
 

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -106,3 +108,16 @@ def test_probe_prints_the_sentinels_the_record_waits_for() -> None:
     probe = (OVERLAY / "probe").read_text()
     assert DOCUMENT_BEGIN in probe
     assert DOCUMENT_END in probe
+
+
+def test_probe_quotes_for_json() -> None:
+    # A loader may add initrd=\initrd to the command line: JSON knows no such escape.
+    found = re.search(
+        r"^function quote\(text\) \{.*?^\}", (OVERLAY / "probe").read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert found
+    text = r'initrd=\initrd x="y\"'
+    done = subprocess.run(
+        ["awk", f"{found[0]} {{ print quote($0) }}"], input=text, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == text

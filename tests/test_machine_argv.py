@@ -79,7 +79,7 @@ def test_guest_options() -> None:
 
 def test_drives_devices_and_extra() -> None:
     drives = (
-        Drive(path=Path("/d/a,b.qcow2"), boot_index=1),
+        Drive(path=Path("/d/a,b.qcow2"), format="qcow2", boot_index=1),
         Drive(path=Path("/d/r"), format="raw", read_only=True),
     )
     command = argv(replace(SPEC, drives=drives, devices=("virtio-rng-pci",), extra=("-trace", "x")), CHANNELS)
@@ -91,6 +91,11 @@ def test_drives_devices_and_extra() -> None:
     assert devices[0] == "virtio-blk-pci,drive=disk0,disable-legacy=on,iommu_platform=on,bootindex=1"
     assert "virtio-rng-pci" in devices
     assert command[-2:] == ("-trace", "x")
+    by_hand = argv(replace(SPEC, drives=drives), ByHand())
+    assert values(by_hand, "-drive") == [
+        "if=none,id=disk0,format=qcow2,file=/d/a,,b.qcow2,snapshot=on",
+        "if=none,id=disk1,format=raw,file=/d/r,snapshot=on",
+    ]
 
 
 def test_by_hand_runs_at_once_and_keeps_nothing_open() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.artifacts.recipes import load_catalog
+from harness.artifacts.catalog import load_catalog
 from harness.matrix.cell import Cell, format_memory, parse_memory
 from harness.matrix.expand import expand, plan, plan_table
 from harness.matrix.schema import AXES, Known, Scenario, load_scenario
@@ -275,7 +275,7 @@ def test_table(scenario: Load) -> None:
     document = scenario(TWO_BY_TWO + "exclude:\n  - {kernel: k-1, firmware: fw-2}\n")
     assert plan_table(plan(document, EMULATED)).splitlines() == [
         "s: 3 cells, 1 left out",
-        "  firmware  kernel  loader  memory  platform      vcpus  cmdline",
+        "  firmware  kernel  loader  memory  platform      vcpus  cmdline  action",
         "  fw-1      k-1     direct  8G      snp-emulated  1",
         "  fw-1      k-2     direct  8G      snp-emulated  1",
         "  fw-2      k-2     direct  8G      snp-emulated  1",

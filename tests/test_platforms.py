@@ -8,7 +8,7 @@ from harness.machine.argv import ByHand, argv
 from harness.machine.spec import MachineSpec
 from harness.platforms import kvm_probe
 from harness.platforms.host import Host, probe
-from harness.platforms.platform import accelerator, configure, resolver, wanted
+from harness.platforms.platform import accelerator, configure, cpu_with_addresses, resolver, wanted
 
 EMULATING = Host(sev_snp=False, why=("there is no /dev/sev",))
 SNP_HOST = Host(sev_snp=True)
@@ -105,3 +105,30 @@ def test_real_and_emulated_command_lines_differ_in_object_and_accelerator_only()
     assert len(differing) == 2
     assert not any("sev0" in word for word in plain)
     assert accelerator("plain", EMULATING) == "tcg"
+
+
+@pytest.mark.parametrize(
+    ("gib", "bits"),
+    [
+        (8, None),
+        (513, None),
+        (970, None),
+        (978, None),
+        (979, 41),
+        (985, 41),
+        (994, 41),
+        (995, 42),
+        (1100, 42),
+        (4000, 43),
+    ],
+)
+def test_big_memory_gets_the_address_bits_that_qemu_asks_for(gib: int, bits: int | None) -> None:
+    words = "EPYC-v4" if bits is None else f"EPYC-v4,phys-bits={bits}"
+    assert cpu_with_addresses("EPYC-v4", gib * 1024) == words
+    assert cpu_with_addresses("max,phys-bits=52", gib * 1024) == "max,phys-bits=52"
+
+
+def test_every_platform_gets_them() -> None:
+    spec = MachineSpec(qemu=Path("/q"), firmware=Path("/f"), memory_mib=1100 * 1024, accel="tcg")
+    for platform in ("snp", "snp-emulated", "plain"):
+        assert configure(spec, platform, EMULATING).cpu == "EPYC-v4,phys-bits=42"

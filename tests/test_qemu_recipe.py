@@ -169,16 +169,28 @@ def test_source_files_patches_and_data_come_together(toy: Toy) -> None:
     assert len(toy.said) == 4
 
 
+def test_without_our_patches_and_files_but_with_our_choice_of_devices(toy: Toy) -> None:
+    toy.write("qemu-builds/files/configs/devices.mak", "devices\n")
+    toy.build()
+    toy.tool("ninja", "#!/bin/sh\ncat main.c ../source/configs/devices.mak >$3\n! test -e ../source/own.c\n")
+    plain = build_qemu(load_qemu(toy.project), toy.apt, toy.lock, toy.project, patched=False)
+    assert (plain.path / BINARY).read_text() == "one\ntwo\nthree\ndevices\n"
+    assert "QEMU: 0001-shout.patch" not in toy.said[4:]
+    assert toy.explain()[0].startswith("qemu toy: up to date")
+    toy.write("qemu-builds/files/own.c", "changed\n")
+    assert build_qemu(load_qemu(toy.project), toy.apt, toy.lock, toy.project, patched=False) == plain
+
+
 def test_a_patch_that_does_not_apply(toy: Toy) -> None:
     toy.write("qemu-builds/patches/0002-late.patch", PATCH.replace("main.c", "own.c"))
     with pytest.raises(HarnessError) as caught:
         toy.build()
     first, *rest = caught.value.what.splitlines()
-    assert first == "QEMU: 0002-late.patch: patch failed with code 1"
+    assert first == "QEMU: 0002-late.patch failed with code 1"
     assert any("own.c" in line for line in rest)
     assert caught.value.hint == f"whole log: {toy.root}/cache/logs/qemu-build.log"
     toy.write("qemu-builds/patches/0002-late.patch", PATCH.replace("main.c", "absent.c"))
-    with pytest.raises(HarnessError, match=r"0002-late.patch: patch failed(.|\n)*absent\.c"):
+    with pytest.raises(HarnessError, match=r"0002-late.patch failed(.|\n)*absent\.c"):
         toy.build()
     assert [path.name for path in (toy.store.root / KIND).iterdir() if path.is_dir()] == []
 
@@ -191,7 +203,7 @@ def test_a_compile_error_shows_its_lines_and_the_log(toy: Toy) -> None:
     with pytest.raises(HarnessError) as caught:
         toy.build()
     assert caught.value.what.splitlines() == [
-        "QEMU: compile: ninja failed with code 1",
+        "QEMU: compile failed with code 1",
         "  FAILED: own.o",
         f"  {error}",
     ]

@@ -3,20 +3,25 @@
 
 from __future__ import annotations
 
+import json
 import lzma
 import struct
+from dataclasses import asdict
 from uuid import UUID
 
 import pytest
 
 from harness.artifacts.firmware_traits import (
+    BEFORE_EXIT,
     MEMORY_ACCEPTANCE_PROTOCOL,
     SEV_HASH_TABLE,
     SEV_METADATA,
     TABLE_FOOTER,
+    FirmwareTraits,
     read_firmware_traits,
     table_entries,
 )
+from harness.artifacts.firmware_volume import volume_files
 from harness.artifacts.traits import read_kernel_traits
 from harness.errors import HarnessError
 
@@ -122,6 +127,64 @@ def test_firmware_lacks_this_or_that() -> None:
     assert not read_firmware_traits(b"").snp_capable
 
 
+ASSERTION = b"ASSERT %a(%Lu): %a\n"
+OTHER = UUID("11111111-2222-3333-4444-555555555555")
+
+
+def ffs(name: UUID, content: bytes, *, large: bool = False) -> bytes:
+    """Make one file of a volume (EFI_FFS_FILE_HEADER, or its second form for large files)."""
+    size = len(content) + (32 if large else 24)
+    head = name.bytes_le + bytes(2) + b"\x07" + (b"\x01" if large else b"\x00")
+    head += (0 if large else size).to_bytes(3, "little") + b"\xf8"
+    return head + (size.to_bytes(8, "little") if large else b"") + content
+
+
+def volume(*files: bytes, extended: bool = False) -> bytes:
+    """Make a firmware volume (EFI_FIRMWARE_VOLUME_HEADER) with erased flash behind its files."""
+    more = bytes(16) + struct.pack("<I", 20 + 6) + bytes(6) if extended else b""
+    body = more
+    for file in files:
+        body += bytes(-(72 + len(body)) % 8) + file
+    body += b"\xff" * 64
+    system = UUID("8c8ce578-8a3d-4f1c-9935-896185c32dd3").bytes_le
+    head = bytes(16) + system + struct.pack("<Q", 72 + len(body)) + b"_FVH" + bytes(4)
+    return head + struct.pack("<HHHBB", 72, 0, 72 if extended else 0, 0, 2) + bytes(16) + body
+
+
+@pytest.mark.parametrize("extended", [False, True])
+def test_files_of_a_volume(extended: bool) -> None:
+    files = (ffs(OTHER, b"abc"), ffs(BEFORE_EXIT, b"defghi", large=True))
+    data = b"before" + volume(*files, extended=extended) + volume(files[0])
+    assert list(volume_files(data)) == [(OTHER, files[0]), (BEFORE_EXIT, files[1]), (OTHER, files[0])]
+    assert list(volume_files(data[: len(data) - 60])) == list(volume_files(data))[:3]
+    assert list(volume_files(data[:90])) == []
+    assert list(volume_files(b"_FVH" + bytes(100))) == []
+
+
+def test_firmware_that_can_accept_the_rest() -> None:
+    both = MEMORY_ACCEPTANCE_PROTOCOL.bytes_le + BEFORE_EXIT.bytes_le
+    traits = read_firmware_traits(volume(ffs(OTHER, both)))
+    assert traits.accepts_at_exit
+    assert str(OTHER) in traits.sources["accepts_at_exit"]
+    apart = volume(ffs(OTHER, MEMORY_ACCEPTANCE_PROTOCOL.bytes_le), ffs(OTHER, BEFORE_EXIT.bytes_le))
+    traits = read_firmware_traits(apart)
+    assert traits.memory_acceptance
+    assert not traits.accepts_at_exit
+
+
+def test_firmware_that_prints() -> None:
+    assert read_firmware_traits(ASSERTION).debug_output
+    assert read_firmware_traits(ASSERTION.replace(b"%a(", b"[%a] %a(")).debug_output
+    assert not read_firmware_traits(b"ASSERT_EFI_ERROR (Status = %r)").debug_output
+
+
+def test_firmware_traits_survive_json() -> None:
+    traits = read_firmware_traits(firmware())
+    assert FirmwareTraits.from_json(json.loads(json.dumps(asdict(traits)))) == traits
+    with pytest.raises(TypeError):
+        FirmwareTraits.from_json({"sections": []})
+
+
 def test_firmware_damaged() -> None:
     image = firmware()
     with pytest.raises(HarnessError, match="not ASEV version 1"):
@@ -132,3 +195,14 @@ def test_firmware_damaged() -> None:
     struct.pack_into("<H", broken, len(image) - 0x20 - 18 - 18, 0xFFFF)
     with pytest.raises(HarnessError, match="GUIDed table is damaged"):
         read_firmware_traits(bytes(broken))
+
+
+def test_kernel_without_config_is_read_from_its_messages() -> None:
+    traits = read_kernel_traits(bzimage(), None)
+    assert (traits.snp_guest, traits.unaccepted_memory, traits.efi_stub) == (False, False, True)
+    image = bzimage() + b"\0Memory acceptance protocol failed\0"
+    assert read_kernel_traits(image, None).unaccepted_memory
+    traits = read_kernel_traits(image + b"\0SEV-SNP supported indicated by CC blob, but not\0", None)
+    assert (traits.snp_guest, traits.unaccepted_memory) == (True, True)
+    assert traits.sources["snp_guest"] == "image: has 'SEV-SNP supported indicated by CC blob'"
+    assert not read_kernel_traits(bzimage(pe=False), None).efi_stub

@@ -179,10 +179,11 @@ class AptRoot:
         candidates = matching(suite.index(source=query.source), pattern)
         latest = newest(package_version(stanza, query.suite) for stanza in candidates)
         there = f"the newest is {latest.package} {latest.version}" if latest else "nor is any other"
-        raise HarnessError(
+        raise FetchError(
             f"{_kind(query)} {query.package} {query.version} is not (or no longer) in {query.suite} "
             f"on {self.mirror}; {there}",
             UPDATE_HINT,
+            missing=True,
         )
 
     def _require(self, package: PackageVersion) -> None:

@@ -10,20 +10,36 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from harness.artifacts.filelock import Progress
 
+Steps = Callable[[str], tuple[int, int] | None]
+"""Reads how many steps are done, and of how many, from a line of output; None for any other line."""
+Trouble = Callable[[Sequence[str]], Sequence[str]]
+"""Picks the lines of a failed command's output that say what is wrong; none: all are shown, up to a dozen."""
 _STEP = re.compile(r"\[(\d+)/(\d+)\]")
 _TROUBLE = re.compile(r"\berror\b|\bERROR\b|FAILED|No such file|not found|fatal:")
 _SHOWN = 12
 _EVERY = 10.0  # seconds between progress lines when there is no terminal to overwrite
+
+
+def ninja_step(line: str) -> tuple[int, int] | None:
+    """Read ninja's ``[12/345]``."""
+    step = _STEP.match(line)
+    return (int(step[1]), int(step[2])) if step else None
+
+
+def error_lines(lines: Sequence[str]) -> list[str]:
+    """Pick what looks like an error in the output of common tools."""
+    return [line for line in lines if _TROUBLE.search(line)]
 
 
 def run_step(
@@ -33,12 +49,15 @@ def run_step(
     log: Path,
     progress: Progress,
     env: Mapping[str, str] | None = None,
+    *,
+    steps: Steps = ninja_step,
+    trouble: Trouble = error_lines,
 ) -> None:
     """Run ``argv`` in ``directory`` and append its output to ``log``.
 
-    Counters such as ninja's ``[12/345]`` become progress. Raises HarnessError with the lines of the output
-    that look like errors, and the log's path, when the command fails. Neither the command nor what it has
-    started outlives Ctrl-C.
+    ``steps`` makes progress of lines. Raises HarnessError with the lines of the output that ``trouble``
+    picks, and the log's path, when the command fails. Neither the command nor what it has started outlives
+    Ctrl-C.
     """
     progress(what)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +81,7 @@ def run_step(
             raise HarnessError(f"{what}: {argv[0]}: {error.strerror}", "is it installed?") from error
         with child:
             try:
-                _follow(child, what, sink.write, progress)
+                _follow(child, what, sink.write, progress, steps)
             except BaseException:
                 _end(child)
                 raise
@@ -70,11 +89,8 @@ def run_step(
         with log.open(encoding="utf-8", errors="replace") as written:
             written.seek(start)
             lines = written.read().splitlines()
-        trouble = [line for line in lines if _TROUBLE.search(line)] or lines
-        shown = "\n  ".join(trouble[:_SHOWN])
-        raise HarnessError(
-            f"{what}: {argv[0]} failed with code {child.returncode}\n  {shown}", f"whole log: {log}"
-        )
+        shown = "\n  ".join((trouble(lines) or lines)[:_SHOWN])
+        raise HarnessError(f"{what} failed with code {child.returncode}\n  {shown}", f"whole log: {log}")
 
 
 def _end(child: subprocess.Popen[str]) -> None:
@@ -84,20 +100,25 @@ def _end(child: subprocess.Popen[str]) -> None:
 
 
 def _follow(
-    child: subprocess.Popen[str], what: str, write: Callable[[str], object], progress: Progress
+    child: subprocess.Popen[str],
+    what: str,
+    write: Callable[[str], object],
+    progress: Progress,
+    steps: Steps,
 ) -> None:
     terminal = sys.stderr.isatty()
     last = time.monotonic()
     assert child.stdout is not None
     for line in child.stdout:
         write(line)
-        if not (step := _STEP.match(line)):
+        if not (step := steps(line)):
             continue
+        done, of = step
         if terminal:
-            sys.stderr.write(f"\r{what}: {step[1]} of {step[2]} ")
-            if step[1] == step[2]:
+            sys.stderr.write(f"\r{what}: {done} of {of} ")
+            if done == of:
                 sys.stderr.write("\n")
             sys.stderr.flush()
         elif time.monotonic() - last > _EVERY:
             last = time.monotonic()
-            progress(f"{what}: {step[1]} of {step[2]}")
+            progress(f"{what}: {done} of {of}")

@@ -8,12 +8,14 @@ The table of GUIDed entries that ends 0x20 bytes before the image's end is descr
 from __future__ import annotations
 
 import lzma
+import re
 import struct
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from harness.artifacts.firmware_volume import volume_files
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -24,6 +26,10 @@ SEV_METADATA = UUID("dc886566-984a-4798-a75e-5585a7bf67cc")
 SEV_HASH_TABLE = UUID("7255371f-3a3b-4b04-927b-1da6efa8d454")
 MEMORY_ACCEPTANCE_PROTOCOL = UUID("c5a010fe-38a7-4531-8a4a-0500d2fd1649")
 """gOvmfSevMemoryAcceptanceProtocolGuid: how a kernel asks that memory stays unaccepted."""
+BEFORE_EXIT = UUID("8be0e274-3970-4b44-80c5-1ab9502f3bfc")
+"""gEfiEventBeforeExitBootServicesGuid: the event at which the rest is accepted."""
+_ASSERTION = re.compile(rb"ASSERT (\[%a\] )?%a\(%")
+"""How the DebugLibs of OVMF begin a failed assertion; builds without DEBUG output have no such text."""
 _LZMA_SECTION = UUID("ee4e5898-3914-4259-9d6e-dc7bd79403cf")
 _GUID_DEFINED = 0x02  # EFI_SECTION_GUID_DEFINED, UEFI PI volume 3
 
@@ -58,13 +64,24 @@ class FirmwareTraits:
     ``snp_capable``: the image tells the hypervisor which memory, secrets page and CPUID page to prepare.
     ``memory_acceptance``: it carries the protocol by which a kernel takes memory unaccepted. Without it the
     firmware accepts everything itself.
+    ``accepts_at_exit``: the driver with that protocol listens to the event before ExitBootServices, so it can
+    accept what is left. That it does is for a boot to show.
+    ``debug_output``: it prints DEBUG messages; to the debug console or a serial port, which is not known.
     """
 
     snp_capable: bool
     memory_acceptance: bool
+    accepts_at_exit: bool
     kernel_hashes: bool
+    debug_output: bool
     sections: tuple[MetadataSection, ...]
     sources: Mapping[str, str] = field(compare=False, repr=False)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> FirmwareTraits:
+        """Make traits of what ``dataclasses.asdict`` gave; KeyError or TypeError when it is not that."""
+        sections = tuple(MetadataSection(**section) for section in data["sections"])
+        return cls(**{**data, "sections": sections})
 
 
 def table_entries(image: bytes) -> dict[UUID, bytes]:
@@ -130,16 +147,28 @@ def read_firmware_traits(image: bytes) -> FirmwareTraits:
     sections = sev_sections(image)
     kinds = {section.kind for section in sections}
     needed = {SectionKind.SNP_SEC_MEMORY, SectionKind.SNP_SECRETS, SectionKind.CPUID}
-    acceptance = any(MEMORY_ACCEPTANCE_PROTOCOL.bytes_le in part for part in _unpacked(image))
+    parts = list(_unpacked(image))
+    acceptance = any(MEMORY_ACCEPTANCE_PROTOCOL.bytes_le in part for part in parts)
+    listens = [
+        str(name)
+        for part in parts
+        for name, content in volume_files(part)
+        if MEMORY_ACCEPTANCE_PROTOCOL.bytes_le in content and BEFORE_EXIT.bytes_le in content
+    ]
+    prints = any(_ASSERTION.search(part) for part in parts)
     listed = ", ".join(f"{s.kind:#x} at {s.base:#x}+{s.size:#x}" for s in sections) or "none"
     return FirmwareTraits(
         snp_capable=needed <= kinds,
         memory_acceptance=acceptance,
+        accepts_at_exit=bool(listens),
         kernel_hashes=SectionKind.KERNEL_HASHES in kinds,
+        debug_output=prints,
         sections=sections,
         sources={
             "snp_capable": f"SEV metadata sections: {listed}",
             "memory_acceptance": f"drivers {'hold' if acceptance else 'lack'} {MEMORY_ACCEPTANCE_PROTOCOL}",
+            "accepts_at_exit": f"drivers with both that and {BEFORE_EXIT}: {', '.join(listens) or 'none'}",
+            "debug_output": f"drivers {'hold' if prints else 'lack'} the text of assertions",
             "kernel_hashes": f"SEV metadata sections: {listed}",
         },
     )

@@ -4,46 +4,30 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts.apt import AptRoot
+from harness.artifacts.apt import AptRoot, FetchError
+from harness.artifacts.catalog import load_catalog
+from harness.artifacts.efi_probe import ProbeRecipe, resolve_probe
 from harness.artifacts.filelock import Progress, say
-from harness.artifacts.initramfs import build_initramfs
-from harness.artifacts.lock import Lock, PackageQuery
+from harness.artifacts.firmware import Firmware, explain, resolve_firmware
+from harness.artifacts.firmware_choice import choose_firmware
+from harness.artifacts.guest import BUSYBOX, initramfs, initramfs_with_kernel
+from harness.artifacts.kernel import Kernel, resolve_kernel
+from harness.artifacts.loader import Loader, loader_image, resolve_loader
+from harness.artifacts.loader_files import Payload
+from harness.artifacts.lock import Lock
 from harness.artifacts.qemu import BINARY, KIND, build_qemu, load_qemu, qemu_inputs
-from harness.artifacts.recipes import load_catalog
-from harness.artifacts.traits import FirmwareTraits, KernelTraits, read_firmware_traits, read_kernel_traits
-from harness.artifacts.tree import digest_file
 from harness.errors import HarnessError
 from harness.paths import PROJECT
 
 if TYPE_CHECKING:
-    from harness.artifacts.inputs import JSONValue
+    from harness.artifacts.firmware_recipes import FirmwareRecipe
+    from harness.artifacts.lock import PackageQuery
 
 LOCK_FILE = "debian.lock.yaml"
-BUSYBOX = PackageQuery("busybox-static", "trixie")
-BUSYBOX_PATH = "usr/bin/busybox"
-
-
-@dataclass(frozen=True)
-class Firmware:
-    """A firmware image for ``-bios``."""
-
-    name: str
-    path: Path
-    traits: FirmwareTraits
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """A packaged bzImage and what its package's config says."""
-
-    name: str
-    path: Path
-    traits: KernelTraits
 
 
 class Ingredients:
@@ -53,7 +37,9 @@ class Ingredients:
         self._project = project
         self._apt = AptRoot(progress=progress)
         self._firmware: dict[str, Firmware] = {}
+        self._chosen: dict[str, FirmwareRecipe] = {}
         self._kernels: dict[str, Kernel] = {}
+        self._loaders: dict[str, Loader] = {}
         self.catalog = load_catalog(project)
         self.lock_file = project / LOCK_FILE
 
@@ -90,62 +76,62 @@ class Ingredients:
         inputs = qemu_inputs(recipe, self.lock, self._project)
         return self._apt.store.explain(KIND, recipe.package, inputs)
 
+    def choose_firmware(self, text: str) -> str:
+        """Return the name, for ``firmware``, of a recipe or of a developer's ``file:PATH``, ``tree:PATH``."""
+        return self.add_firmware(choose_firmware(text, self.catalog))
+
+    def add_firmware(self, recipe: FirmwareRecipe) -> str:
+        """Return the name, for ``firmware``, of a recipe that is not in the catalog."""
+        self._chosen[recipe.name] = recipe
+        return recipe.name
+
+    def firmware_recipe(self, name: str) -> FirmwareRecipe:
+        return self._chosen.get(name) or self.catalog.firmware_recipe(name)
+
+    def why_firmware(self, name: str) -> str:
+        """Say whether firmware would be built anew, and which of its inputs changed."""
+        return explain(self.firmware_recipe(name), self._apt, self.lock)
+
     def firmware(self, name: str) -> Firmware:
         if name not in self._firmware:
-            prebuilt = self.catalog.firmware_recipe(name).source.prebuilt
-            package = self.lock.require(prebuilt.query())
-            path = self._apt.extract(package, [prebuilt.path]).path / prebuilt.path
-            self._firmware[name] = Firmware(name, path, read_firmware_traits(path.read_bytes()))
+            recipe = self.firmware_recipe(name)
+            try:
+                self._firmware[name] = resolve_firmware(recipe, self._apt, self.lock)
+            except FetchError as error:
+                sharing = [
+                    other for other, it in self.catalog.firmware.items() if it.queries() == recipe.queries()
+                ]
+                raise HarnessError(
+                    f"{error.what}; needed by firmware {', '.join(sharing)}", error.hint
+                ) from error
         return self._firmware[name]
 
     def kernel(self, name: str) -> Kernel:
         if name not in self._kernels:
             recipe = self.catalog.kernel_recipe(name)
-            image_package = self.lock.require(recipe.query())
-            config_package = self.lock.require(recipe.config_query())
-            if image_package == config_package:
-                tree = self._apt.extract(image_package, ["boot/vmlinuz-*", "boot/config-*"]).path
-                image, config = _only(tree, "boot/vmlinuz-*"), _only(tree, "boot/config-*")
-            else:
-                modules = "usr/lib/modules/*"
-                image_tree = self._apt.extract(image_package, [f"{modules}/vmlinuz"]).path
-                config_tree = self._apt.extract(config_package, [f"{modules}/config"]).path
-                image = _only(image_tree, f"{modules}/vmlinuz")
-                config = _only(config_tree, f"{modules}/config")
-                if image.parent.name != config.parent.name:
-                    raise HarnessError(
-                        f"kernel {name}: the image is of {image.parent.name}, "
-                        f"the config of {config.parent.name}",
-                        "run `harness update` to lock packages that belong together",
-                    )
-            traits = read_kernel_traits(image.read_bytes(), config.read_text(encoding="utf-8"))
-            self._kernels[name] = Kernel(name, image, traits)
+            self._kernels[name] = (
+                resolve_probe(recipe, self._project, self._apt)
+                if isinstance(recipe, ProbeRecipe)
+                else resolve_kernel(recipe, self._apt, self.lock)
+            )
         return self._kernels[name]
+
+    def loader(self, name: str) -> Loader:
+        if name not in self._loaders:
+            self._loaders[name] = resolve_loader(self.catalog.loader_recipe(name), self._apt, self.lock)
+        return self._loaders[name]
+
+    def loader_image(self, loader: str, kernel: str, initrd: Path | None, cmdline: str) -> Path:
+        """Return the disk on which a loader starts a kernel; no boot may write to it."""
+        chosen = self.kernel(kernel)
+        payload = Payload(chosen.path, initrd, cmdline, chosen.traits.version)
+        return loader_image(self.loader(loader), payload, self._apt)
 
     @cached_property
     def initrd(self) -> Path:
-        """The initramfs guest: static busybox and our probe."""
-        package = self.lock.require(BUSYBOX)
-        overlay = self._project / "guest-images/initramfs"
-        files = sorted(path for path in overlay.rglob("*") if path.is_file())
-        inputs: dict[str, JSONValue] = {
-            "busybox": f"{package.version} {package.sha256}",
-            "overlay": {str(path.relative_to(overlay)): digest_file(path) for path in files},
-            "writer": digest_file(PROJECT / "harness/artifacts/initramfs.py"),
-        }
+        """The initramfs guest: static busybox, our probe and its actions."""
+        return initramfs(self._project, self._apt, self.lock)
 
-        def build(directory: Path) -> None:
-            busybox = _only(self._apt.extract(package, [BUSYBOX_PATH]).path, BUSYBOX_PATH)
-            build_initramfs(busybox, overlay, directory / "initramfs.cpio")
-
-        store = self._apt.store
-        return store.get("initramfs", "probe", inputs, build, self._apt.progress).path / "initramfs.cpio"
-
-
-def _only(tree: Path, pattern: str) -> Path:
-    found = sorted(tree.glob(pattern))
-    if len(found) != 1:
-        raise HarnessError(
-            f"{tree}: {len(found)} files match {pattern}, expected one", "the package's layout is not known"
-        )
-    return found[0]
+    def initrd_with(self, kernel: str) -> Path:
+        """Return the initramfs guest with a kernel inside, for guests that boot a second one."""
+        return initramfs_with_kernel(self.initrd, self.kernel(kernel).path, self._apt)

@@ -5,6 +5,10 @@ Every trait names its source. SNP support itself has no config symbol: SNP guest
 AMD_MEM_ENCRYPT, in kernels that have it at all. SEV_GUEST came with that code and cannot exist without it (it
 drives the SNP guest messages), so its presence beside AMD_MEM_ENCRYPT=y is the evidence. A kernel built with
 SNP but without that driver would be taken for one that cannot: its cells then fail, which is noticed.
+
+Where a mirror has an image but no longer its config, messages of the image's uncompressed part are the
+evidence: the boot code of a kernel with SNP support has one of its own, and so has the EFI stub of one with
+unaccepted memory.
 """
 
 from __future__ import annotations
@@ -28,6 +32,9 @@ _XLF_EFI_HANDOVER_64 = 1 << 3
 _XLOADFLAGS_SINCE = 0x20C
 _PE_POINTER = 0x3C
 
+_SNP_MESSAGE = b"SEV-SNP supported indicated by CC blob"
+_UNACCEPTED_MESSAGE = b"Memory acceptance protocol failed"
+
 _OPTION = re.compile(r"^(?P<name>CONFIG_\w+)=(?P<value>.+)$", re.MULTILINE)
 
 
@@ -36,7 +43,7 @@ class KernelTraits:
     """A kernel's abilities; ``sources`` says for each trait what it was read from.
 
     ``version`` is the release as the image's setup header says it, ``protocol`` the boot protocol version
-    (0x20f is 2.15), ``handover`` the 64-bit EFI handover entry.
+    (0x20f is 2.15), ``handover`` the 64-bit EFI handover entry. ``probe``: it is no kernel but the EFI probe.
     """
 
     version: str
@@ -46,6 +53,7 @@ class KernelTraits:
     efi_stub: bool
     handover: bool
     sources: Mapping[str, str] = field(compare=False, repr=False)
+    probe: bool = False
 
 
 def parse_config(text: str) -> dict[str, str]:
@@ -72,8 +80,8 @@ def _is_pe(image: bytes) -> bool:
     return image[:2] == b"MZ" and image[pointer : pointer + 4] == b"PE\0\0"
 
 
-def read_kernel_traits(image: bytes, config: str) -> KernelTraits:
-    """Read the traits from a bzImage and the text of the config it was built with.
+def read_kernel_traits(image: bytes, config: str | None) -> KernelTraits:
+    """Read the traits from a bzImage and the text of the config it was built with, None when there is none.
 
     In Debian both are in linux-image-* up to 6.18; later the image is in linux-binary-* and the config in
     linux-base-VERSION, both under usr/lib/modules/VERSION. HarnessError when an input is no such thing.
@@ -84,22 +92,43 @@ def read_kernel_traits(image: bytes, config: str) -> KernelTraits:
         )
     (protocol,) = struct.unpack_from("<H", image, _PROTOCOL)
     (flags,) = struct.unpack_from("<H", image, _XLOADFLAGS) if protocol >= _XLOADFLAGS_SINCE else (0,)
-    options = parse_config(config)
-    snp = ("CONFIG_AMD_MEM_ENCRYPT", "CONFIG_SEV_GUEST")
     pe = _is_pe(image)
+    snp, unaccepted, stub = _by_image(image) if config is None else _by_config(parse_config(config))
     return KernelTraits(
         version=_release(image),
         protocol=protocol,
-        snp_guest=options.get(snp[0]) == "y" and options.get(snp[1]) in {"y", "m"},
-        unaccepted_memory=options.get("CONFIG_UNACCEPTED_MEMORY") == "y",
-        efi_stub=options.get("CONFIG_EFI_STUB") == "y" and pe,
+        snp_guest=snp[0],
+        unaccepted_memory=unaccepted[0],
+        efi_stub=stub[0] and pe,
         handover=bool(flags & _XLF_EFI_HANDOVER_64),
         sources={
             "version": "setup header, kernel_version",
             "protocol": "setup header, version",
-            "snp_guest": f"config: {_stated(options, *snp)}",
-            "unaccepted_memory": f"config: {_stated(options, 'CONFIG_UNACCEPTED_MEMORY')}",
-            "efi_stub": f"config: {_stated(options, 'CONFIG_EFI_STUB')}; {'PE' if pe else 'no PE'} header",
+            "snp_guest": snp[1],
+            "unaccepted_memory": unaccepted[1],
+            "efi_stub": f"{stub[1]}; {'PE' if pe else 'no PE'} header",
             "handover": f"setup header, xloadflags {flags:#x} (bit 3)",
         },
     )
+
+
+_Found = tuple[bool, str]
+"""A trait and what it was read from."""
+
+
+def _by_config(options: Mapping[str, str]) -> tuple[_Found, _Found, _Found]:
+    """Say whether there are SNP guest support, unaccepted memory and the EFI stub."""
+    snp = ("CONFIG_AMD_MEM_ENCRYPT", "CONFIG_SEV_GUEST")
+    has_snp = options.get(snp[0]) == "y" and options.get(snp[1]) in {"y", "m"}
+    rest = ("CONFIG_UNACCEPTED_MEMORY", "CONFIG_EFI_STUB")
+    unaccepted, stub = ((options.get(name) == "y", f"config: {_stated(options, name)}") for name in rest)
+    return (has_snp, f"config: {_stated(options, *snp)}"), unaccepted, stub
+
+
+def _by_image(image: bytes) -> tuple[_Found, _Found, _Found]:
+    """Say the same by messages of the image; the stub is there when the PE header is."""
+    snp, unaccepted = (
+        (message in image, f"image: {'has' if message in image else 'lacks'} {message.decode()!r}")
+        for message in (_SNP_MESSAGE, _UNACCEPTED_MESSAGE)
+    )
+    return snp, unaccepted, (True, "image")

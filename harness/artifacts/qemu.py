@@ -74,29 +74,32 @@ def load_qemu(project: Path = PROJECT) -> QemuRecipe:
     return load(project / "qemu-builds/qemu.yaml", QemuFile).qemu
 
 
-def qemu_inputs(recipe: QemuRecipe, lock: Lock, project: Path = PROJECT) -> dict[str, JSONValue]:
+def qemu_inputs(
+    recipe: QemuRecipe, lock: Lock, project: Path = PROJECT, *, patched: bool = True
+) -> dict[str, JSONValue]:
     """Give everything that a built QEMU depends on."""
     source_query, data_query = recipe.queries()
     wanted, data = lock.require(source_query), lock.require(data_query)
-    here = project / "qemu-builds"
-    files = sorted(path for path in (here / "files").rglob("*") if path.is_file())
+    files = project / "qemu-builds/files"
     return {
         "source": f"{wanted.package} {wanted.version} {wanted.sha256}",
         "data": f"{data.package} {data.version} {data.sha256}",
         "configure": list(recipe.configure),
-        "patches": {path.name: tree.digest_file(path) for path in _patches(project)},
-        "files": {str(path.relative_to(here / "files")): tree.digest_file(path) for path in files},
+        "patches": {path.name: tree.digest_file(path) for path in _patches(project, patched)},
+        "files": {str(path): tree.digest_file(files / path) for path in _files(project, patched)},
         "compiler": _first_line("gcc", "--version"),
         "glib": _first_line("pkg-config", "--modversion", "glib-2.0"),
         "meson": metadata.version("meson"),
     }
 
 
-def build_qemu(recipe: QemuRecipe, apt: AptRoot, lock: Lock, project: Path = PROJECT) -> Artifact:
+def build_qemu(
+    recipe: QemuRecipe, apt: AptRoot, lock: Lock, project: Path = PROJECT, *, patched: bool = True
+) -> Artifact:
     """Return the built QEMU (``BINARY`` in the artifact's folder); minutes when it is new.
 
-    Raises HarnessError for missing build tools (with their packages), patches that do not apply and compile
-    errors.
+    Without ``patched`` it is Debian's QEMU in our configuration, to compare with. Raises HarnessError for
+    missing build tools (with their packages), patches that do not apply and compile errors.
     """
     source_query, data_query = recipe.queries()
     wanted, data = lock.require(source_query), lock.require(data_query)
@@ -111,8 +114,10 @@ def build_qemu(recipe: QemuRecipe, apt: AptRoot, lock: Lock, project: Path = PRO
         tree_dir = work / "source"
         apt.progress(f"unpacking {wanted.package} {wanted.version}")
         unpack(tarballs, tree_dir)
-        shutil.copytree(project / "qemu-builds/files", tree_dir, dirs_exist_ok=True)
-        for patch in _patches(project):
+        for own in _files(project, patched):
+            (tree_dir / own).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(project / "qemu-builds/files" / own, tree_dir / own)
+        for patch in _patches(project, patched):
             argv = ["patch", "--batch", "--strip=1", "--fuzz=0", "--input", str(patch)]
             run_step(f"QEMU: {patch.name}", argv, tree_dir, log, apt.progress)
         _compile(recipe, tree_dir, work / "build", log, apt)
@@ -123,12 +128,20 @@ def build_qemu(recipe: QemuRecipe, apt: AptRoot, lock: Lock, project: Path = PRO
             shutil.copy2(roms.path / path, directory / _DATA)
         tree.remove(work)
 
-    inputs = qemu_inputs(recipe, lock, project)
-    return apt.store.get(KIND, recipe.package, inputs, build, apt.progress, tools=("gcc", "ninja"))
+    name = recipe.package if patched else f"{recipe.package}-unpatched"
+    inputs = qemu_inputs(recipe, lock, project, patched=patched)
+    return apt.store.get(KIND, name, inputs, build, apt.progress, tools=("gcc", "ninja"))
 
 
-def _patches(project: Path) -> list[Path]:
-    return sorted((project / "qemu-builds/patches").glob("*.patch"))
+def _patches(project: Path, patched: bool) -> list[Path]:
+    return sorted((project / "qemu-builds/patches").glob("*.patch")) if patched else []
+
+
+def _files(project: Path, patched: bool) -> list[Path]:
+    """List what is laid over the source; the choice of devices is not part of the emulation."""
+    folder = project / "qemu-builds/files"
+    below = folder if patched else folder / "configs"
+    return sorted(path.relative_to(folder) for path in below.rglob("*") if path.is_file())
 
 
 def _compile(recipe: QemuRecipe, source_tree: Path, build: Path, log: Path, apt: AptRoot) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import stat
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,7 +110,7 @@ def remove(root: Path) -> None:
 
 def write_atomically(path: Path, text: str) -> None:
     """Replace ``path`` by ``text`` so that a reader sees the old or the new contents, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         temporary.write_text(text, encoding="utf-8")
         flush_one(temporary)
@@ -117,3 +118,13 @@ def write_atomically(path: Path, text: str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def only(root: Path, pattern: str) -> Path:
+    """Return the one file below ``root`` that matches a glob; HarnessError when there is none or several."""
+    found = sorted(root.glob(pattern))
+    if len(found) != 1:
+        raise HarnessError(
+            f"{root}: {len(found)} files match {pattern}, expected one", "the package's layout is not known"
+        )
+    return found[0]

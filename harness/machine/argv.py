@@ -70,7 +70,7 @@ def argv(spec: MachineSpec, channels: Channels | ByHand) -> tuple[str, ...]:
     if spec.cmdline:
         words += ["-append", spec.cmdline]
     for number, drive in enumerate(spec.drives):
-        words += _drive(number, drive)
+        words += _drive(number, drive, by_hand=isinstance(channels, ByHand))
     for device in spec.devices:
         words += ["-device", device]
     words += ["-no-reboot", *_channels(channels), *spec.extra]
@@ -110,7 +110,7 @@ def _guest_object(guest: SnpGuest) -> str:
     return _options(guest.type, **properties, **dict(guest.properties))
 
 
-def _drive(number: int, drive: Drive) -> list[str]:
+def _drive(number: int, drive: Drive, *, by_hand: bool) -> list[str]:
     name = f"disk{number}"
     backend = {
         "node-name": name,
@@ -121,8 +121,11 @@ def _drive(number: int, drive: Drive) -> list[str]:
     device = {"drive": name, "disable-legacy": "on", "iommu_platform": "on"}
     if drive.boot_index is not None:
         device["bootindex"] = str(drive.boot_index)
-    blockdev = _options(f"driver={drive.format}", **backend)
-    return ["-blockdev", blockdev, "-device", _options("virtio-blk-pci", **device)]
+    disk = ["-device", _options("virtio-blk-pci", **device)]
+    if by_hand:  # what a person's guest writes is gone afterwards
+        own = {"if": "none", "id": name, "format": drive.format, "file": str(drive.path), "snapshot": "on"}
+        return ["-drive", ",".join(f"{key}={value.replace(',', ',,')}" for key, value in own.items()), *disk]
+    return ["-blockdev", _options(f"driver={drive.format}", **backend), *disk]
 
 
 def _channels(channels: Channels | ByHand) -> list[str]:

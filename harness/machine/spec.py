@@ -33,10 +33,10 @@ class SnpGuest:
 
 @dataclass(frozen=True, kw_only=True)
 class Drive:
-    """A virtio disk. Give an overlay: nothing here keeps the guest from writing to ``path``."""
+    """A virtio disk. A ``raw`` one is shared and never written: every boot gets an overlay of its own."""
 
     path: Path
-    format: Literal["qcow2", "raw"] = "qcow2"
+    format: Literal["qcow2", "raw"] = "raw"
     read_only: bool = False
     boot_index: int | None = None
 

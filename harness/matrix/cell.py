@@ -8,7 +8,10 @@ import re
 from dataclasses import dataclass
 
 LOADERS = ("direct",)
-"""How the kernel is entered. ``direct``: QEMU's ``-kernel``; the firmware starts the kernel's EFI stub."""
+"""Loaders without a recipe. ``direct``: QEMU's ``-kernel``; the firmware starts the kernel's EFI stub."""
+
+LAST_ACTIONS = ("reboot", "kexec", "crash")
+"""Actions after which the kernel that did them is gone."""
 
 _MIB = {"M": 1, "G": 1024}
 _CMDLINE_SHOWN = 24
@@ -38,7 +41,8 @@ def format_memory(mib: int) -> str:
 class Cell:
     """One boot. ``firmware`` and ``kernel`` name recipes; ``platform`` is what the guest really runs on.
 
-    ``cmdline`` holds words added to the kernel's command line.
+    ``cmdline`` holds words added to the kernel's command line; ``action`` is what the guest does after it has
+    reported: words such as ``touch:4096``, done in order.
     """
 
     firmware: str
@@ -48,13 +52,14 @@ class Cell:
     platform: str
     vcpus: int = 1
     cmdline: str = ""
+    action: str = ""
 
     @property
     def id(self) -> str:
         """Such as ``debian-2025.02+debian-6.12+direct+8G+snp-emulated``; unique, and safe as a file name.
 
-        What has its usual value is left out: one vCPU, nothing added to the command line. Words added to it
-        show as their beginning and a digest (``+accept_memory-eager-1b2c3d``).
+        What has its usual value is left out: one vCPU, nothing added to the command line, no action. Words
+        added to the command line show as their beginning and a digest (``+accept_memory-eager-1b2c3d``).
         """
         parts = [self.firmware, self.kernel, self.loader, format_memory(self.memory_mib), self.platform]
         if self.vcpus != 1:
@@ -62,6 +67,8 @@ class Cell:
         if self.cmdline:
             words = re.sub(r"[^A-Za-z0-9._]+", "-", self.cmdline)[:_CMDLINE_SHOWN].strip("-.")
             parts.append(f"{words}-{hashlib.sha256(self.cmdline.encode()).hexdigest()[:6]}")
+        if self.action:
+            parts.append(self.action.replace(":", "-").replace(" ", "."))
         return "+".join(parts)
 
     def __str__(self) -> str:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.matrix.cell import Cell, format_memory
@@ -121,7 +121,7 @@ def _rule_text(document: Document[Scenario], number: int) -> str:
 def _shown(axis: str, value: Any) -> str:
     if axis == "memory":
         return format_memory(value)
-    return repr(value) if axis == "cmdline" else str(value)
+    return repr(value) if axis in {"cmdline", "action"} else str(value)
 
 
 def _resolved(
@@ -131,10 +131,10 @@ def _resolved(
     platforms: dict[str, str] = {}
 
     def cell(point: Point) -> Cell:
-        firmware, kernel, loader, memory, platform, vcpus, cmdline = point
+        firmware, kernel, loader, memory, platform, vcpus, cmdline, action = point
         if platform not in platforms:
             platforms[platform] = resolve(platform)
-        return Cell(firmware, kernel, loader, memory, platforms[platform], vcpus, cmdline)
+        return Cell(firmware, kernel, loader, memory, platforms[platform], vcpus, cmdline, action)
 
     cells: dict[Cell, None] = {}
     removed = [Removed(cell(point), reason) for point, reason in excluded]
@@ -149,20 +149,32 @@ def _resolved(
     return Plan(name, tuple(cells), tuple(removed))
 
 
+def with_firmware(plan: Plan, firmware: Sequence[str]) -> Plan:
+    """Put ``firmware`` in place of what the scenario names.
+
+    The scenario's own rules have been applied before: a cell is asked of the new firmware if it is asked of
+    any that the scenario names.
+    """
+    cells = [replace(cell, firmware=name) for name in firmware for cell in plan.cells]
+    return replace(plan, cells=tuple(dict.fromkeys(cells)))
+
+
 def plan_table(plan: Plan) -> str:
     """Show the cells to run as a table and, below it, those left out with the reason."""
-    header = ("firmware", "kernel", "loader", "memory", "platform", "vcpus", "cmdline")
     rows = [
-        (c.firmware, c.kernel, c.loader, format_memory(c.memory_mib), c.platform, str(c.vcpus), c.cmdline)
+        (
+            *(c.firmware, c.kernel, c.loader, format_memory(c.memory_mib), c.platform, str(c.vcpus)),
+            *(c.cmdline, c.action),
+        )
         for c in plan.cells
     ]
     count = len(plan.cells)
     lines = [f"{plan.scenario}: {count} cell{'s' * (count != 1)}, {len(plan.removed)} left out"]
     if rows:
-        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+        widths = [max(map(len, column)) for column in zip(AXES, *rows, strict=True)]
         lines += [
             "  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-            for row in (header, *rows)
+            for row in (AXES, *rows)
         ]
     lines += [f"  left out: {gone.cell.id}: {gone.reason}" for gone in plan.removed]
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
@@ -18,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from harness.matrix.cell import LOADERS, parse_memory
+from harness.matrix.cell import LAST_ACTIONS, LOADERS, parse_memory
 from harness.yamlfile import Document, load_document, near
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from pydantic.json_schema import JsonSchemaValue
     from pydantic_core import CoreSchema
 
-AXES = ("firmware", "kernel", "loader", "memory", "platform", "vcpus", "cmdline")
+AXES = ("firmware", "kernel", "loader", "memory", "platform", "vcpus", "cmdline", "action")
 """The matrix's axes in the order of nesting: the last one varies fastest."""
 
 
@@ -39,6 +40,7 @@ class Known:
     firmware: frozenset[str]
     kernel: frozenset[str]
     loader: frozenset[str] = frozenset(LOADERS)
+    action: frozenset[str] = frozenset()
 
 
 def _known(kind: str) -> AfterValidator:
@@ -52,6 +54,19 @@ def _known(kind: str) -> AfterValidator:
         return name
 
     return AfterValidator(check)
+
+
+def _action(text: str, info: ValidationInfo) -> str:
+    words = text.split()
+    for number, word in enumerate(words, start=1):
+        name = word.partition(":")[0]
+        if isinstance(info.context, Known) and name not in info.context.action:
+            raise ValueError(f"unknown action {name!r}; {near(name, sorted(info.context.action))}")
+        if re.fullmatch(r"[a-z][a-z0-9-]*(:[A-Za-z0-9_.-]+)*", word) is None:
+            raise ValueError(f"{word!r} is not an action; write NAME or NAME:ARGUMENT, such as touch:4096")
+        if name in LAST_ACTIONS and number != len(words):
+            raise ValueError(f"{name} ends the kernel that runs: it must be the last action")
+    return " ".join(words)
 
 
 def _memory(value: Any) -> Any:
@@ -84,12 +99,13 @@ Loader = Annotated[str, _known("loader")]
 Memory = Annotated[
     int, BeforeValidator(_memory), WithJsonSchema({"type": "string", "pattern": "^[0-9]*[1-9][0-9]*[MG]$"})
 ]
+Action = Annotated[str, AfterValidator(_action)]
 Platform = Literal["snp", "snp-emulated", "plain"]
 Vcpus = Annotated[int, Field(ge=1, le=4096)]
 
 _FIRMWARE = "names of firmware recipes"
 _KERNEL = "names of kernel recipes"
-_LOADER = "how the kernel is entered: direct"
+_LOADER = "names of loader recipes; direct is QEMU's -kernel"
 _MEMORY = "guest RAM, such as 8G or 2817M"
 _PLATFORM = (
     "snp: an SEV-SNP guest, on hardware where the host has it, else emulated; "
@@ -98,6 +114,7 @@ _PLATFORM = (
 )
 _VCPUS = "number of vCPUs"
 _CMDLINE = "words added to the kernel's command line"
+_ACTION = "what the guest does after it has reported, such as touch:4096, or cpu-cycle drain (in this order)"
 
 
 class _Strict(BaseModel):
@@ -114,6 +131,7 @@ class Matrix(_Strict):
     platform: Several[Platform] = Field(description=_PLATFORM)
     vcpus: Several[Vcpus] = Field(default=(1,), description=_VCPUS)
     cmdline: Several[str] = Field(default=("",), description=_CMDLINE)
+    action: Several[Action] = Field(default=("",), description=_ACTION)
 
 
 class Include(_Strict):
@@ -126,6 +144,7 @@ class Include(_Strict):
     platform: Platform = Field(description=_PLATFORM)
     vcpus: Vcpus = Field(default=1, description=_VCPUS)
     cmdline: str = Field(default="", description=_CMDLINE)
+    action: Action = Field(default="", description=_ACTION)
 
 
 class Exclude(_Strict):
@@ -141,6 +160,7 @@ class Exclude(_Strict):
     platform: OneOrMany[Platform] = Field(default=(), description=_PLATFORM)
     vcpus: OneOrMany[Vcpus] = Field(default=(), description=_VCPUS)
     cmdline: OneOrMany[str] = Field(default=(), description=_CMDLINE)
+    action: OneOrMany[Action] = Field(default=(), description=_ACTION)
 
     @model_validator(mode="after")
     def _names_an_axis(self) -> Self:

@@ -25,6 +25,14 @@ CHOICES = ("auto", *PLATFORMS)
 
 LEDGER = "ledger.jsonl"
 
+_GIB_MIB = 1024
+_DEFAULT_BITS = 40
+"""Physical address bits of QEMU's CPU models that do not say: 1 TiB."""
+_AROUND_MIB = 34 * _GIB_MIB
+"""Below the highest address of q35 that is not memory: 2 GiB below 4 GiB, and the 64-bit PCI hole."""
+_HT_START_MIB, _HT_END_MIB = 1012 * _GIB_MIB, 1024 * _GIB_MIB
+"""AMD's HyperTransport range; memory that would reach into it starts above it (QEMU, pc_memory_init())."""
+
 
 def resolver(choice: str, host: Host) -> Callable[[str], Platform]:
     """Give the function that says what a platform asked for in a scenario is on this host.
@@ -66,7 +74,7 @@ def accelerator(platform: str, host: Host) -> str:
 
 
 def configure(spec: MachineSpec, platform: str, host: Host) -> MachineSpec:
-    """Give ``spec`` the accelerator and guest object of ``platform``."""
+    """Give ``spec`` the accelerator and guest object of ``platform``, and addresses for all of its memory."""
     accel = accelerator(platform, host)
     match platform:
         case "plain":
@@ -77,4 +85,13 @@ def configure(spec: MachineSpec, platform: str, host: Host) -> MachineSpec:
             guest = SnpGuest(type="sev-snp-emulated", properties=(("ledger", LEDGER),))
         case _:
             raise ValueError(platform)
-    return replace(spec, accel=accel, guest=guest)
+    return replace(spec, accel=accel, guest=guest, cpu=cpu_with_addresses(spec.cpu, spec.memory_mib))
+
+
+def cpu_with_addresses(cpu: str, memory_mib: int) -> str:
+    """Give ``-cpu`` the physical address bits that the memory needs, when CPU models have fewer."""
+    top = memory_mib + _AROUND_MIB
+    if top > _HT_START_MIB:
+        top = _HT_END_MIB + memory_mib + _AROUND_MIB - 4 * _GIB_MIB
+    bits = (top * 2**20 - 1).bit_length()
+    return cpu if bits <= _DEFAULT_BITS or "phys-bits" in cpu else f"{cpu},phys-bits={bits}"

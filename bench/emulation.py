@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""What SNP emulation costs: emulated over plain TCG, on one QEMU binary, the sides taken in turn.
+
+    python -m bench.emulation [FIGURE...] [--runs 5] [--memory 8G] [--firmware debian-2025.02]
+
+Figures (all when none is named):
+
+``boot-6.12``, ``boot-6.1``
+    Start of QEMU to the first line of userspace.
+``boot-6.12-same``, ``boot-6.1-same``
+    The same with ``swiotlb=262144`` on both sides. An SNP guest makes its bounce buffer 6 % of memory and
+    writes all of it (Linux, sev_setup_arch()), a plain one has 64 MiB; here both have 512 MiB, so that what
+    is left is acceptance, conversion and the emulation.
+``boot-smp``, ``boot-smp-same``
+    6.12 with 4 vCPUs on a host thread each.
+``touch``
+    One process writes to every page of 4 GiB, of which nearly all is unaccepted under SNP.
+``steady``
+    An interpreter and digests, after ``accept_memory=eager``: nothing is left to accept.
+``absent``
+    A plain boot: this QEMU over one built from the same source without our patches (built once, kept in the
+    store).
+``ledger``
+    An emulated boot with a ledger over one without.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bench.measure import ACTION, BOOT, Ratio, alternate, cost, loaded, report, spec_of
+from harness.artifacts.ingredients import Ingredients
+from harness.artifacts.qemu import BINARY, build_qemu, load_qemu
+from harness.matrix.cell import Cell, format_memory, parse_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from bench.measure import Cost, Interval
+    from harness.machine.spec import MachineSpec
+
+SAME_BUFFER = "swiotlb=262144"
+"""Slabs of 2 KiB (Linux, swiotlb.h): 512 MiB, what 8 GiB of SNP guest rounds to."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One comparison: usually a cell as ``snp-emulated`` over the same as ``plain``."""
+
+    name: str
+    goal: float
+    kernel: str = "debian-6.12"
+    vcpus: int = 1
+    accel: str = "tcg"
+    cmdline: str = ""
+    action: str = ""
+    interval: Interval = BOOT
+
+
+FIGURES = {
+    figure.name: figure
+    for figure in (
+        Figure("boot-6.12", 1.15),
+        Figure("boot-6.12-same", 1.15, cmdline=SAME_BUFFER),
+        Figure("boot-6.1", 1.20, kernel="debian-6.1"),
+        Figure("boot-6.1-same", 1.20, kernel="debian-6.1", cmdline=SAME_BUFFER),
+        Figure("boot-smp", 1.20, vcpus=4, accel="tcg,thread=multi"),
+        Figure("boot-smp-same", 1.20, vcpus=4, accel="tcg,thread=multi", cmdline=SAME_BUFFER),
+        Figure("touch", 1.10, action="touch:4096", interval=ACTION),
+        Figure("steady", 1.02, cmdline="accept_memory=eager", action="compute:2", interval=ACTION),
+        Figure("absent", 1.02),
+        Figure("ledger", 1.02),
+    )
+}
+
+
+def sides(figure: Figure, options: argparse.Namespace, ingredients: Ingredients) -> dict[str, MachineSpec]:
+    """Give the two machines that a figure compares, the one that may cost more first.
+
+    Without ``nokaslr`` a kernel lies elsewhere each time, and how that suits QEMU's TLB differs by percents.
+    """
+
+    def machine(platform: str) -> MachineSpec:
+        cell = Cell(
+            firmware=options.firmware,
+            kernel=figure.kernel,
+            loader="direct",
+            memory_mib=options.memory,
+            platform=platform,
+            vcpus=figure.vcpus,
+            cmdline=f"nokaslr {figure.cmdline}".strip(),
+            action=figure.action,
+        )
+        return spec_of(cell, ingredients, accel=figure.accel)
+
+    match figure.name:
+        case "absent":
+            plain = machine("plain")
+            return {"patched": plain, "unpatched": replace(plain, qemu=unpatched(ingredients) / BINARY)}
+        case "ledger":
+            emulated = machine("snp-emulated")
+            assert emulated.guest is not None
+            return {"on": emulated, "off": replace(emulated, guest=replace(emulated.guest, properties=()))}
+        case _:
+            return {"emulated": machine("snp-emulated"), "plain": machine("plain")}
+
+
+def unpatched(ingredients: Ingredients) -> Path:
+    """Give the folder of a QEMU without our patches."""
+    return build_qemu(load_qemu(), ingredients.apt, ingredients.lock, patched=False).path
+
+
+def measure(figure: Figure, options: argparse.Namespace, ingredients: Ingredients) -> bool:
+    """Measure and print one figure; True when its goal is met."""
+    machines = sides(figure, options, ingredients)
+    runs: dict[str, Callable[[], Cost]] = {
+        name: partial(cost, spec, figure.interval) for name, spec in machines.items()
+    }
+    costs = alternate(runs, options.runs)
+    over, under = machines
+    print(f"{figure.name}: {figure.kernel}, {format_memory(options.memory)} ({loaded()})")
+    return report(costs, [Ratio(f"{over} / {under}", over, under, figure.goal)])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=", ".join(FIGURES))
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--firmware", default="debian-2025.02")
+    parser.add_argument("--memory", type=parse_memory, default="8G")
+    options = parser.parse_args()
+    if unknown := set(options.figures) - set(FIGURES):
+        parser.error(f"no such figure: {', '.join(sorted(unknown))}")
+    ingredients = Ingredients()
+    good = [measure(FIGURES[name], options, ingredients) for name in options.figures or FIGURES]
+    return 0 if all(good) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The catalog: all recipes of a project by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from harness.artifacts.efi_probe import ProbeFile, ProbeRecipe
+from harness.artifacts.extends import whole_recipes
+from harness.artifacts.firmware_recipes import FirmwareEntry, FirmwareFile, FirmwareRecipe
+from harness.artifacts.kernel_recipes import KernelFile, KernelRecipe
+from harness.artifacts.loader_recipes import BUILT_IN, LoaderRecipe, load_loaders
+from harness.artifacts.recipe_types import Located
+from harness.errors import HarnessError
+from harness.matrix.schema import Known
+from harness.paths import PROJECT
+from harness.yamlfile import Document, Loc, Problem, YamlError, load_document, near
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from harness.artifacts.lock import PackageQuery
+
+AnyKernel = KernelRecipe | ProbeRecipe
+R = TypeVar("R")
+E = TypeVar("E", FirmwareEntry, AnyKernel)
+F = TypeVar("F", FirmwareFile, KernelFile, ProbeFile)
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All recipes of a project, by name, in the order of their files."""
+
+    firmware: Mapping[str, FirmwareRecipe]
+    kernels: Mapping[str, AnyKernel]
+    loaders: Mapping[str, LoaderRecipe] = field(default_factory=lambda: MappingProxyType(BUILT_IN))
+    actions: frozenset[str] = frozenset()
+    """What the initramfs guest can do: the files of ``guest-images/initramfs/actions``."""
+
+    def firmware_recipe(self, name: str) -> FirmwareRecipe:
+        """Return a firmware recipe; HarnessError with names that look like an unknown one."""
+        return _lookup("firmware", self.firmware, name)
+
+    def kernel_recipe(self, name: str) -> AnyKernel:
+        """Return the recipe of a kernel or probe; HarnessError with names that look like an unknown one."""
+        return _lookup("kernel", self.kernels, name)
+
+    def loader_recipe(self, name: str) -> LoaderRecipe:
+        """Return a loader's recipe; HarnessError with names that look like an unknown one."""
+        return _lookup("loader", self.loaders, name)
+
+    def queries(self) -> tuple[PackageQuery, ...]:
+        """List the packages of all recipes, each once: what the lock file has to hold."""
+        wanted = [query for firmware in self.firmware.values() for query in firmware.queries()]
+        wanted += [query for kernel in self.kernels.values() for query in kernel.queries()]
+        wanted += [query for loader in self.loaders.values() for query in loader.queries()]
+        return tuple(dict.fromkeys(wanted))
+
+    def known(self) -> Known:
+        """Return the names that scenarios may use."""
+        return Known(
+            firmware=frozenset(self.firmware),
+            kernel=frozenset(self.kernels),
+            loader=frozenset(self.loaders),
+            action=self.actions,
+        )
+
+
+def load_catalog(project: Path = PROJECT) -> Catalog:
+    """Read all recipes of a project; ``YamlError`` with the mistakes of all files."""
+    problems: list[Problem] = []
+    firmware = _load_all(sorted((project / "ovmf-builds").glob("*.yaml")), FirmwareFile, problems)
+    kernels = _load_all([project / "guest-images" / "kernels.yaml"], KernelFile, problems)
+    probes = _load_all((project / "guest-images").glob("efi-probe.yaml"), ProbeFile, problems)
+    located_firmware: dict[str, Located[FirmwareEntry]] = {}
+    located_kernels: dict[str, Located[AnyKernel]] = {}
+    for firmware_file in firmware:
+        _locate(firmware_file, "firmware", firmware_file.model.firmware, located_firmware, problems)
+    for kernel_file in kernels:
+        _locate(kernel_file, "kernels", kernel_file.model.kernels, located_kernels, problems)
+    for probe_file in probes:
+        _locate(probe_file, "probes", probe_file.model.probes, located_kernels, problems)
+    whole = whole_recipes(located_firmware, problems)
+    try:
+        loaders = load_loaders(project / "guest-images" / "loaders.yaml")
+    except YamlError as error:
+        problems += error.problems
+    if problems:
+        raise YamlError(problems)
+    actions = frozenset(path.name for path in (project / "guest-images/initramfs/actions").glob("*"))
+    as_kernels = {name: located.recipe for name, located in located_kernels.items()}
+    return Catalog(MappingProxyType(whole), MappingProxyType(as_kernels), MappingProxyType(loaders), actions)
+
+
+def _load_all(paths: Iterable[Path], model: type[F], problems: list[Problem]) -> list[Document[F]]:
+    documents = []
+    for path in paths:
+        try:
+            documents.append(load_document(path, model))
+        except YamlError as error:
+            problems += error.problems
+    return documents
+
+
+def _locate(
+    document: Document[Any],
+    key: str,
+    recipes: Iterable[E],
+    found: dict[str, Located[E]],
+    problems: list[Problem],
+) -> None:
+    """Add a file's recipes, which stand below ``key``, to ``found``; a taken name is a problem."""
+    for number, recipe in enumerate(recipes):
+        at: Loc = (key, number)
+        if recipe.name in found:
+            earlier: Located[E] = found[recipe.name]
+            place = earlier.document.where((*earlier.at, "name"))
+            message = f"the name {recipe.name!r} is taken by the recipe at {place}"
+            problems.append(document.problem_at((*at, "name"), message))
+        else:
+            found[recipe.name] = Located(recipe, document, at)
+
+
+def _lookup(kind: str, recipes: Mapping[str, R], name: str) -> R:
+    try:
+        return recipes[name]
+    except KeyError:
+        raise HarnessError(f"unknown {kind} {name!r}", near(name, recipes)) from None

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The EFI probe (``guest-images/efi-probe/``): our own OS loader without an OS, compiled when it is new.
+
+gcc makes ELF objects and GNU ld links them to a PE image: a host that can build QEMU needs nothing more.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator, Field
+
+from harness.artifacts.efi_probe_options import parse_probe_options
+from harness.artifacts.kernel import Kernel
+from harness.artifacts.kernel_traits import KernelTraits
+from harness.artifacts.recipe_types import Name, Strict
+from harness.artifacts.tree import digest_file
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.artifacts.apt import AptRoot
+    from harness.artifacts.inputs import JSONValue
+    from harness.artifacts.lock import PackageQuery
+
+SOURCES = "guest-images/efi-probe"
+IMAGE = "efi-probe.efi"
+COMPILE = (
+    *("-std=gnu11", "-Os", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-fno-ident"),
+    *("-fpie", "-fvisibility=hidden", "-fno-stack-protector", "-fcf-protection=none"),
+    *("-fno-asynchronous-unwind-tables", "-fno-tree-loop-distribute-patterns"),
+    # No red zone, no vector registers: exceptions come on the probe's own stack and do not save the latter.
+    *("-mno-red-zone", "-mgeneral-regs-only"),
+)
+LINK = (
+    *("-m", "i386pep", "--subsystem", "10", "--image-base", "0", "--entry", "probe"),
+    *("-s", "--no-insert-timestamp", "-T", "link.ld"),
+)
+
+
+def _options(text: str) -> str:
+    parse_probe_options(text)
+    return " ".join(text.split())
+
+
+class ProbeRecipe(Strict):
+    """The EFI probe with some options, by a name that scenarios use as a kernel's."""
+
+    name: Name
+    description: str = Field(default="", description="what is special about it")
+    options: Annotated[str, AfterValidator(_options)] = Field(
+        default="", description="words of its command line, such as allow=1 touch=usable"
+    )
+
+    def queries(self) -> tuple[PackageQuery, ...]:
+        """List the packages that are needed: none."""
+        return ()
+
+
+class ProbeFile(Strict):
+    """The file ``guest-images/efi-probe.yaml``."""
+
+    probes: Annotated[tuple[ProbeRecipe, ...], Field(min_length=1)]
+
+
+def probe_traits(options: str) -> KernelTraits:
+    """Say what the probe can do as a kernel: whatever its options tell it to."""
+    allows = parse_probe_options(options).allow > 0
+    return KernelTraits(
+        version="efi-probe",
+        protocol=0,
+        snp_guest=True,
+        unaccepted_memory=allows,
+        efi_stub=True,
+        handover=False,
+        sources={
+            "snp_guest": "the EFI probe uses what the firmware prepared",
+            "unaccepted_memory": f"the EFI probe's options: {options or 'none'}",
+        },
+        probe=True,
+    )
+
+
+def resolve_probe(recipe: ProbeRecipe, project: Path, apt: AptRoot) -> Kernel:
+    """Compile the probe when its sources or the tools are new; HarnessError when that fails."""
+    folder = project / SOURCES
+    inputs: dict[str, JSONValue] = {
+        "sources": {path.name: digest_file(path) for path in sorted(folder.iterdir())},
+        "compile": COMPILE,
+        "link": LINK,
+        "tools": {tool: _version(tool) for tool in ("gcc", "ld")},
+    }
+
+    def build(directory: Path) -> None:
+        objects = []
+        for source in sorted([*folder.glob("*.c"), *folder.glob("*.S")]):
+            objects.append(directory / f"{source.name}.o")
+            _run(folder, "gcc", *COMPILE, "-c", source.name, "-o", str(objects[-1]))
+        _run(folder, "ld", *LINK, "-o", str(directory / IMAGE), *map(str, objects))
+        for path in objects:
+            path.unlink()
+
+    store = apt.store
+    image = store.get("efi-probe", "probe", inputs, build, apt.progress, tools=("gcc", "ld")).path / IMAGE
+    return Kernel(recipe.name, image, probe_traits(recipe.options), words=recipe.options)
+
+
+def _version(tool: str) -> str:
+    try:
+        done = subprocess.run([tool, "--version"], capture_output=True, text=True, check=False)
+    except OSError:
+        return "missing"
+    return done.stdout.partition("\n")[0]
+
+
+def _run(folder: Path, tool: str, *arguments: str) -> None:
+    try:
+        done = subprocess.run([tool, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise HarnessError(
+            f"{tool} is not installed", "./run installs it, or: apt-get install gcc binutils"
+        ) from None
+    if done.returncode:
+        raise HarnessError(
+            f"{folder}: the EFI probe does not build", "\n".join(done.stderr.splitlines()[:10]) or tool
+        )

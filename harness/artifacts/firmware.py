@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""From a firmware recipe to an image for ``-bios``, with traits read from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.artifacts import firmware_traits, firmware_volume, tree
+from harness.artifacts.edk2_build import IMAGE
+from harness.artifacts.firmware_build import build_firmware, explain_firmware
+from harness.artifacts.firmware_traits import FirmwareTraits
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from harness.artifacts.apt import AptRoot
+    from harness.artifacts.firmware_recipes import FirmwareRecipe
+    from harness.artifacts.inputs import JSONValue
+    from harness.artifacts.lock import Lock
+
+TRAITS = "traits.json"
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """A firmware image for ``-bios``."""
+
+    name: str
+    path: Path
+    traits: FirmwareTraits
+
+
+def resolve_firmware(recipe: FirmwareRecipe, apt: AptRoot, lock: Lock) -> Firmware:
+    """Fetch or build the image; HarnessError when it cannot be had, or is not what the recipe expects."""
+    path = _image(recipe, apt, lock)
+    traits = _traits(recipe.name, path, apt)
+    if wrong := contradictions(recipe, traits):
+        raise HarnessError(
+            f"firmware {recipe.name} is not what its recipe expects: {'; '.join(wrong)}",
+            f"correct the recipe's expect, or what it is built from; the image is {path}",
+        )
+    return Firmware(recipe.name, path, traits)
+
+
+def explain(recipe: FirmwareRecipe, apt: AptRoot, lock: Lock) -> str:
+    """Say whether the image would be made anew, and why."""
+    if not recipe.source.is_image:
+        return explain_firmware(recipe, apt, lock)
+    return f"firmware {recipe.name}: nothing is built, it is {recipe.source.way}: {_origin(recipe, lock)}"
+
+
+def contradictions(recipe: FirmwareRecipe, traits: FirmwareTraits) -> list[str]:
+    """List where an image differs from the recipe's ``expect``, with what each trait was read from."""
+    found = dataclasses.asdict(traits)
+    return [
+        f"{name} is {str(found[name]).lower()} ({traits.sources.get(name, '')})"
+        for name, wanted in recipe.expect
+        if found[name] != wanted
+    ]
+
+
+def _traits(name: str, path: Path, apt: AptRoot) -> FirmwareTraits:
+    """Read the traits, or remember them: unpacking the drivers takes longer than all else of a no-op."""
+    readers = (firmware_traits.__file__, firmware_volume.__file__)
+    inputs: dict[str, JSONValue] = {
+        "image": tree.digest_file(path),
+        "readers": [tree.digest_file(Path(reader)) for reader in readers],
+    }
+
+    def build(directory: Path) -> None:
+        traits = firmware_traits.read_firmware_traits(path.read_bytes())
+        (directory / TRAITS).write_text(json.dumps(dataclasses.asdict(traits)))
+
+    artifact = apt.store.get("firmware-traits", name, inputs, build, apt.progress)
+    return FirmwareTraits.from_json(json.loads((artifact.path / TRAITS).read_bytes()))
+
+
+def _origin(recipe: FirmwareRecipe, lock: Lock) -> str:
+    if recipe.source.file is not None:
+        return str(recipe.path(recipe.source.file.path))
+    assert recipe.source.prebuilt is not None
+    package = lock.require(recipe.source.prebuilt.query())
+    return f"{recipe.source.prebuilt.path} of {package.package} {package.version}"
+
+
+def _image(recipe: FirmwareRecipe, apt: AptRoot, lock: Lock) -> Path:
+    if recipe.source.file is not None:
+        path = recipe.path(recipe.source.file.path)
+        if not path.is_file():
+            raise HarnessError(f"firmware {recipe.name}: {path}: no such file")
+        return path
+    if recipe.source.prebuilt is not None:
+        prebuilt = recipe.source.prebuilt
+        package = lock.require(prebuilt.query())
+        return apt.extract(package, [prebuilt.path]).path / prebuilt.path
+    return build_firmware(recipe, apt, lock).path / IMAGE

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Firmware built from source: never twice, and a variant costs only the modules that it changes.
+
+A finished build is a store entry, keyed by all that went in. Builds of the same sources with the same options
+share one warm work tree below ``<cache>/edk2/``, one after the other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from harness.artifacts import edk2_build, tree
+from harness.artifacts.edk2_build import VERSIONS
+from harness.artifacts.edk2_source import Edk2Source, edk2_source
+from harness.artifacts.filelock import held
+from harness.artifacts.inputs import canonical
+from harness.artifacts.patch_files import apply_patches, read_patches
+from harness.artifacts.work_tree import WorkTree
+from harness.errors import HarnessError
+from harness.paths import cache_dir
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.artifacts.apt import AptRoot
+    from harness.artifacts.firmware_recipes import FirmwareRecipe
+    from harness.artifacts.inputs import JSONValue
+    from harness.artifacts.lock import Lock
+    from harness.artifacts.store import Artifact
+
+KIND = "firmware"
+LOG = "build.log"
+_WAY = 1
+"""How images are built here; a change of it that changes images gets the next number."""
+
+
+def build_inputs(recipe: FirmwareRecipe, source: Edk2Source) -> dict[str, JSONValue]:
+    """Give everything that a built image depends on."""
+    return {
+        "source": source.content,
+        "patches": [f"{path.name} {_digest(path)}" for path in recipe.patches],
+        **_flags(recipe),
+    }
+
+
+def explain_firmware(recipe: FirmwareRecipe, apt: AptRoot, lock: Lock) -> str:
+    """Say whether the image would be built anew, and which of its inputs changed."""
+    source = edk2_source(recipe, apt, lock)
+    return apt.store.explain(KIND, recipe.name, build_inputs(recipe, source))
+
+
+def build_firmware(recipe: FirmwareRecipe, apt: AptRoot, lock: Lock) -> Artifact:
+    """Return the built firmware (``IMAGE`` in the artifact's folder); minutes when nothing is warm.
+
+    Raises HarnessError for missing tools (with their packages), patches that do not apply, compile errors.
+    """
+    source = edk2_source(recipe, apt, lock)
+
+    def build(directory: Path) -> None:
+        edk2_build.check_tools()
+        work = _work_tree(recipe, source)
+        what = f"firmware {recipe.name}"
+        with held(work.root.with_name(f".{work.root.name}.lock"), f"a build in {work.root}", apt.progress):
+            _build_in(work, recipe, source, directory, apt, what)
+
+    inputs = build_inputs(recipe, source)
+    return apt.store.get(KIND, recipe.name, inputs, build, apt.progress, tools=("gcc", "nasm", "make"))
+
+
+def _build_in(
+    work: WorkTree, recipe: FirmwareRecipe, source: Edk2Source, directory: Path, apt: AptRoot, what: str
+) -> None:
+    pristine = source.open()
+    patches = [patch for path in recipe.patches for patch in read_patches(path)]
+    overlay = apply_patches(patches, pristine.read)
+    log = cache_dir() / "logs" / f"firmware-{recipe.name}.log"
+    log.unlink(missing_ok=True)
+    with work.prepared(pristine, overlay) as changed:
+        apt.progress(f"{what}: {changed} files changed in {work.root}")
+        output = edk2_build.build(work, recipe.options, log, what, apt.progress)
+        edk2_build.collect(output, work.source, recipe.options.arch, directory)
+        shutil.copy2(log, directory / LOG)
+
+
+def _work_tree(recipe: FirmwareRecipe, source: Edk2Source) -> WorkTree:
+    """Find the work tree that everything with these sources and options shares."""
+    identity = canonical({"source": source.line, **_flags(recipe)})
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
+    return WorkTree(cache_dir() / "edk2" / f"{recipe.options.target.lower()}-{digest}")
+
+
+def _flags(recipe: FirmwareRecipe) -> dict[str, JSONValue]:
+    """Give what changes every module: options and tools."""
+    options = dataclasses.asdict(recipe.options)
+    options["defines"], options["pcds"] = dict(recipe.options.defines), dict(recipe.options.pcds)
+    tools = {name: _first_line(*command) for name, command in VERSIONS.items()}
+    return {"options": options, "tools": {**tools, "python": sys.version.split()[0]}, "way": _WAY}
+
+
+def _first_line(*argv: str) -> str:
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    except OSError:
+        return "missing"
+    return next((line for line in done.stdout.splitlines() if line.strip()), "")
+
+
+def _digest(path: Path) -> str:
+    try:
+        return tree.digest_file(path)
+    except OSError as error:
+        raise HarnessError(f"patch {path}: {error.strerror}") from error

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The initramfs guest: fetched, compiled and packed when it is new."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import subprocess
+from typing import TYPE_CHECKING
+
+from harness.artifacts.initramfs import CpioEntry, build_initramfs, cpio_archive
+from harness.artifacts.lock import PackageQuery
+from harness.artifacts.tree import digest_file, only
+from harness.errors import HarnessError
+from harness.paths import PROJECT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.artifacts.apt import AptRoot
+    from harness.artifacts.inputs import JSONValue
+    from harness.artifacts.lock import Lock
+
+BUSYBOX = PackageQuery("busybox-static", "trixie")
+BUSYBOX_PATH = "usr/bin/busybox"
+_ARCHIVE = "initramfs.cpio"
+_COMPILE = ("gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s")
+_WRITER = PROJECT / "harness/artifacts/initramfs.py"
+
+
+def initramfs(project: Path, apt: AptRoot, lock: Lock) -> Path:
+    """Return the archive: busybox, the scripts of ``initramfs/``, the programs of ``initramfs-tools/``."""
+    package = lock.require(BUSYBOX)
+    overlay = project / "guest-images/initramfs"
+    sources = sorted((project / "guest-images/initramfs-tools").glob("*.c"))
+    files = sorted(path for path in overlay.rglob("*") if path.is_file())
+    inputs: dict[str, JSONValue] = {
+        "busybox": f"{package.version} {package.sha256}",
+        "overlay": {str(path.relative_to(overlay)): digest_file(path) for path in files},
+        "tools": {path.name: digest_file(path) for path in sources},
+        "compiler": _compiler(),
+        "writer": digest_file(_WRITER),
+    }
+
+    def build(directory: Path) -> None:
+        work = directory / "overlay"
+        shutil.copytree(overlay, work)
+        (work / "tools").mkdir()
+        for source in sources:
+            _compile(source, work / "tools" / source.stem)
+        busybox = only(apt.extract(package, [BUSYBOX_PATH]).path, BUSYBOX_PATH)
+        build_initramfs(busybox, work, directory / _ARCHIVE)
+        shutil.rmtree(work)
+
+    return apt.store.get("initramfs", "probe", inputs, build, apt.progress, tools=("gcc",)).path / _ARCHIVE
+
+
+def initramfs_with_kernel(base: Path, kernel: Path, apt: AptRoot) -> Path:
+    """Return ``base`` with a kernel and ``base`` itself below /boot, for guests that boot a second kernel."""
+    inputs: dict[str, JSONValue] = {
+        "base": digest_file(base),
+        "kernel": digest_file(kernel),
+        "writer": digest_file(_WRITER),
+    }
+
+    def build(directory: Path) -> None:
+        archive = base.read_bytes()
+        boot = [
+            CpioEntry("boot", stat.S_IFDIR | 0o755),
+            CpioEntry("boot/vmlinuz", stat.S_IFREG | 0o644, kernel.read_bytes()),
+            CpioEntry("boot/initrd", stat.S_IFREG | 0o644, archive),
+        ]
+        # The kernel unpacks archives that follow each other as one (buffer-format.rst).
+        (directory / _ARCHIVE).write_bytes(archive + cpio_archive(boot))
+
+    store = apt.store
+    return store.get("initramfs", "probe-and-kernel", inputs, build, apt.progress).path / _ARCHIVE
+
+
+def _compiler() -> str:
+    try:
+        done = subprocess.run(["gcc", "--version"], capture_output=True, text=True, check=False)
+    except OSError:
+        return "missing"
+    return done.stdout.partition("\n")[0]
+
+
+def _compile(source: Path, program: Path) -> None:
+    try:
+        done = subprocess.run(
+            [*_COMPILE, "-o", str(program), str(source)], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        raise HarnessError("gcc is not installed", "./run installs it, or: apt-get install gcc") from None
+    if done.returncode:
+        raise HarnessError(
+            f"{source}: does not compile", "\n".join(done.stderr.splitlines()[:10]) or "gcc said nothing"
+        )

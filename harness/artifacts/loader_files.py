@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""What lies where on a loader's EFI system partition, and what its configuration says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.artifacts.uki import add_sections
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from harness.artifacts.fat32 import Content
+    from harness.artifacts.loader_recipes import Grub, LoaderRecipe
+
+FALLBACK = "EFI/BOOT/BOOTX64.EFI"
+"""What firmware starts when no boot option says otherwise (UEFI specification, 3.5.1.1)."""
+KERNEL, INITRD = "vmlinuz", "initrd"
+_TITLE = "guest"
+_OS_RELEASE = f'ID=ovmf-acceptance\nNAME="{_TITLE}"\nPRETTY_NAME="{_TITLE}"\nVERSION_ID=1\n'
+_GRUB_PLAIN = re.compile(r"[A-Za-z0-9_./:,=@%+-]+")
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What a loader has to start."""
+
+    kernel: Path
+    initrd: Path | None
+    cmdline: str
+    release: str
+
+
+def esp_files(recipe: LoaderRecipe, binaries: Mapping[str, Path], payload: Payload) -> dict[str, Content]:
+    """Give the partition's files by path; HarnessError with the recipe's place for what cannot be made."""
+    kind = recipe.kind
+    own: dict[str, Content] = {KERNEL: payload.kernel}
+    if payload.initrd is not None:
+        own[INITRD] = payload.initrd
+    if kind.grub is not None:
+        first = {FALLBACK: binaries["image"]}
+        if "shim" in binaries:
+            first = {FALLBACK: binaries["shim"], "EFI/BOOT/grubx64.efi": binaries["image"]}
+        return {**first, "EFI/debian/grub.cfg": grub_config(kind.grub, payload).encode(), **own}
+    if kind.systemd_boot is not None:
+        entry = {"loader/entries/guest.conf": boot_entry(payload).encode(), **own}
+        chosen = "guest.conf"
+        if "stub" in binaries:
+            entry, chosen = {"EFI/Linux/guest.efi": _uki(recipe, binaries["stub"], payload)}, "guest.efi"
+        config = f"timeout {kind.systemd_boot.timeout}\ndefault {chosen}\neditor yes\n"
+        return {FALLBACK: binaries["image"], "loader/loader.conf": config.encode(), **entry}
+    if kind.uki is not None:
+        return {FALLBACK: _uki(recipe, binaries["stub"], payload)}
+    if kind.boot_file is not None:
+        return {FALLBACK: payload.kernel}
+    # The shell's script is read as ASCII or UCS-2; it takes the words as they are.
+    return {"startup.nsh": f"fs0:\r\n{KERNEL} {_stub_options(payload)}\r\n".encode(), **own}
+
+
+def grub_config(grub: Grub, payload: Payload) -> str:
+    """Write GRUB's configuration: a menu of one entry, on the serial console."""
+    words = " ".join(_grub_word(word) for word in payload.cmdline.split())
+    if grub.command == "chainloader":
+        options = " ".join(_grub_word(word) for word in _stub_options(payload).split())
+        lines = [f"chainloader /{KERNEL} {options}"]
+    else:
+        lines = [f"{grub.command} /{KERNEL} {words}".rstrip()]
+        if payload.initrd is not None:
+            lines.append(f"{grub.command.replace('linux', 'initrd')} /{INITRD}")
+    return "\n".join(
+        [
+            "serial --unit=0 --speed=115200",
+            "terminal_input serial",
+            "terminal_output serial",
+            f"set timeout={grub.timeout}",
+            "set default=0",
+            f"menuentry '{_TITLE}' {{",
+            *(f"    {line}" for line in lines),
+            "}",
+            "",
+        ]
+    )
+
+
+def boot_entry(payload: Payload) -> str:
+    """Write systemd-boot's entry (UAPI group, Boot Loader Specification, type #1)."""
+    lines = [f"title {_TITLE}", f"linux /{KERNEL}"]
+    if payload.initrd is not None:
+        lines.append(f"initrd /{INITRD}")
+    return "\n".join([*lines, f"options {payload.cmdline}", ""])
+
+
+def _grub_word(word: str) -> str:
+    """Quote for GRUB's script language, whose single quotes are those of the Bourne shell."""
+    return word if _GRUB_PLAIN.fullmatch(word) else shlex.quote(word)
+
+
+def _stub_options(payload: Payload) -> str:
+    """Give the load options for a kernel that firmware starts: its stub reads initrd= from its own disk."""
+    initrd = f" initrd=\\{INITRD}" if payload.initrd is not None else ""
+    return f"{payload.cmdline}{initrd}".strip()
+
+
+def _uki(recipe: LoaderRecipe, stub: Path, payload: Payload) -> bytes:
+    sections = [
+        (".osrel", _OS_RELEASE.encode()),
+        (".cmdline", payload.cmdline.encode()),
+        (".uname", payload.release.encode()),
+    ]
+    if payload.initrd is not None:
+        sections.append((".initrd", payload.initrd.read_bytes()))
+    sections.append((".linux", payload.kernel.read_bytes()))
+    try:
+        return add_sections(stub.read_bytes(), sections)
+    except ValueError as error:
+        raise HarnessError(
+            f"{recipe.where}: {stub.name} of loader {recipe.name} makes no unified kernel image: {error}",
+            "name systemd's unsigned stub, linuxx64.efi.stub",
+        ) from None

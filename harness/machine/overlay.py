@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""An empty qcow2 overlay: what the guest writes goes there, its base stays as it was.
+
+Format: QEMU ``docs/interop/qcow2.rst``, version 3. Four clusters are written: header, refcount table,
+refcount block, L1 table; QEMU adds the rest as the guest writes.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from harness.machine.spec import Drive
+
+_CLUSTER_BITS = 16
+_CLUSTER = 1 << _CLUSTER_BITS
+_L2_COVERS = _CLUSTER // 8 * _CLUSTER
+_HEADER = 104
+_BACKING_FORMAT = 0xE2792ACA
+_LONGEST_NAME = 1023
+
+
+def overlay_bytes(base: str, size: int) -> bytes:
+    """Make the overlay of a raw disk of ``size`` bytes whose contents are in the file ``base``."""
+    name, kind = base.encode(), b"raw"
+    extension = struct.pack(">II", _BACKING_FORMAT, len(kind)) + kind.ljust(-(-len(kind) // 8) * 8, b"\0")
+    end = struct.pack(">II", 0, 0)
+    l1_entries = -(-size // _L2_COVERS)
+    if len(name) > _LONGEST_NAME or l1_entries * 8 > _CLUSTER:
+        raise HarnessError(f"{base}: no overlay can be made: its name is too long, or the disk too large")
+    header = struct.pack(
+        ">4sIQIIQIIQQIIQQQQII",
+        *(b"QFI\xfb", 3, _HEADER + len(extension) + len(end), len(name), _CLUSTER_BITS, size, 0),
+        *(l1_entries, 3 * _CLUSTER, _CLUSTER, 1, 0, 0),
+        *(0, 0, 0, 4, _HEADER),
+    )
+    counts = struct.pack(">4H", 1, 1, 1, 1)
+    clusters = (header + extension + end + name, struct.pack(">Q", 2 * _CLUSTER), counts, b"")
+    return b"".join(cluster.ljust(_CLUSTER, b"\0") for cluster in clusters)
+
+
+def on_overlays(drives: Sequence[Drive], folder: Path) -> tuple[Drive, ...]:
+    """Give every raw drive that may be written an overlay ``diskN.qcow2`` in ``folder``."""
+    return tuple(_overlaid(drive, folder / f"disk{number}.qcow2") for number, drive in enumerate(drives))
+
+
+def _overlaid(drive: Drive, path: Path) -> Drive:
+    if drive.read_only or drive.format != "raw":
+        return drive
+    path.write_bytes(overlay_bytes(str(drive.path), drive.path.stat().st_size))
+    return replace(drive, path=path, format="qcow2")
