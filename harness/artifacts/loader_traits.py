@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 Entry = Literal["efi-stub", "handover", "legacy", "legacy-no-cbit", "none"]
 """``efi-stub``: the kernel's PE entry. ``handover``: its EFI handover entry, which leads into the stub.
 ``legacy``: its 32-bit entry, after the loader itself has left boot services and has written e820.
-``legacy-no-cbit``: likewise, but the loader copies the kernel through page tables of its own, without C-bit, so
-that an SNP guest's pages become shared and lose their contents.
+``legacy-no-cbit``: likewise, but the loader copies the kernel through page tables of its own, without C-bit,
+so that an SNP guest's pages become shared and lose their contents.
 ``none``: the loader refuses the kernel."""
 
 PeLoader = Literal["firmware", "own", "none"]
