@@ -186,7 +186,13 @@ class CellRun:
         replay = self._session.options.replay
         if replay is not None:
             return _load_entry(replay / self.cell.id / TRAITS)
-        return self._session.ingredients.loader(self.cell.loader).traits.entry(self.traits[1])
+        loader = self._session.ingredients.loader(self.cell.loader).traits
+        if not loader.passes_cmdline:
+            raise HarnessError(
+                f"{self.cell.id}: the kernel has no console with {self.cell.loader}: nothing can be judged",
+                f"boot the disk of `harness image show {self.cell.loader}` by hand",
+            )
+        return loader.entry(self.traits[1])
 
     @cached_property
     def expected(self) -> Expected:

@@ -12,7 +12,7 @@ import pytest
 
 from harness import session
 from harness.artifacts.catalog import load_catalog
-from harness.artifacts.loader_traits import LoaderTraits
+from harness.artifacts.loader_traits import Entry, LoaderTraits
 from harness.evidence.record import BootRecord
 from harness.platforms.host import Host
 from harness.pytest_plugin import SESSION
@@ -108,8 +108,10 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> StandIns:
 
         kernel = firmware
 
-        def loader(self, _name: str) -> object:
-            return SimpleNamespace(traits=LoaderTraits("", "efi-stub", "legacy", "firmware"))
+        def loader(self, name: str) -> object:
+            entry: Entry = "legacy" if name.startswith("grub-2.06") else "efi-stub"
+            told = LoaderTraits("", entry, "legacy", "none", passes_cmdline=name != "boot-file")
+            return SimpleNamespace(traits=told)
 
         @property
         def qemu(self) -> Path:

@@ -96,7 +96,7 @@ def test_actions_of_a_scenario(tmp_path: Path) -> None:
 
 def test_the_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HARNESS_QEMU", raising=False)
-    file = SimpleNamespace(path=Path("/f"), words=None)
+    file = SimpleNamespace(path=Path("/f"), words=None, traits=SimpleNamespace(kernel_hashes=False))
     ingredients = cast(
         "Ingredients",
         SimpleNamespace(
@@ -114,6 +114,12 @@ def test_the_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "crashkernel=512M harness.actions=crash" in crash.cmdline
     assert crash.initrd == Path("/initrd-with/k")
     assert "harness.actions" not in machine_spec(replace(CELL, action=""), ingredients, Host(False)).cmdline
+    assert spec.guest is not None
+    assert not spec.guest.kernel_hashes
+    file.traits.kernel_hashes = True
+    measured = machine_spec(CELL, ingredients, Host(sev_snp=False)).guest
+    assert measured is not None
+    assert measured.kernel_hashes
     assert (done_line(CELL), done_line(replace(CELL, action=""))) == (DONE_WITH_ACTIONS, DONE)
 
 

@@ -55,6 +55,8 @@ def names(entry: Entry, memory: int = 8192, platform: str = "snp") -> set[str]:
         ("legacy", 8192, "plain", "plain"),
         ("legacy-no-cbit", 2048, "snp", "refuses-to-boot"),
         ("legacy-no-cbit", 8192, "plain", "plain"),
+        ("legacy-by-firmware", 2048, "snp-emulated", "refuses-to-boot"),
+        ("legacy-by-firmware", 8192, "plain", "plain"),
         ("none", 8192, "snp", "refuses-to-boot"),
         ("none", 2048, "plain", "refuses-to-boot"),
     ],
@@ -73,6 +75,7 @@ def test_what_a_legacy_entry_is_asked() -> None:
     assert "high-ram-lost" in lost
     assert not lost & {"high-ram-usable", "e820-matches-firmware", "no-alarms"}
     assert {"accepted-before-kernel", "reaches-userspace", "nothing-unaccepted"} <= lost
+    assert names("legacy-no-cbit") == names("legacy-by-firmware") == {"no-userspace"}
     assert "e820-matches-firmware" not in names("legacy", platform="plain")
     assert "high-ram-usable" in names("legacy", platform="plain")
     assert "e820-matches-firmware" in names("efi-stub", platform="plain")

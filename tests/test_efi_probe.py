@@ -281,7 +281,7 @@ def test_a_document_of_a_newer_probe_is_refused() -> None:
 def test_the_probe_gets_its_options_and_no_initrd(
     words: str | None, cmdline: str | None, initrd: str | None
 ) -> None:
-    file = SimpleNamespace(path=Path("/f"), words=words)
+    file = SimpleNamespace(path=Path("/f"), words=words, traits=SimpleNamespace(kernel_hashes=False))
     ingredients: Any = SimpleNamespace(
         qemu=Path("/q"), firmware=lambda _name: file, kernel=lambda _name: file, initrd=Path("/i")
     )

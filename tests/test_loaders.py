@@ -132,7 +132,7 @@ def test_how_stubs_load_the_kernel(message: bytes, loads: str) -> None:
 
 def test_loaders_of_the_firmware() -> None:
     direct = read_loader_traits(load_loaders(Path("absent"))["direct"], {})
-    assert (direct.entry(KERNEL), direct.entry(STUBLESS)) == ("efi-stub", "legacy")
+    assert (direct.entry(KERNEL), direct.entry(STUBLESS)) == ("efi-stub", "legacy-by-firmware")
     shell, file = (
         read_loader_traits(LoaderRecipe("x", _kind({kind: {}})), {}) for kind in ("shell", "boot-file")
     )

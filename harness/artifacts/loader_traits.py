@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from harness.artifacts.kernel_traits import KernelTraits
     from harness.artifacts.loader_recipes import LoaderRecipe
 
-Entry = Literal["efi-stub", "handover", "legacy", "legacy-no-cbit", "none"]
+Entry = Literal["efi-stub", "handover", "legacy", "legacy-no-cbit", "legacy-by-firmware", "none"]
 """``efi-stub``: the kernel's PE entry. ``handover``: its EFI handover entry, which leads into the stub.
 ``legacy``: its 32-bit entry, after the loader itself has left boot services and has written e820.
 ``legacy-no-cbit``: likewise, but the loader copies the kernel through page tables of its own, without C-bit,
 so that an SNP guest's pages become shared and lose their contents.
+``legacy-by-firmware``: OVMF's own LoadLinuxLib, with which an SNP guest gets no initramfs.
 ``none``: the loader refuses the kernel."""
 
 PeLoader = Literal["firmware", "own", "none"]
@@ -77,7 +78,11 @@ def read_loader_traits(recipe: LoaderRecipe, binaries: Mapping[str, bytes]) -> L
     if kind.direct is not None:
         fallback = "OVMF's X86QemuLoadImageLib: LoadLinuxLib when LoadImage refuses the kernel, up to 202511"
         return LoaderTraits(
-            "", "efi-stub", "legacy", "firmware", sources={"with_stub": firmware, "without_stub": fallback}
+            "",
+            "efi-stub",
+            "legacy-by-firmware",
+            "firmware",
+            sources={"with_stub": firmware, "without_stub": fallback},
         )
     refused = "LoadImage refuses what is no PE image"
     return LoaderTraits(

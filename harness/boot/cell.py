@@ -35,7 +35,7 @@ def machine_spec(cell: Cell, ingredients: Ingredients, host: Host) -> MachineSpe
     """Resolve the cell's names to files (fetching or building what is new) and choose its platform."""
     actions = cell.action.split()
     second = [action for action in actions if action in SECOND_KERNEL]
-    kernel = ingredients.kernel(cell.kernel)
+    kernel, firmware = ingredients.kernel(cell.kernel), ingredients.firmware(cell.firmware)
     own = CMDLINE if kernel.words is None else kernel.words
     words = [own, cell.cmdline, *(SECOND_KERNEL[action] for action in second)]
     if actions:
@@ -45,7 +45,7 @@ def machine_spec(cell: Cell, ingredients: Ingredients, host: Host) -> MachineSpe
         initrd = ingredients.initrd_with(cell.kernel) if second else ingredients.initrd
     spec = MachineSpec(
         qemu=ingredients.qemu,
-        firmware=ingredients.firmware(cell.firmware).path,
+        firmware=firmware.path,
         memory_mib=cell.memory_mib,
         vcpus=cell.vcpus,
         accel="tcg",
@@ -56,4 +56,8 @@ def machine_spec(cell: Cell, ingredients: Ingredients, host: Host) -> MachineSpe
     else:
         disk = Drive(path=ingredients.loader_image(cell.loader, cell.kernel, initrd, cmdline), boot_index=0)
         spec = replace(spec, drives=(disk,))
-    return configure(spec, cell.platform, host)
+    spec = configure(spec, cell.platform, host)
+    if spec.guest is not None and firmware.traits.kernel_hashes:
+        # such firmware starts no kernel that the launch measurement does not cover
+        spec = replace(spec, guest=replace(spec.guest, kernel_hashes=True))
+    return spec

@@ -20,6 +20,10 @@ OutcomeName = Literal[
     "eager", "lazy", "kernel-eager", "nothing-to-accept", "memory-lost", "refuses-to-boot", "plain"
 ]
 PLATFORMS = ("snp", "snp-emulated", "plain")
+_FATAL_TO_SNP: dict[Entry, str] = {
+    "legacy-no-cbit": "the loader copies the kernel through page tables without C-bit",
+    "legacy-by-firmware": "the firmware's legacy loader brings no initramfs to an SNP guest",
+}
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,8 @@ def expected(
         outcome, because = "refuses-to-boot", "the loader knows no way into this kernel"
     elif platform == "plain":
         outcome, because = "plain", "the guest is not confidential"
-    elif entry == "legacy-no-cbit":
-        outcome, because = "refuses-to-boot", "the loader copies the kernel through page tables without C-bit"
+    elif entry in _FATAL_TO_SNP:
+        outcome, because = "refuses-to-boot", _FATAL_TO_SNP[entry]
     elif not firmware.snp_capable:
         outcome, because = "refuses-to-boot", f"firmware: {firmware.sources.get('snp_capable', '')}"
     elif not kernel.snp_guest:
@@ -179,6 +183,8 @@ def checks_for(what: Expected) -> tuple[Check, ...]:
     if what.probe:
         return PROBE_CHECKS[what.outcome]
     checks = _OF_OUTCOME[what.outcome]
+    if what.outcome == "refuses-to-boot" and what.legacy_entry:
+        return (boot.NO_USERSPACE,)  # the kernel may run for a while
     if what.outcome == "refuses-to-boot":
         return (*checks, boot.DIES_ON_UNVALIDATED) if what.kernel_refuses else checks
     if what.legacy_entry:
