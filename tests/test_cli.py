@@ -21,10 +21,10 @@ OVMF = PackageVersion("ovmf", "2", "all", "trixie", "00", 1, "pool/ovmf.deb")
 def test_plan_of_all_scenarios(stand_ins: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["plan"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "first-boot: 16 cells, 0 left out"
+    assert "first-boot: 16 cells, 0 left out" in lines
     assert "  debian-2025.02  debian-6.12  direct  8G      snp-emulated  1" in lines
     assert cli.main(["plan", "--platform", "plain"]) == 0
-    assert capsys.readouterr().out.startswith("first-boot: 8 cells, 8 left out")
+    assert "first-boot: 8 cells, 8 left out" in capsys.readouterr().out
     assert stand_ins.built == []
 
 

@@ -52,26 +52,40 @@ class Fat:
         parts = (start + (number - 2) * self.cluster for number in self.chain(first))
         return b"".join(self.data[at : at + self.cluster] for at in parts)
 
-    def walk(self, first: int, path: str = "") -> dict[str, bytes]:
+    def walk(self, first: int, path: str = "", above: int = 0) -> dict[str, bytes]:
+        """Read all files; ``above`` is the first cluster that the entry ".." must name, 0 for the root."""
         files: dict[str, bytes] = {}
-        name = ""
+        name, marked = "", set()
         for (entry,) in struct.iter_unpack("32s", self.read(first)):
             if entry[0] == 0:
                 break
             if entry[11] == 0x0F:
                 name = (entry[1:11] + entry[14:26] + entry[28:32]).decode("utf-16le") + name
+                marked.add(entry[13])
                 continue
             short = entry[:8].rstrip().decode() + (("." + entry[8:11].decode().rstrip()).rstrip("."))
             named = name.partition("\0")[0].rstrip("\uffff") or short
-            name = ""
+            assert marked <= {checksum(entry[:11])}, (
+                "a reader takes a long name of another checksum for stale"
+            )
+            name, marked = "", set()
             high, low = (struct.unpack_from("<H", entry, at)[0] for at in (20, 26))
+            at = high << 16 | low
             if entry[11] & 0x08 or short in (".", ".."):
+                assert at == {".": first, "..": above}.get(short, 0)
                 continue
             if entry[11] & 0x10:
-                files |= self.walk(high << 16 | low, f"{path}{named}/")
+                files |= self.walk(at, f"{path}{named}/", first if path else 0)
             else:
-                files[path + named] = self.read(high << 16 | low)[: struct.unpack_from("<I", entry, 28)[0]]
+                files[path + named] = self.read(at)[: struct.unpack_from("<I", entry, 28)[0]]
         return files
+
+
+def checksum(short: bytes) -> int:
+    total = 0
+    for byte in short:
+        total = ((total & 1) << 7 | total >> 1) + byte & 0xFF
+    return total
 
 
 FILES: dict[str, bytes | Path] = {
@@ -81,6 +95,7 @@ FILES: dict[str, bytes | Path] = {
     "empty": b"",
     LONG: b"options quiet\n",
     "exactly13char": b"x",
+    "EFI/debian/deep/er.txt": b"deep",
     **{f"many/file number {number}": str(number).encode() for number in range(40)},
 }
 
@@ -91,7 +106,6 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     files = {**FILES, "vmlinuz": kernel}
     data = disk(files)
     fat = Fat(data[1 << 20 :])
-    assert fat.clusters >= 65525, "fewer clusters make it FAT16"
     assert fat.walk(fat.root) == {**FILES, "vmlinuz": kernel.read_bytes()}
     assert data[(1 << 20) + 6 * SECTOR :][:SECTOR] == data[1 << 20 :][:SECTOR], "the backup boot sector"
     free, following = struct.unpack_from("<II", data, (1 << 20) + SECTOR + 488)
@@ -130,6 +144,7 @@ def test_the_partition_table() -> None:
 
 def test_too_small() -> None:
     needed = needed_sectors(FILES)
+    assert needed == needed_sectors({}) > 65525, "fewer clusters make it FAT16"
     image = io.BytesIO()
     write_fat32(image, 0, needed, FILES, label="ESP", serial=1)
     with pytest.raises(TooSmallError) as caught:
