@@ -18,3 +18,5 @@ CONFIG_VIRTIO_SERIAL=y
 CONFIG_VIRTIO_SCSI=y
 CONFIG_PCIE_PORT=y
 CONFIG_HPET=y
+# A PCI device that does DMA wherever it is told: the DMA filter's test.
+CONFIG_EDU=y
