@@ -9,13 +9,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts.firmware_choice import FORMS
 from harness.artifacts.ingredients import Ingredients
 from harness.artifacts.lock import update
 from harness.cli_firmware import add_build_firmware, add_firmware_commands
 from harness.cli_image import add_build_image, add_image_commands
+from harness.cli_kernel import add_kernel_commands
 from harness.errors import HarnessError
 from harness.platforms.platform import CHOICES
+from harness.selection import add_axis_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,9 +45,15 @@ def _parser() -> argparse.ArgumentParser:
 
     plan = commands.add_parser("plan", help="list the boots that scenarios ask for on this host")
     plan.add_argument("files", nargs="*", type=Path, metavar="FILE", help="default: all of scenarios/")
+    plan.add_argument("-k", dest="keywords", metavar="EXPR", help="only cells that match, as with pytest")
     plan.add_argument("--platform", choices=CHOICES, default="auto")
-    plan.add_argument("--firmware", action="append", default=[], metavar=FORMS, help="in place of the axis")
+    add_axis_options(plan.add_argument)
+    plan.add_argument("--format", choices=("text", "json", "markdown"), default="text")
     plan.set_defaults(run=_of_session("plan"))
+
+    schema = commands.add_parser("schema", help="print the JSON Schema of a kind of file, for editors")
+    schema.add_argument("kind", choices=("scenario", "firmware", "kernels", "loaders", "probes"))
+    schema.set_defaults(run=_of_session("schema"))
 
     build = commands.add_parser(
         "build", help="fetch and build all ingredients, so that boots need no waiting"
@@ -57,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     add_build_image(kinds)
 
     add_firmware_commands(commands)
+    add_kernel_commands(commands)
     add_image_commands(commands)
 
     renew = commands.add_parser("update", help="lock the newest packages that answer the recipes")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from harness.artifacts.firmware_choice import FORMS
 from harness.artifacts.ingredients import Ingredients
 from harness.artifacts.loader_recipes import DIRECT
 from harness.boot.cell import CMDLINE
@@ -40,7 +41,7 @@ def add_image_commands(commands: Commands) -> None:
 
 
 def _add_payload(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--kernel", default=_KERNEL, metavar="NAME", help=f"default: {_KERNEL}")
+    parser.add_argument("--kernel", default=_KERNEL, metavar=FORMS, help=f"default: {_KERNEL}")
     parser.add_argument("--cmdline", default=CMDLINE, help=f"default: {CMDLINE}")
 
 
@@ -49,9 +50,10 @@ def _build(options: argparse.Namespace) -> None:
         raise HarnessError("harness build image: name loaders, or say --all")
     ingredients = Ingredients()
     loaders = ingredients.catalog.loaders
+    kernel = ingredients.choose_kernel(options.kernel)
     names = options.names or [name for name, recipe in loaders.items() if not recipe.is_direct]
     for name in dict.fromkeys(names):
-        path = ingredients.loader_image(name, options.kernel, ingredients.initrd, options.cmdline)
+        path = ingredients.loader_image(name, kernel, ingredients.initrd, options.cmdline)
         print(f"image {name}: {path}", flush=True)
 
 
@@ -65,7 +67,7 @@ def _list(_options: argparse.Namespace) -> None:
 def _show(options: argparse.Namespace) -> None:
     ingredients = Ingredients()
     loader = ingredients.loader(options.name)
-    kernel = ingredients.kernel(options.kernel)
+    kernel = ingredients.kernel(ingredients.choose_kernel(options.kernel))
     print(f"name: {loader.recipe.name}")
     for key, binary in loader.recipe.binaries:
         package = ingredients.lock.require(binary.query())
@@ -75,5 +77,5 @@ def _show(options: argparse.Namespace) -> None:
             print(f"{trait}: {said} ({loader.traits.sources[trait]})")
     print(f"enters {kernel.name} by: {loader.traits.entry(kernel.traits)}")
     if options.name != DIRECT:
-        image = ingredients.loader_image(options.name, options.kernel, ingredients.initrd, options.cmdline)
+        image = ingredients.loader_image(options.name, kernel.name, ingredients.initrd, options.cmdline)
         print(f"disk: {image}")

@@ -1,35 +1,76 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The commands ``harness plan`` and ``harness host``."""
+"""The commands ``harness plan``, ``harness schema`` and ``harness host``."""
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.artifacts.efi_probe import ProbeFile
 from harness.artifacts.filelock import say
-from harness.matrix.expand import plan_table
+from harness.artifacts.firmware_recipes import FirmwareFile
+from harness.artifacts.kernel_recipes import KernelFile
+from harness.artifacts.loader_recipes import LoaderFile
+from harness.keywords import about, compiled
+from harness.matrix.pairs import selection
+from harness.matrix.schema import scenario_schema
+from harness.matrix.show import Shown, as_json, as_markdown, as_text
 from harness.paths import PROJECT, cache_dir
-from harness.session import Options, Session
+from harness.selection import Options, axis_options
+from harness.session import Session
+from harness.yamlfile import json_schema
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
 
+    from _pytest.mark.expression import Expression
+    from pydantic import BaseModel
 
-def _session(platform: str = "auto", firmware: Sequence[str] = ()) -> Session:
-    return Session(Options(platform=platform, firmware=tuple(firmware)), Path.cwd(), say)
+    from harness.matrix.cell import Cell
+
+RECIPES: dict[str, type[BaseModel]] = {
+    "firmware": FirmwareFile,
+    "kernels": KernelFile,
+    "loaders": LoaderFile,
+    "probes": ProbeFile,
+}
+"""Kinds of recipe files, as ``harness schema`` names them."""
 
 
 def plan(options: argparse.Namespace) -> None:
     """Print the boots that scenarios ask for."""
-    session = _session(options.platform, options.firmware)
-    files = options.files or sorted((PROJECT / "scenarios").glob("*.yaml"))
-    for path in files:
-        print(plan_table(session.plan(path)))
+    session = Session(Options(platform=options.platform, axes=axis_options(options)), Path.cwd(), say)
+    words = compiled(options.keywords) if options.keywords else None
+    shown = []
+    for path in options.files or sorted((PROJECT / "scenarios").glob("*.yaml")):
+        made = session.plan(path)
+        if words is not None:
+            made = made.only(partial(_is_about, words, path))
+        selected = frozenset(planned.cell for planned in selection(made, full=False))
+        shown.append(Shown(made, selected))
+    if options.format == "json":
+        print(json.dumps([as_json(one) for one in shown], indent=1))
+    else:
+        print("\n\n".join(map({"text": as_text, "markdown": as_markdown}[options.format], shown)))
+
+
+def _is_about(words: Expression, path: Path, cell: Cell) -> bool:
+    return about(words, (path.name, cell.id))
+
+
+def schema(options: argparse.Namespace) -> None:
+    """Print the JSON Schema of a kind of file."""
+    if options.kind == "scenario":
+        made = scenario_schema(Session(Options(), Path.cwd(), say).known)
+    else:
+        made = json_schema(RECIPES[options.kind])
+    print(json.dumps(made, indent=1))
 
 
 def host(_options: argparse.Namespace) -> None:
     """Print what this host can do, and where the cache is."""
-    found = _session().host
+    found = Session(Options(), Path.cwd(), say).host
     print("SEV-SNP guests: " + ("on hardware" if found.sev_snp else f"emulated ({'; '.join(found.why)})"))
     print(f"cache: {cache_dir()}")

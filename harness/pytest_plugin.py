@@ -15,21 +15,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.artifacts.filelock import say
-from harness.artifacts.firmware_choice import FORMS
 from harness.errors import HarnessError
+from harness.matrix.show import count
 from harness.platforms.platform import CHOICES, PLATFORMS
-from harness.session import CellRun, Options, Session
+from harness.pytest_items import CHOSEN, SESSION, TOLD, CheckItem, Chosen, ScenarioFile, choose
+from harness.selection import Options, add_axis_options, axis_options
+from harness.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from _pytest._code.code import TerminalRepr, TracebackStyle
-
     from harness.artifacts.filelock import Progress
-    from harness.checks.finding import Check, Finding
 
-SESSION = pytest.StashKey[Session]()
-TOLD = pytest.StashKey[set[str]]()
+__all__ = ["SESSION"]
 FOLDER = "scenarios"
 _WORKER_RECORDS = "harness_records"
 pytest_plugins = ["harness.pytest_firmware"]
@@ -44,13 +40,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="auto: as the scenario says, SNP cells on hardware where the host has it, else emulated; "
         "snp, snp-emulated, plain: only cells of this platform",
     )
+    add_axis_options(group.addoption)
     group.addoption(
-        "--firmware",
-        action="append",
-        default=[],
-        metavar=FORMS,
-        help="boot this firmware in place of what the scenarios name: a recipe, an image or an edk2 tree "
-        "(may be given several times)",
+        "--full",
+        action="store_true",
+        help="boot all cells; without it, as many of a scenario's as cover every pair of axis values",
     )
     group.addoption(
         "--require-platform",
@@ -81,10 +75,12 @@ def pytest_configure(config: pytest.Config) -> None:
         records=Path(records) if records else config.getoption("--records"),
         replay=config.getoption("--replay"),
         boots=config.getoption("--boots"),
-        firmware=tuple(config.getoption("--firmware")),
+        full=config.getoption("--full"),
+        axes=axis_options(config.option),
     )
     config.stash[SESSION] = Session(options, config.rootpath, _progress(config))
     config.stash[TOLD] = set()
+    config.stash[CHOSEN] = []
     config.addinivalue_line("markers", "qemu: starts a real QEMU")
 
 
@@ -97,10 +93,24 @@ def pytest_configure_node(node: Any) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
     """xdist: a worker cannot end a run with a message, so its controller looks at the names it collected."""
-    if not node.config.pluginmanager.getplugin("session").testsfailed:
+    config = node.config
+    if not config.pluginmanager.getplugin("session").testsfailed:
+        _tell_selection_of_workers(config, ids)
         cells = {cell for name in ids if (cell := _cell_of(name))}
         # A cell's fifth part is its platform.
-        _refuse_wrong_selection(node.config, {cell.split("+")[4] for cell in cells})
+        _refuse_wrong_selection(config, {cell.split("+")[4] for cell in cells})
+
+
+def _tell_selection_of_workers(config: pytest.Config, ids: list[str]) -> None:
+    """Say what ``pytest_report_collectionfinish`` says in a run without workers, once."""
+    if config.stash[CHOSEN]:
+        return
+    files = dict.fromkeys(name.partition("::")[0] for name in ids if _cell_of(name))
+    config.stash[CHOSEN] += [choose(config, config.rootpath / file) for file in files]
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    for line in _selection_told(config.stash[CHOSEN]) if reporter is not None else ():
+        reporter.ensure_newline()
+        reporter.write_line(line)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -110,6 +120,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         return None  # the others do
     # Untyped, and needless in a run without workers.
     from xdist.scheduler import LoadGroupScheduling  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    config.option.loadscopereorder = False  # the workers give cells in order, the longest boot first
 
     class CellScheduling(LoadGroupScheduling):  # type: ignore[misc]  # because it is untyped
         def _split_scope(self, nodeid: str) -> str:
@@ -152,6 +164,33 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     return None
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put cells in the order in which their boots end, so that no record waits to be judged.
+
+    A worker of xdist boots a cell when its items' turn has come: there the longest boot is first.
+    """
+    cells = [item for item in items if isinstance(item, CheckItem)]
+    runs = dict.fromkeys(item.run for item in cells)
+    session = config.stash[SESSION]
+    order = session.by_start(runs) if hasattr(config, "workerinput") else session.by_end(runs)
+    place = {run.cell: number for number, run in enumerate(order)}
+    others = [item for item in items if not isinstance(item, CheckItem)]
+    cells.sort(key=lambda item: place[item.run.cell])
+    items[:] = [*others, *cells]
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    return _selection_told(config.stash[CHOSEN])
+
+
+def _selection_told(chosen: list[Chosen]) -> list[str]:
+    taken, every = sum(len(one.planned) for one in chosen), sum(len(one.plan.planned) for one in chosen)
+    if taken < every:
+        return [f"scenarios: {taken} of {every} cells, every pair of axis values; --full runs all"]
+    return [f"scenarios: {count(taken, 'cell')}"] if chosen else []
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Start the boots of the selected items, several at once; an xdist worker boots only what it is given."""
     config = session.config
@@ -186,93 +225,3 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         if not host.sev_snp and session.options.replay is None:
             terminalreporter.write_line(f"platform: SNP cells were emulated here ({'; '.join(host.why)})")
         terminalreporter.write_line(f"boot records: {session.records}")
-
-
-class ScenarioFile(pytest.File):
-    """A scenario: its cells on this host."""
-
-    def collect(self) -> Iterator[pytest.Collector]:
-        session = self.config.stash[SESSION]
-        try:
-            runs = [session.run(cell) for cell in session.cells(self.path)]
-            session.prepare(runs, build=not self.config.option.collectonly)
-        except HarnessError as error:
-            told = self.config.stash[TOLD]
-            if str(error) in told:
-                return  # the first scenario has failed with it, which is enough to end the run
-            told.add(str(error))
-            raise
-        for run in runs:
-            yield CellNode.from_parent(self, name=run.cell.id, run=run)
-
-    def repr_failure(
-        self, excinfo: pytest.ExceptionInfo[BaseException], style: TracebackStyle | None = None
-    ) -> str | TerminalRepr:
-        del style  # collection has only one
-        return _in_short(excinfo) or super().repr_failure(excinfo)
-
-
-class CellNode(pytest.Collector):
-    """One boot."""
-
-    def __init__(self, *, run: CellRun, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.run = run
-
-    def collect(self) -> Iterator[pytest.Item]:
-        for check in self.run.checks:
-            yield CheckItem.from_parent(self, name=check.name, run=self.run, check=check)
-
-    def repr_failure(
-        self, excinfo: pytest.ExceptionInfo[BaseException], style: TracebackStyle | None = None
-    ) -> str | TerminalRepr:
-        del style  # collection has only one
-        return _in_short(excinfo) or super().repr_failure(excinfo)
-
-
-class FindingsError(Exception):
-    """A check's findings, for `CheckItem.repr_failure` to show."""
-
-    def __init__(self, findings: list[Finding], record: Path) -> None:
-        shown = "\n".join(str(finding) for finding in findings)
-        super().__init__(f"{shown}\n\nboot record: {record}")
-
-
-class CheckItem(pytest.Item):
-    """One question to one boot's record."""
-
-    def __init__(self, *, run: CellRun, check: Check, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.run = run
-        self.check = check
-        self.add_marker(pytest.mark.timeout(0))  # every wait of a boot has its own deadline
-
-    def runtest(self) -> None:
-        platform = self.run.cell.platform
-        self.user_properties += [("platform", platform), ("question", self.check.question)]
-        if reason := self.check.not_applicable(platform):
-            pytest.skip(reason)
-        if failure := self.run.root_failure:
-            # Whichever item is selected: one of the cell fails, so that no selection hides the failure.
-            if self.run.failure_told:
-                pytest.skip(f"not judged: {failure}")
-            self.run.failure_told = True
-            if self.check is not self.run.checks[0]:
-                raise HarnessError(f"there is nothing to judge: {failure}")
-        record = self.run.record
-        self.user_properties.append(("record", str(record.path)))
-        if findings := self.check(self.run.evidence):
-            raise FindingsError(findings, record.path)
-
-    def repr_failure(
-        self, excinfo: pytest.ExceptionInfo[BaseException], style: TracebackStyle | None = None
-    ) -> str | TerminalRepr:
-        return _in_short(excinfo) or super().repr_failure(excinfo, style)
-
-    def reportinfo(self) -> tuple[Path, int | None, str]:
-        return self.path, None, f"{self.run.cell.id}: {self.check.name}"
-
-
-def _in_short(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
-    """Give the text meant for the user, without a traceback; "" for an error that is ours."""
-    return str(excinfo.value) if isinstance(excinfo.value, (HarnessError, FindingsError)) else ""

@@ -6,59 +6,40 @@ This is where the rooms meet; the front doors hold no more than their own wordin
 
 from __future__ import annotations
 
-import errno
-import json
 import os
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from harness.artifacts.ingredients import Ingredients
-from harness.artifacts.traits import FirmwareTraits, KernelTraits
-from harness.boot.cell import done_line, machine_spec
-from harness.boot.driver import boot
-from harness.boot.pool import BootPool, Demand, host_capacity
-from harness.checks.actions import action_checks
-from harness.checks.model import Expected, checks_for, expected
-from harness.checks.view import Evidence
+from harness.artifacts.versions import versions
+from harness.boot.estimate import by_end, longest_first
+from harness.boot.pool import BootPool, Demand, host_capacity, host_size
+from harness.cell_run import CellRun, writable
+from harness.checks.names import check_names
+from harness.checks.rollout import OUTCOMES
 from harness.errors import HarnessError
-from harness.evidence.record import BootRecord, OutcomeKind, write_json
-from harness.matrix.expand import Removed, plan, with_firmware
+from harness.matrix.expand import plan
+from harness.matrix.pairs import selection
+from harness.matrix.plan import NOTHING_SAID
 from harness.matrix.schema import load_scenario
 from harness.platforms.host import Host, probe
 from harness.platforms.kvm_probe import guest_runs
 from harness.platforms.platform import resolver, wanted
+from harness.selection import Options, lacks, substitutions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from concurrent.futures import Future
     from pathlib import Path
 
     from harness.artifacts.filelock import Progress
-    from harness.artifacts.loader_traits import Entry
-    from harness.checks.finding import Check
+    from harness.evidence.record import BootRecord
     from harness.matrix.cell import Cell
-    from harness.matrix.expand import Plan
-
-TRAITS = "traits.json"
-_NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
-_NO_PLACE |= {errno.ENOENT}  # what /proc answers to a new folder
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the user chose. ``replay`` is a folder of stored records to judge instead of booting.
-
-    ``firmware`` takes the place of what scenarios name: recipes, ``file:PATH``, ``tree:PATH``.
-    """
-
-    platform: str = "auto"
-    records: Path | None = None
-    replay: Path | None = None
-    boots: int | None = None
-    firmware: tuple[str, ...] = ()
+    from harness.matrix.expand import Substitution
+    from harness.matrix.names import Known
+    from harness.matrix.plan import Plan, Planned, Said
 
 
 class Session:
@@ -67,7 +48,10 @@ class Session:
     def __init__(self, options: Options, root: Path, progress: Progress) -> None:
         self.options = options
         self._progress = progress
-        self._runs: dict[Cell, CellRun] = {}
+        self._runs: dict[tuple[Cell, Said], CellRun] = {}
+        self._names: dict[str, Path] = {}
+        self.boots: dict[Cell, Future[BootRecord]] = {}
+        """Boots that are queued, run or are over; a cell of two scenarios has one."""
         self._build_failure: HarnessError | None = None
         self.records = options.records.absolute() if options.records else _new_records(root)
         """The folder that receives a record per cell."""
@@ -81,36 +65,56 @@ class Session:
         return probe(guest_runs=lambda: guest_runs(self.ingredients.qemu))
 
     @cached_property
-    def _pool(self) -> BootPool:
+    def _capacity(self) -> Demand:
         capacity = host_capacity()
-        return BootPool(Demand(self.options.boots or capacity.vcpus, capacity.memory_mib))
+        return Demand(self.options.boots or capacity.vcpus, capacity.memory_mib)
 
     @cached_property
-    def firmware(self) -> tuple[str, ...]:
-        """The names of the firmware that takes the place of what scenarios name; empty: none does."""
-        return tuple(self.ingredients.choose_firmware(text) for text in self.options.firmware)
+    def _pool(self) -> BootPool:
+        return BootPool(self._capacity)
+
+    @cached_property
+    def known(self) -> Known:
+        """The names that scenarios may use."""
+        catalog = self.ingredients.catalog
+        return replace(
+            catalog.known(),
+            versions=versions(catalog, self.ingredients.lock),
+            outcome=frozenset(OUTCOMES),
+            check=check_names(),
+        )
+
+    @cached_property
+    def _substitutions(self) -> tuple[Substitution, ...]:
+        return substitutions(self.options, self.ingredients)
 
     def plan(self, path: Path) -> Plan:
         """Expand a scenario file for this host and the user's choices; HarnessError with every mistake."""
-        document = load_scenario(path, self.ingredients.catalog.known())
-        made, choice = plan(document, self._resolve()), self.options.platform
-        if self.options.firmware:
-            made = with_firmware(made, self.firmware)
-        unwanted = [cell for cell in made.cells if not wanted(choice, cell.platform)]
-        gone = tuple(Removed(cell, f"not on platform {choice}") for cell in unwanted)
-        cells = tuple(cell for cell in made.cells if cell not in unwanted)
-        return replace(made, cells=cells, removed=made.removed + gone)
+        document = load_scenario(path, self.known)
+        made, choice = plan(document, self._resolve(), self._substitutions), self.options.platform
+        if (first := self._names.setdefault(made.scenario, path)) != path:
+            raise document.error_at(("name",), f"the name {made.scenario!r} is taken by {first}")
+        made = made.without(
+            lambda planned: "" if wanted(choice, planned.cell.platform) else f"not on platform {choice}"
+        )
+        if self.options.replay is not None:
+            return made
+        has = host_size()
+        return replace(
+            made, planned=tuple(replace(it, lacks=lacks(it, self.host, has)) for it in made.planned)
+        )
 
-    def cells(self, path: Path) -> tuple[Cell, ...]:
-        """Give the cells that this run judges: all of the plan, or those that the replayed folder holds."""
-        cells = self.plan(path).cells
+    def select(self, plan: Plan) -> tuple[Planned, ...]:
+        """Give the cells that this run judges: a selection, or those that the replayed folder holds."""
         replay = self.options.replay
-        return cells if replay is None else tuple(cell for cell in cells if (replay / cell.id).is_dir())
+        if replay is None:
+            return selection(plan, full=self.options.full)
+        return tuple(planned for planned in plan.planned if (replay / planned.cell.id).is_dir())
 
-    def run(self, cell: Cell) -> CellRun:
-        if cell not in self._runs:
-            self._runs[cell] = CellRun(self, cell)
-        return self._runs[cell]
+    def run(self, cell: Cell, said: Said = NOTHING_SAID) -> CellRun:
+        if (cell, said) not in self._runs:
+            self._runs[cell, said] = CellRun(self, cell, said)
+        return self._runs[cell, said]
 
     def prepare(self, runs: Iterable[CellRun], *, build: bool) -> None:
         """Fetch what the cells are judged by, and with ``build`` all that their boots need.
@@ -135,12 +139,20 @@ class Session:
             self._build_failure = error
             raise
 
+    def by_start(self, runs: Iterable[CellRun]) -> list[CellRun]:
+        """Order runs as their boots should start: the longest first."""
+        return longest_first(list(runs), lambda run: run.seconds)
+
+    def by_end(self, runs: Iterable[CellRun]) -> list[CellRun]:
+        """Order runs as their boots will end: who judges them in this order waits least."""
+        return by_end(self.by_start(runs), lambda run: run.seconds, lambda run: run.demand, self._capacity)
+
     def schedule(self, runs: Iterable[CellRun]) -> None:
-        """Start the boots of ``runs`` in the background, in order, as many at once as fit."""
+        """Start the boots of ``runs`` in the background, the longest first, as many at once as fit."""
         if self.options.replay is not None:
             return
-        for run in runs:
-            with _writable(self.records):
+        for run in self.by_start(runs):
+            with writable(self.records):
                 self.records.mkdir(parents=True, exist_ok=True)
             run.schedule(self._pool)
 
@@ -158,140 +170,6 @@ class Session:
         return resolver("auto", Host(sev_snp=on_hardware))
 
 
-class CellRun:
-    """One cell in a run: what it should do, its boot, and the evidence that the boot left."""
-
-    def __init__(self, session: Session, cell: Cell) -> None:
-        self.cell = cell
-        self._session = session
-        self._future: Future[BootRecord] | None = None
-        self.failure_told = False
-        """Whether an item has failed with ``root_failure`` already."""
-
-    @cached_property
-    def traits(self) -> tuple[FirmwareTraits, KernelTraits]:
-        """Traits from the ingredients, or, in a replay, from the record."""
-        replay = self._session.options.replay
-        if replay is not None:
-            return _load_traits(replay / self.cell.id / TRAITS)
-        ingredients = self._session.ingredients
-        return (
-            ingredients.firmware(self.cell.firmware).traits,
-            ingredients.kernel(self.cell.kernel).traits,
-        )
-
-    @cached_property
-    def entry(self) -> Entry:
-        """How the loader enters the kernel, from the loader's traits, or, in a replay, from the record."""
-        replay = self._session.options.replay
-        if replay is not None:
-            return _load_entry(replay / self.cell.id / TRAITS)
-        loader = self._session.ingredients.loader(self.cell.loader).traits
-        if not loader.passes_cmdline:
-            raise HarnessError(
-                f"{self.cell.id}: the kernel has no console with {self.cell.loader}: nothing can be judged",
-                f"boot the disk of `harness image show {self.cell.loader}` by hand",
-            )
-        return loader.entry(self.traits[1])
-
-    @cached_property
-    def expected(self) -> Expected:
-        cell = self.cell
-        return expected(*self.traits, cell.memory_mib, cell.platform, cell.cmdline, self.entry)
-
-    @cached_property
-    def checks(self) -> tuple[Check, ...]:
-        """Known before anything boots; the first one is about the boot itself."""
-        return (*checks_for(self.expected), *action_checks(self.cell.action))
-
-    def schedule(self, pool: BootPool) -> None:
-        """Queue the boot; fetches and builds what it needs first, so that waiting shows."""
-        if self._future is None:
-            spec = machine_spec(self.cell, self._session.ingredients, self._session.host)
-            demand = Demand(spec.vcpus, spec.memory_mib)
-            self._future = pool.submit(demand, self._boot)
-
-    @cached_property
-    def record(self) -> BootRecord:
-        """The boot's record; boots, or waits for the boot, when first asked for.
-
-        A boot that failed to start raises the same error each time: no cell boots twice.
-        """
-        replay = self._session.options.replay
-        if replay is not None:
-            return BootRecord.load(replay / self.cell.id)
-        self._session.schedule([self])
-        assert self._future is not None
-        return self._future.result()
-
-    @cached_property
-    def evidence(self) -> Evidence:
-        firmware, kernel = self.traits
-        return Evidence(self.record, kernel, firmware, self.cell.memory_mib, self.cell.action)
-
-    @property
-    def root_failure(self) -> str:
-        """Why there is nothing to judge beyond the boot itself; "" when the boot went as it should."""
-        try:
-            outcome, reported = self.record.outcome, self.record.guest is not None
-        except HarnessError as error:
-            return error.what.partition("\n")[0]
-        if self.expected.outcome == "refuses-to-boot" or outcome.kind is OutcomeKind.COMPLETED:
-            return ""
-        if self.cell.action and reported:
-            return ""  # the boot itself went well; the checks of the action say the rest
-        return f"the boot ended as {outcome.kind} in phase {outcome.phase}: {outcome.detail}"
-
-    def _boot(self) -> BootRecord:
-        session, cell = self._session, self.cell
-        folder = session.records / cell.id
-        firmware, kernel = self.traits
-        spec = machine_spec(cell, session.ingredients, session.host)
-        with _writable(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            traits = {"firmware": asdict(firmware), "kernel": asdict(kernel), "entry": self.entry}
-            write_json(folder / TRAITS, traits)
-            return boot(
-                spec,
-                folder,
-                cell_id=cell.id,
-                platform=cell.platform,
-                done=done_line(cell),
-                survives_faults=kernel.probe,
-            )
-
-
-@contextmanager
-def _writable(folder: Path) -> Iterator[None]:
-    """Turn the system's refusal to write below ``folder`` into a HarnessError."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _NO_PLACE:
-            raise
-        raise HarnessError(
-            f"boot records cannot be written to {folder}: {error.strerror}",
-            "make room there, or choose another folder with --records",
-        ) from error
-
-
 def _new_records(root: Path) -> Path:
     # Local time: it is a name for the person at this machine; records hold UTC.
     return root / "out/records" / datetime.now().astimezone().strftime(f"%Y%m%d-%H%M%S-{os.getpid()}")
-
-
-def _load_traits(path: Path) -> tuple[FirmwareTraits, KernelTraits]:
-    try:
-        data = json.loads(path.read_bytes())
-        return FirmwareTraits.from_json(data["firmware"]), KernelTraits(**data["kernel"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise HarnessError(f"{path}: cannot be read ({error})", "boot the cell again") from error
-
-
-def _load_entry(path: Path) -> Entry:
-    """Read how the kernel was entered; records from before there were loaders are all of the EFI stub."""
-    try:
-        entry: Entry = json.loads(path.read_bytes()).get("entry", "efi-stub")
-    except (OSError, ValueError, AttributeError) as error:
-        raise HarnessError(f"{path}: cannot be read ({error})", "boot the cell again") from error
-    return entry

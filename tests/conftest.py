@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness import session
+from harness import cell_run, session
 from harness.artifacts.catalog import load_catalog
 from harness.artifacts.loader_traits import Entry, LoaderTraits
+from harness.artifacts.lock import Lock
 from harness.evidence.record import BootRecord
 from harness.platforms.host import Host
 from harness.pytest_plugin import SESSION
@@ -93,12 +94,13 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> StandIns:
     made = StandIns()
     traits: dict[str, Any] = {}
     for path in RECORDS.iterdir():
-        firmware, kernel = session._load_traits(path / session.TRAITS)
+        firmware, kernel = cell_run.load_traits(path / cell_run.TRAITS)
         traits[path.name.split("+")[0]] = firmware
         traits[path.name.split("+")[1]] = kernel
 
     class Fake:
         catalog = load_catalog()
+        lock = Lock(Path("no.lock"), {})
 
         def __init__(self, progress: Callable[[str], None]) -> None:
             self.progress = progress
@@ -123,7 +125,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> StandIns:
             return Path("/", made.fetch("initrd"))
 
     monkeypatch.setattr(session, "Ingredients", Fake)
-    monkeypatch.setattr(session, "boot", made.boot)
+    monkeypatch.setattr(cell_run, "boot", made.boot)
     host = Host(sev_snp=False, why=("there is no /dev/sev",))
     monkeypatch.setattr(session, "probe", lambda **_: host)
     return made

@@ -91,7 +91,7 @@ def test_actions_that_cannot_be(tmp_path: Path, action: str, said: str) -> None:
 def test_actions_of_a_scenario(tmp_path: Path) -> None:
     matrix = scenario(tmp_path, "touch:1  touch:2 reboot").model.matrix
     assert matrix is not None
-    assert matrix.action == ("touch:1 touch:2 reboot",)
+    assert [item.values for item in matrix.choices("action")] == [("touch:1 touch:2 reboot",)]
 
 
 def test_the_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

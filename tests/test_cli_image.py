@@ -38,6 +38,9 @@ class Ingredients:
         traits = LoaderTraits("2.06", "legacy", "legacy", "none", sources=SOURCES)
         return SimpleNamespace(recipe=self.catalog.loader_recipe(name), traits=traits)
 
+    def choose_kernel(self, text: str) -> str:
+        return text
+
     def kernel(self, name: str) -> Any:
         return SimpleNamespace(name=name, traits=KERNEL)
 

@@ -14,9 +14,9 @@ from harness.artifacts.firmware_choice import choose_firmware
 from harness.artifacts.firmware_recipes import ACCEPTANCE_LOG
 from harness.artifacts.firmware_traits import read_firmware_traits
 from harness.artifacts.ingredients import Ingredients as Real
+from harness.cell_run import TRAITS as TRAITS_FILE
+from harness.cell_run import load_traits
 from harness.errors import HarnessError
-from harness.matrix.cell import Cell
-from harness.matrix.expand import Plan, Removed, with_firmware
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +52,7 @@ class Ingredients(Real):
         return SimpleNamespace(name=name, path=f"/images/{name}", traits=TRAITS)
 
     def kernel(self, name: str) -> Any:
-        _, kernel = session._load_traits(RECORDS[0] / session.TRAITS)
+        _, kernel = load_traits(RECORDS[0] / TRAITS_FILE)
         return SimpleNamespace(path=f"/{name}", traits=kernel, words=None)
 
     def why_firmware(self, name: str) -> str:
@@ -113,17 +113,6 @@ def test_what_is_no_firmware(text: str, said: str) -> None:
         choose_firmware(text, load_catalog())
 
 
-def test_cells_keep_all_but_their_firmware() -> None:
-    def cell(firmware: str, kernel: str) -> Cell:
-        return Cell(firmware, kernel, "direct", 8192, "snp", 2, "x=1")
-
-    gone = (Removed(cell("a", "z"), "excluded"),)
-    plan = Plan("p", (cell("a", "k"), cell("b", "k"), cell("b", "l")), gone)
-    assert with_firmware(plan, ("m", "n")) == Plan(
-        "p", (cell("m", "k"), cell("m", "l"), cell("n", "k"), cell("n", "l")), gone
-    )
-
-
 def test_the_scenarios_rules_hold_for_what_it_names(
     pytester: pytest.Pytester, image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,7 +122,7 @@ def test_the_scenarios_rules_hold_for_what_it_names(
     assert cli.main(["plan", str(path), "--firmware", f"file:{image}", "--firmware", "stock-2025.02"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "two: 4 cells, 3 left out"
-    assert [line.split()[:2] for line in lines[2:6]] == [
+    assert [line.split()[:2] for line in lines[3:7]] == [
         ["file-my-ovmf-6105d6", "debian-6.12"],
         ["file-my-ovmf-6105d6", "debian-5.10"],
         ["stock-2025.02", "debian-6.12"],

@@ -30,8 +30,8 @@ qemu:
 """
 KERNELS = """\
 kernels:
-  - {name: whole, package: linux-image-1, suite: trixie}
-  - {name: split, package: linux-binary-2, suite: sid}
+  - {name: whole, source: {prebuilt: {package: linux-image-1, suite: trixie}}}
+  - {name: split, source: {prebuilt: {package: linux-binary-2, suite: sid}}}
 """
 FIRMWARE = """\
 firmware:
@@ -101,11 +101,11 @@ def test_firmware_is_read_once(project: Project) -> None:
 
 
 def test_a_kernel_of_one_package(project: Project) -> None:
-    files = {"boot/vmlinuz-1": "image", "boot/config-1": "config"}
+    files = {"boot/vmlinuz-1": "image", "boot/config-1": "CONFIG_A=y"}
     project.add(PackageQuery("linux-image-1", "trixie"), BOOT, files)
     kernel = project.open().kernel("whole")
     assert kernel.path.name == "vmlinuz-1"
-    assert kernel.traits == SimpleNamespace(read=(b"image", "config"))
+    assert kernel.traits == SimpleNamespace(read=(b"image", "CONFIG_A=y"))
 
 
 def test_a_kernel_whose_config_is_in_another_package(project: Project) -> None:
@@ -114,8 +114,8 @@ def test_a_kernel_whose_config_is_in_another_package(project: Project) -> None:
     project.add(PackageQuery("linux-binary-2", "sid"), [image], {f"{modules}/2/vmlinuz": "image"})
     with pytest.raises(HarnessError, match=r"no version for sid:linux-base-2\n  run `harness update`"):
         project.open().kernel("split")
-    project.add(PackageQuery("linux-base-2", "sid"), [config], {f"{modules}/2/config": "config"})
-    assert project.open().kernel("split").traits == SimpleNamespace(read=(b"image", "config"))
+    project.add(PackageQuery("linux-base-2", "sid"), [config], {f"{modules}/2/config": "CONFIG_A=y"})
+    assert project.open().kernel("split").traits == SimpleNamespace(read=(b"image", "CONFIG_A=y"))
 
 
 def test_a_config_of_another_kernel_is_refused(project: Project) -> None:
@@ -130,7 +130,10 @@ def test_a_config_of_another_kernel_is_refused(project: Project) -> None:
 def test_a_package_with_another_layout(project: Project) -> None:
     files = {"boot/vmlinuz-1": "image", "boot/vmlinuz-2": "image", "boot/config-1": "config"}
     project.add(PackageQuery("linux-image-1", "trixie"), BOOT, files)
-    with pytest.raises(HarnessError, match=r"2 files match boot/vmlinuz-\*, expected one"):
+    with pytest.raises(
+        HarnessError,
+        match=r"kernels.yaml:2:5: kernel whole: linux-image-1 1-1 holds no [^\n]*\n.*2 files match",
+    ):
         project.open().kernel("whole")
 
 
@@ -146,7 +149,16 @@ def test_the_initramfs_follows_its_inputs(project: Project) -> None:
 
 
 def test_every_package_of_the_project_is_asked_for(project: Project) -> None:
-    names = ["ovmf", "linux-image-1", "linux-binary-2", "linux-base-2", "qemu", "qemu-data", "busybox-static"]
+    names = [
+        "ovmf",
+        "linux-image-1",
+        "linux-binary-2",
+        "linux-base-2",
+        "linux-modules-2",
+        "qemu",
+        "qemu-data",
+        "busybox-static",
+    ]
     assert [query.package for query in project.open().queries()] == names
 
 

@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
-from harness import session
+from harness import cell_run
 from harness.boot.cell import CMDLINE, machine_spec
+from harness.cell_run import TRAITS
 from harness.errors import HarnessError
 from harness.machine.spec import Drive
 from harness.matrix.cell import Cell
 from harness.platforms.host import Host
-from harness.session import TRAITS, Options, Session
+from harness.selection import Options
+from harness.session import Session
 
 CELL = Cell("debian-2025.02", "debian-6.1", "grub-2.06-bookworm", 2048, "plain", cmdline="quiet")
 
@@ -67,4 +69,4 @@ def test_a_replay_reads_the_entry(tmp_path: Path, records: Path, entry: str | No
     assert replay.run(cell).expected.outcome == outcome
     path.write_text("[]")
     with pytest.raises(HarnessError, match="cannot be read"):
-        session._load_entry(path)
+        cell_run.load_entry(path)

@@ -11,13 +11,17 @@ import pytest
 
 from harness.artifacts.catalog import load_catalog
 from harness.matrix.cell import Cell, format_memory, parse_memory
-from harness.matrix.expand import expand, plan, plan_table
+from harness.matrix.expand import expand, plan
+from harness.matrix.pairs import selection
 from harness.matrix.schema import AXES, Known, Scenario, load_scenario
+from harness.matrix.show import Shown, as_text
 from harness.paths import PROJECT
 from harness.yamlfile import Document, YamlError, json_schema
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from harness.matrix.plan import Plan
 
 Load = Callable[[str], Document[Scenario]]
 
@@ -47,6 +51,10 @@ def scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
 
 def heads(error: pytest.ExceptionInfo[YamlError]) -> list[str]:
     return [line for line in str(error.value).splitlines() if line.startswith("s.yaml:")]
+
+
+def table(result: Plan) -> str:
+    return as_text(Shown(result, frozenset(planned.cell for planned in selection(result, full=False))))
 
 
 def ids(document: Document[Scenario], resolve: Callable[[str], str] = EMULATED) -> list[str]:
@@ -214,7 +222,7 @@ def test_names_types_and_keys_are_all_reported_at_once(scenario: Load) -> None:
         "s.yaml:9:16: matrix.vcpus[1]: should be greater than or equal to 1, found the number 0",
         "s.yaml:11:14: exclude[0].kernel: unknown kernel 'k-9'; did you mean 'k-3' or 'k-2' or 'k-1'?",
         "s.yaml:11:27: exclude[0].memory: the memory size 8192 has no unit; write 8192M or 8192G",
-        f"s.yaml:12:5: exclude[1]: an empty rule would leave out every cell; name one of {', '.join(AXES)}",
+        f"s.yaml:12:5: exclude[1]: an empty rule would be about every cell; name one of {', '.join(AXES)}",
         "s.yaml:13:14: exclude[2].kernel: wanted text, found nothing",
         "s.yaml:15:16: include[0].firmware: unknown firmware 'fw-3'; did you mean 'fw-2' or 'fw-1'?",
         "s.yaml:15:43: include[0].memory: '8GB' is not a memory size; write 8G",
@@ -252,7 +260,7 @@ def test_expansion_mistakes_are_all_reported_at_once(scenario: Load) -> None:
         (f"{TWO_BY_TWO}exclude:\n  - memory: 8G\n", "s.yaml:3:1: no cell is left to run"),
         (
             f"{HEAD}exclude:\n  - memory: 8G\n",
-            "s.yaml:4:3: exclude: there is no matrix to leave cells out of",
+            "s.yaml:4:3: exclude: there is no matrix for its rules",
         ),
     ],
 )
@@ -273,13 +281,15 @@ def test_empty_axis(scenario: Load) -> None:
 
 def test_table(scenario: Load) -> None:
     document = scenario(TWO_BY_TWO + "exclude:\n  - {kernel: k-1, firmware: fw-2}\n")
-    assert plan_table(plan(document, EMULATED)).splitlines() == [
+    assert table(plan(document, EMULATED)).splitlines() == [
         "s: 3 cells, 1 left out",
-        "  firmware  kernel  loader  memory  platform      vcpus  cmdline  action",
-        "  fw-1      k-1     direct  8G      snp-emulated  1",
-        "  fw-1      k-2     direct  8G      snp-emulated  1",
-        "  fw-2      k-2     direct  8G      snp-emulated  1",
-        "  left out: fw-2+k-1+direct+8G+snp-emulated: excluded by s.yaml:9:5 {firmware: fw-2, kernel: k-1}",
+        "  all cells: loader direct, memory 8G, platform snp-emulated",
+        "  firmware  kernel",
+        "  fw-1      k-1",
+        "  fw-1      k-2",
+        "  fw-2      k-2",
+        "  left out, excluded by s.yaml:9:5 {firmware: fw-2, kernel: k-1}:",
+        "    fw-2+k-1+direct+8G+snp-emulated",
     ]
 
 
@@ -295,7 +305,7 @@ def test_ten_thousand_cells_in_two_seconds(scenario: Load) -> None:
     for text, count in ((product, 9900), (listed, 10_000)):
         start = time.process_time()
         result = plan(scenario(text), EMULATED)
-        plan_table(result)
+        table(result)
         taken = time.process_time() - start
         assert len({cell.id for cell in result.cells}) == len(result.cells) == count
         assert taken < 2.0
@@ -306,7 +316,7 @@ def test_json_schema_of_scenarios() -> None:
     parts = schema["$defs"]
     assert set(schema["required"]) == {"name", "description"}
     assert parts["Matrix"]["properties"]["memory"]["items"]["type"] == "string"
-    assert [branch["type"] for branch in parts["Exclude"]["properties"]["kernel"]["anyOf"]] == [
+    assert [branch["type"] for branch in parts["When"]["properties"]["kernel"]["anyOf"]] == [
         "string",
         "array",
     ]

@@ -17,7 +17,8 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.matrix.cell import Cell
-from harness.session import Options, Session
+from harness.selection import Options
+from harness.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

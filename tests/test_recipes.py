@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Make = Callable[..., Catalog]
 
-KERNELS = "kernels:\n  - {name: k, package: linux-image-1, suite: trixie}\n"
+KERNELS = "kernels:\n  - {name: k, source: {prebuilt: {package: linux-image-1, suite: trixie}}}\n"
 FIRMWARE = """\
 firmware:
   - name: f
@@ -92,7 +92,9 @@ def test_shipped_recipes() -> None:
 def test_kernel_globs_leave_out_flavours(name: str, vmlinuz: list[str], config: list[str]) -> None:
     recipe = load_catalog().kernel_recipe(name)
     assert isinstance(recipe, KernelRecipe)
-    for query, wanted in ((recipe.query(), vmlinuz), (recipe.config_query(), config)):
+    prebuilt = recipe.source.prebuilt
+    assert prebuilt is not None
+    for query, wanted in ((prebuilt.query(), vmlinuz), (prebuilt.config_query(), config)):
         assert query is not None
         assert [package for package in PACKAGES.split() if fnmatchcase(package, query.package)] == wanted
 
@@ -105,15 +107,16 @@ def test_a_kernel_whose_config_is_gone() -> None:
 
 def test_queries_hold_every_package_once(project: Make) -> None:
     catalog = project(
-        kernels="kernels:\n  - {name: k1, package: linux-image-1, suite: trixie}\n"
-        "  - {name: k2, package: linux-binary-2.*, suite: sid, version: 2-1}\n"
-        "  - {name: k3, package: linux-image-1, suite: trixie}\n"
+        kernels="kernels:\n  - {name: k1, source: {prebuilt: {package: linux-image-1, suite: trixie}}}\n"
+        "  - {name: k2, source: {prebuilt: {package: linux-binary-2.*, suite: sid, version: 2-1}}}\n"
+        "  - {name: k3, source: {prebuilt: {package: linux-image-1, suite: trixie}}}\n"
     )
     assert catalog.queries() == (
         PackageQuery("ovmf", "trixie"),
         PackageQuery("linux-image-1", "trixie"),
         PackageQuery("linux-binary-2.*", "sid", "2-1"),
         PackageQuery("linux-base-2.*", "sid", "2-1"),
+        PackageQuery("linux-modules-2.*", "sid", "2-1"),
     )
 
 
@@ -129,8 +132,9 @@ def test_mistakes_of_all_files_at_once(project: Make) -> None:
     with pytest.raises(YamlError) as caught:
         project(
             kernels=(
-                "kernels:\n  - {name: K 1, package: linux-image-1, suite: trixy}\n"
-                "  - {name: k2, pakcage: x, suite: sid}\n"
+                "kernels:\n  - {name: K 1, source: {prebuilt: {package: linux-image-1, suite: trixy}}}\n"
+                "  - {name: k2, source: {prebuilt: {pakcage: x, suite: sid}}}\n"
+                "  - {name: k3, source: {file: {path: a}, tree: {path: b}}}\n"
             ),
             a=FIRMWARE.replace("prebuilt", "prebulit"),
             b=FIRMWARE.replace("path: usr", "path: /usr").replace("suite: trixie", "version: 2025.02"),
@@ -140,11 +144,13 @@ def test_mistakes_of_all_files_at_once(project: Make) -> None:
     source = "firmware[0].source"
     inside = "must be a path inside the package, such as usr/share/ovmf/OVMF.fd"
     number = 'wanted text, found the number 2025.02; quote it: "2025.02"'
+    kernels, keys = "guest-images/kernels.yaml", "the keys prebuilt, file, tree"
     pattern = "string should match pattern '^[a-z0-9][a-z0-9._-]*$', found the text 'K 1'"
     assert heads(caught) == [
-        f"guest-images/kernels.yaml:2:12: kernels[0].name: {pattern}",
-        "guest-images/kernels.yaml:2:48: kernels[0].suite: unknown suite 'trixy'; did you mean 'trixie'?",
-        "guest-images/kernels.yaml:3:16: kernels[1]: unknown key 'pakcage'; did you mean 'package'?",
+        f"{kernels}:2:12: kernels[0].name: {pattern}",
+        f"{kernels}:2:68: kernels[0].source.prebuilt.suite: unknown suite 'trixy'; did you mean 'trixie'?",
+        f"{kernels}:3:36: kernels[1].source.prebuilt: unknown key 'pakcage'; did you mean 'package'?",
+        f"{kernels}:4:24: kernels[2].source: wanted exactly one of {keys}; found file and tree",
         f"ovmf-builds/a.yaml:3:14: {source}: unknown key 'prebulit'; did you mean 'prebuilt'?",
         f"ovmf-builds/b.yaml:3:24: {source}.prebuilt: missing key 'suite' (Debian suite)",
         f"ovmf-builds/b.yaml:3:49: {source}.prebuilt.version: {number}",

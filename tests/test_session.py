@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.cell_run import TRAITS
 from harness.errors import HarnessError
-from harness.session import TRAITS, Options, Session
+from harness.selection import Options
+from harness.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,13 +44,17 @@ def start(root: Path, **options: Any) -> Session:
     return Session(Options(**options), root, lambda _line: None)
 
 
+def chosen(session: Session, scenario: Path) -> list[Cell]:
+    return [planned.cell for planned in session.select(session.plan(scenario))]
+
+
 def cells(session: Session, scenario: Path) -> dict[str, Cell]:
-    return {cell.id: cell for cell in session.cells(scenario)}
+    return {cell.id: cell for cell in chosen(session, scenario)}
 
 
 def test_a_boot_is_judged_from_its_record(stand_ins: Any, scenario: Path, tmp_path: Path) -> None:
     session = start(tmp_path)
-    runs = [session.run(cell) for cell in session.cells(scenario)]
+    runs = [session.run(cell) for cell in chosen(session, scenario)]
     session.prepare(runs, build=True)
     session.schedule(runs)
     for run in runs:
@@ -64,7 +70,7 @@ def test_a_replay_needs_no_ingredient_and_finds_the_same(
     stand_ins: Any, scenario: Path, tmp_path: Path, records: Path
 ) -> None:
     session = start(tmp_path, replay=records)
-    runs = [session.run(cell) for cell in session.cells(scenario)]
+    runs = [session.run(cell) for cell in chosen(session, scenario)]
     session.prepare(runs, build=True)
     session.schedule(runs)
     assert [finding for run in runs for check in run.checks for finding in check(run.evidence)] == []
@@ -111,7 +117,7 @@ def test_collecting_fetches_only_what_traits_are_read_from(
     stand_ins: Any, scenario: Path, tmp_path: Path
 ) -> None:
     session = start(tmp_path)
-    session.prepare([session.run(cell) for cell in session.cells(scenario)], build=False)
+    session.prepare([session.run(cell) for cell in chosen(session, scenario)], build=False)
     assert set(stand_ins.built) == {"debian-2025.02", "debian-5.10", "debian-6.1"}
     session.prepare([], build=True)
     assert "qemu" not in stand_ins.built
@@ -154,7 +160,7 @@ def test_records_that_cannot_be_written(scenario: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
     session = start(tmp_path, records=tmp_path / "taken/below")
     with pytest.raises(HarnessError, match=r"cannot be written to .*taken/below: Not a directory"):
-        session.schedule([session.run(cell) for cell in session.cells(scenario)])
+        session.schedule([session.run(cell) for cell in chosen(session, scenario)])
 
 
 @pytest.mark.parametrize(("number", "told"), [(errno.ENOSPC, HarnessError), (errno.EIO, OSError)])
@@ -176,7 +182,7 @@ def test_close_forgets_the_boots_that_have_not_begun(stand_ins: Any, scenario: P
 
     stand_ins.in_boot = hold
     session = start(tmp_path, boots=1)
-    runs = [session.run(cell) for cell in session.cells(scenario)]
+    runs = [session.run(cell) for cell in chosen(session, scenario)]
     session.schedule(runs)
     assert begun.wait(10)
     session.close()

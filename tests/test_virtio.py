@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import lzma
 import re
 import stat
 from dataclasses import replace
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.artifacts.initramfs import CpioEntry, cpio_archive
-from harness.artifacts.kernel_recipes import KernelRecipe
 from harness.boot.cell import done_line, machine_spec
 from harness.boot.driver import boot
 from harness.evidence.actions import ActionReport, parse_actions
@@ -28,18 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.qemu
 
-MODULES = (
-    *("failover", "net_failover", "virtio", "virtio_ring", "virtio_pci_legacy_dev", "virtio_pci_modern_dev"),
-    *("virtio_pci", "virtio_blk", "virtio_net", "virtio-rng"),
-)
-"""In the order in which they load; a kernel has some of them built in."""
-
-DRIVERS = "*lib/modules/*/kernel/drivers"
-FILES = (
-    *(f"{DRIVERS}/virtio", f"{DRIVERS}/block/virtio_blk.ko*", f"{DRIVERS}/char/hw_random/virtio-rng.ko*"),
-    *(f"{DRIVERS}/net/virtio_net.ko*", f"{DRIVERS}/net/net_failover.ko*"),
-    "*lib/modules/*/kernel/net/core/failover.ko*",
-)
+MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_rng")
 
 SECTOR = 512
 
@@ -61,19 +48,15 @@ echo "\"read\":\"$read\",\"random\":\"${random# }\",\"received\":${received:-0}"
 
 
 def with_virtio(kernel: str, ingredients: Ingredients, out: Path) -> Path:
-    """Add to the initramfs guest the action ``virtio`` and the kernel's virtio modules, unpacked."""
-    recipe = ingredients.catalog.kernel_recipe(kernel)
-    assert isinstance(recipe, KernelRecipe)
-    package = ingredients.lock.require(recipe.query())
-    tree = ingredients.apt.extract(package, FILES).path
-    files = {path.name.partition(".")[0]: path for path in tree.rglob("*.ko*")}
-    entries = [CpioEntry("modules", stat.S_IFDIR | 0o755)]
-    for number, name in enumerate(MODULES):
-        if name in files:
-            data = files[name].read_bytes()
-            module = lzma.decompress(data) if files[name].suffix == ".xz" else data
-            entries.append(CpioEntry(f"modules/{number:02}-{name}.ko", stat.S_IFREG | 0o644, module))
-    entries.append(CpioEntry("actions/virtio", stat.S_IFREG | 0o755, ACTION.encode()))
+    """Add to the initramfs guest the action ``virtio`` and the kernel's virtio modules."""
+    entries = [
+        CpioEntry("actions/virtio", stat.S_IFREG | 0o755, ACTION.encode()),
+        CpioEntry("modules", stat.S_IFDIR | 0o755),
+        *(
+            CpioEntry(f"modules/{path.name}", stat.S_IFREG | 0o644, path.read_bytes())
+            for path in ingredients.modules(kernel, MODULES)
+        ),
+    ]
     # The kernel unpacks archives that follow each other as one.
     out.write_bytes(ingredients.initrd.read_bytes() + cpio_archive(entries))
     return out

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -46,6 +47,7 @@ __all__ = ["SUITES", "AptRoot", "FetchError", "PackageQuery", "PackageVersion", 
 SUITES = ("bullseye", "bookworm", "bookworm-backports", "trixie", "trixie-backports", "sid")
 DAY = 86400.0
 _HELPER = "/usr/lib/apt/apt-helper"
+_INSTALLS = re.compile(r"^Inst (\S+) \((\S+) ", re.MULTILINE)
 
 
 def deb_file(artifact: Artifact) -> Path:
@@ -142,6 +144,27 @@ class AptRoot:
 
         inputs: dict[str, JSONValue] = {**_identity(package), "paths": sorted(paths)}
         return self.store.get("deb-tree", package.package, inputs, build, self.progress, tools=("dpkg-deb",))
+
+    def closure(self, suite: str, names: Sequence[str]) -> tuple[PackageVersion, ...]:
+        """Return ``names``, the essential packages of the suite, and all that these need; no recommendations."""
+        root = self._suite(suite)
+        index = root.index(source=False)
+        said = root.ask(["apt-get", "install", "-s", "-qq", "--no-install-recommends", "?essential", *names])
+        queries = (PackageQuery(match[1], suite, match[2]) for match in _INSTALLS.finditer(said))
+        return tuple(package_version(matching(index, query)[-1], suite) for query in queries)
+
+    def download_all(self, packages: Sequence[PackageVersion], directory: Path) -> None:
+        """Fetch the .deb files of packages of one suite at once; the caller checks their digests."""
+        suite = self._suite(packages[0].suite)
+        words = [f"{package.package}={package.version}" for package in packages]
+        size = sum(package.size for package in packages)
+        self.progress(f"fetching {len(words)} packages of {suite.name}{_mebibytes(size)}")
+        suite.index(source=False)
+        what = f"{len(words)} packages from {self.mirror} ({suite.name})"
+        try:
+            suite.run(["apt-get", "download", "-q", *words], what, directory, size)
+        except FetchError as error:
+            raise HarnessError(error.what, UPDATE_HINT) from error
 
     def fetch(self, path: str, sha256: str, target: Path, suite: str, size: int = 0) -> None:
         """Fetch one file of the archive (``path`` from its root) and check its SHA-256; FetchError if not."""

@@ -150,6 +150,14 @@ class SuiteRoot:
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "APT_CONFIG": str(self._root / "apt.conf"), "LC_ALL": "C"}
 
+    def ask(self, argv: Sequence[str]) -> str:
+        """Give what one of apt's programs says about the index; HarnessError with its own words if it fails."""
+        self._prepare()
+        done = subprocess.run(argv, env=self._environment(), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise HarnessError(f"{self.name} on {self.mirror}: {aptconf.reduce_errors(done.stderr)}")
+        return done.stdout
+
     def run(self, argv: Sequence[str], what: str, directory: Path, size: int = 0) -> None:
         """Run one of apt's programs in ``directory``, telling from time to time how much that has grown.
 

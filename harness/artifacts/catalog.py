@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from harness.artifacts.efi_probe import ProbeFile, ProbeRecipe
 from harness.artifacts.extends import whole_recipes
 from harness.artifacts.firmware_recipes import FirmwareEntry, FirmwareFile, FirmwareRecipe
-from harness.artifacts.kernel_recipes import KernelFile, KernelRecipe
-from harness.artifacts.loader_recipes import BUILT_IN, LoaderRecipe, load_loaders
+from harness.artifacts.groups import resolve_groups
+from harness.artifacts.kernel_recipes import KernelEntry, KernelFile, KernelRecipe
+from harness.artifacts.loader_recipes import BUILT_IN, LoaderFile, LoaderRecipe, whole_loaders
 from harness.artifacts.recipe_types import Located
 from harness.errors import HarnessError
 from harness.matrix.schema import Known
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
     from harness.artifacts.lock import PackageQuery
 
 AnyKernel = KernelRecipe | ProbeRecipe
+AnyKernelEntry = KernelEntry | ProbeRecipe
 R = TypeVar("R")
-E = TypeVar("E", FirmwareEntry, AnyKernel)
-F = TypeVar("F", FirmwareFile, KernelFile, ProbeFile)
+E = TypeVar("E", FirmwareEntry, AnyKernelEntry)
+F = TypeVar("F", FirmwareFile, KernelFile, ProbeFile, LoaderFile)
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Catalog:
     loaders: Mapping[str, LoaderRecipe] = field(default_factory=lambda: MappingProxyType(BUILT_IN))
     actions: frozenset[str] = frozenset()
     """What the initramfs guest can do: the files of ``guest-images/initramfs/actions``."""
+    groups: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    """By axis and name of the group."""
 
     def firmware_recipe(self, name: str) -> FirmwareRecipe:
         """Return a firmware recipe; HarnessError with names that look like an unknown one."""
@@ -66,6 +70,7 @@ class Catalog:
             kernel=frozenset(self.kernels),
             loader=frozenset(self.loaders),
             action=self.actions,
+            groups=self.groups,
         )
 
 
@@ -76,7 +81,7 @@ def load_catalog(project: Path = PROJECT) -> Catalog:
     kernels = _load_all([project / "guest-images" / "kernels.yaml"], KernelFile, problems)
     probes = _load_all((project / "guest-images").glob("efi-probe.yaml"), ProbeFile, problems)
     located_firmware: dict[str, Located[FirmwareEntry]] = {}
-    located_kernels: dict[str, Located[AnyKernel]] = {}
+    located_kernels: dict[str, Located[AnyKernelEntry]] = {}
     for firmware_file in firmware:
         _locate(firmware_file, "firmware", firmware_file.model.firmware, located_firmware, problems)
     for kernel_file in kernels:
@@ -84,15 +89,22 @@ def load_catalog(project: Path = PROJECT) -> Catalog:
     for probe_file in probes:
         _locate(probe_file, "probes", probe_file.model.probes, located_kernels, problems)
     whole = whole_recipes(located_firmware, problems)
-    try:
-        loaders = load_loaders(project / "guest-images" / "loaders.yaml")
-    except YamlError as error:
-        problems += error.problems
+    loaders = dict(BUILT_IN)
+    loader_files = _load_all((project / "guest-images").glob("loaders.yaml"), LoaderFile, problems)
+    for loader_file in loader_files:
+        loaders |= whole_loaders(loader_file, problems)
+    groups = {
+        "firmware": resolve_groups("firmware", firmware, located_firmware, problems),
+        "kernel": resolve_groups("kernel", [*kernels, *probes], located_kernels, problems),
+        "loader": resolve_groups("loader", loader_files, loaders, problems),
+    }
     if problems:
         raise YamlError(problems)
     actions = frozenset(path.name for path in (project / "guest-images/initramfs/actions").glob("*"))
-    as_kernels = {name: located.recipe for name, located in located_kernels.items()}
-    return Catalog(MappingProxyType(whole), MappingProxyType(as_kernels), MappingProxyType(loaders), actions)
+    as_kernels = {name: _whole_kernel(located) for name, located in located_kernels.items()}
+    return Catalog(
+        MappingProxyType(whole), MappingProxyType(as_kernels), MappingProxyType(loaders), actions, groups
+    )
 
 
 def _load_all(paths: Iterable[Path], model: type[F], problems: list[Problem]) -> list[Document[F]]:
@@ -122,6 +134,20 @@ def _locate(
             problems.append(document.problem_at((*at, "name"), message))
         else:
             found[recipe.name] = Located(recipe, document, at)
+
+
+def _whole_kernel(located: Located[AnyKernelEntry]) -> AnyKernel:
+    entry = located.recipe
+    if isinstance(entry, ProbeRecipe):
+        return entry
+    return KernelRecipe(
+        name=entry.name,
+        source=entry.source,
+        folder=located.document.path.parent,
+        description=entry.description,
+        efi_stub=entry.efi_stub,
+        where=located.document.where(located.at),
+    )
 
 
 def _lookup(kind: str, recipes: Mapping[str, R], name: str) -> R:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AfterValidator, Field
 
 from harness.artifacts.efi_probe_options import parse_probe_options
+from harness.artifacts.groups import Groups  # noqa: TC001  # pydantic reads it at run time
 from harness.artifacts.kernel import Kernel
 from harness.artifacts.kernel_traits import KernelTraits
 from harness.artifacts.recipe_types import Name, Strict
@@ -63,6 +64,7 @@ class ProbeFile(Strict):
     """The file ``guest-images/efi-probe.yaml``."""
 
     probes: Annotated[tuple[ProbeRecipe, ...], Field(min_length=1)]
+    groups: Groups
 
 
 def probe_traits(options: str) -> KernelTraits:

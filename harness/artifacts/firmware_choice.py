@@ -40,15 +40,16 @@ def choose_firmware(text: str, catalog: Catalog) -> FirmwareRecipe:
         if not path.is_file():
             raise HarnessError(f"{text}: no such file", "name a firmware image, such as file:OVMF.fd")
         source = FirmwareSource(file=File(path=str(path)))
-        return FirmwareRecipe(_name(kind, path.stem, tree.digest_file(path)), source)
+        return FirmwareRecipe(name_of(kind, path.stem, tree.digest_file(path)), source)
     if kind == "tree":
         content = tree_source(path).content.split()[-1]
         source = FirmwareSource(tree=Tree(path=str(path)))
         options = BuildOptions(pcds=tuple(ACCEPTANCE_LOG.items()))
-        return FirmwareRecipe(_name(kind, path.name, content), source, options=options)
+        return FirmwareRecipe(name_of(kind, path.name, content), source, options=options)
     raise HarnessError(f"{text}: unknown kind of firmware {kind!r}", f"write {FORMS}")
 
 
-def _name(kind: str, word: str, digest: str) -> str:
+def name_of(kind: str, word: str, digest: str) -> str:
+    """Make a recipe's name of what a user has named and the digest of its content."""
     readable = re.sub(r"[^a-z0-9._-]+", "-", word.lower()).strip("-.") or "x"
     return f"{kind}-{readable}-{digest[:_DIGITS]}"

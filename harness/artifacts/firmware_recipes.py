@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from harness.artifacts.groups import Groups  # noqa: TC001  # pydantic reads it at run time
 from harness.artifacts.lock import PackageQuery
 from harness.artifacts.recipe_types import Name, OneKey, PathInPackage, Strict, Suite, Version
 
@@ -139,6 +140,7 @@ class FirmwareFile(Strict):
     """A file ``ovmf-builds/*.yaml``."""
 
     firmware: Annotated[tuple[FirmwareEntry, ...], Field(min_length=1)]
+    groups: Groups
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""A GUID partition table with one EFI system partition. Source: UEFI specification 2.10, chapter 5."""
+"""A GUID partition table: an EFI system partition and perhaps a root partition. Source: UEFI specification 2.10, chapter 5."""
 
 from __future__ import annotations
 
@@ -13,31 +13,46 @@ if TYPE_CHECKING:
 
 SECTOR = 512
 FIRST = 2048
-"""The partition's first sector: 1 MiB, as every partitioning tool aligns it."""
+"""The first partition's first sector: 1 MiB, as every partitioning tool aligns it."""
 BEHIND = 2048
-"""Sectors behind the partition; the second copy of the table takes the last 33."""
+"""Sectors behind the last partition; the second copy of the table takes the last 33."""
 _ESP = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
+_ROOT = uuid.UUID("4f68bce3-e8cd-4db1-96e7-fbcaf984b709")  # "Discoverable Partitions": root of x86-64
 _DISK = uuid.UUID("5ac1ab1e-0000-4000-8000-000000000001")
 _PARTITION = uuid.UUID("5ac1ab1e-0000-4000-8000-000000000002")
+_ROOT_PARTITION = uuid.UUID("5ac1ab1e-0000-4000-8000-000000000003")
 _ENTRIES, _ENTRY = 128, 128
 _TABLE_SECTORS = _ENTRIES * _ENTRY // SECTOR
 
 
-def write_gpt(image: BinaryIO, sectors: int) -> int:
-    """Write the table of a disk of ``sectors`` sectors; returns the partition's size in sectors.
+def write_gpt(image: BinaryIO, sectors: int, root_sectors: int = 0) -> int:
+    """Write the table of a disk of ``sectors`` sectors; returns the EFI system partition's size in sectors.
 
-    The disk's and the partition's GUID are always the same: two images of a content are one.
+    The last ``root_sectors`` before ``BEHIND`` are the partition ``root``, at ``root_first``. The disk's and
+    the partitions' GUIDs are always the same: two images of a content are one.
     """
-    last = sectors - BEHIND - 1
-    name = "EFI system".encode("utf-16le").ljust(72, b"\0")
-    entry = _ESP.bytes_le + _PARTITION.bytes_le + struct.pack("<QQQ", FIRST, last, 0) + name
-    table = entry.ljust(_ENTRIES * _ENTRY, b"\0")
+    split = root_first(sectors, root_sectors)
+    table = _entry(_ESP, _PARTITION, FIRST, split - 1, "EFI system")
+    if root_sectors:
+        table += _entry(_ROOT, _ROOT_PARTITION, split, sectors - BEHIND - 1, "root")
+    table = table.ljust(_ENTRIES * _ENTRY, b"\0")
     end = sectors - 1
     image.seek(0)
     image.write(_protective(sectors) + _header(1, end, 2, sectors, table) + table)
     image.seek((end - _TABLE_SECTORS) * SECTOR)
     image.write(table + _header(end, 1, end - _TABLE_SECTORS, sectors, table))
-    return last - FIRST + 1
+    return split - FIRST
+
+
+def root_first(sectors: int, root_sectors: int) -> int:
+    """Return the first sector of the root partition."""
+    return sectors - BEHIND - root_sectors
+
+
+def _entry(kind: uuid.UUID, own: uuid.UUID, first: int, last: int, name: str) -> bytes:
+    """Make a partition's entry (5.3.3)."""
+    words = name.encode("utf-16le").ljust(72, b"\0")
+    return (kind.bytes_le + own.bytes_le + struct.pack("<QQQ", first, last, 0) + words).ljust(_ENTRY, b"\0")
 
 
 def _protective(sectors: int) -> bytes:

@@ -38,7 +38,7 @@ def initramfs(project: Path, apt: AptRoot, lock: Lock) -> Path:
         "busybox": f"{package.version} {package.sha256}",
         "overlay": {str(path.relative_to(overlay)): digest_file(path) for path in files},
         "tools": {path.name: digest_file(path) for path in sources},
-        "compiler": _compiler(),
+        "compiler": compiler(),
         "writer": digest_file(_WRITER),
     }
 
@@ -47,7 +47,7 @@ def initramfs(project: Path, apt: AptRoot, lock: Lock) -> Path:
         shutil.copytree(overlay, work)
         (work / "tools").mkdir()
         for source in sources:
-            _compile(source, work / "tools" / source.stem)
+            compile_static(source, work / "tools" / source.stem)
         busybox = only(apt.extract(package, [BUSYBOX_PATH]).path, BUSYBOX_PATH)
         build_initramfs(busybox, work, directory / _ARCHIVE)
         shutil.rmtree(work)
@@ -77,7 +77,7 @@ def initramfs_with_kernel(base: Path, kernel: Path, apt: AptRoot) -> Path:
     return store.get("initramfs", "probe-and-kernel", inputs, build, apt.progress).path / _ARCHIVE
 
 
-def _compiler() -> str:
+def compiler() -> str:
     try:
         done = subprocess.run(["gcc", "--version"], capture_output=True, text=True, check=False)
     except OSError:
@@ -85,7 +85,7 @@ def _compiler() -> str:
     return done.stdout.partition("\n")[0]
 
 
-def _compile(source: Path, program: Path) -> None:
+def compile_static(source: Path, program: Path) -> None:
     try:
         done = subprocess.run(
             [*_COMPILE, "-o", str(program), str(source)], capture_output=True, text=True, check=False

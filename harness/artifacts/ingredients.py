@@ -16,6 +16,8 @@ from harness.artifacts.firmware import Firmware, explain, resolve_firmware
 from harness.artifacts.firmware_choice import choose_firmware
 from harness.artifacts.guest import BUSYBOX, initramfs, initramfs_with_kernel
 from harness.artifacts.kernel import Kernel, resolve_kernel
+from harness.artifacts.kernel_choice import choose_kernel
+from harness.artifacts.kernel_modules import modules
 from harness.artifacts.loader import Loader, loader_image, resolve_loader
 from harness.artifacts.loader_files import Payload
 from harness.artifacts.lock import Lock
@@ -24,6 +26,9 @@ from harness.errors import HarnessError
 from harness.paths import PROJECT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.artifacts.catalog import AnyKernel
     from harness.artifacts.firmware_recipes import FirmwareRecipe
     from harness.artifacts.lock import PackageQuery
 
@@ -39,6 +44,7 @@ class Ingredients:
         self._firmware: dict[str, Firmware] = {}
         self._chosen: dict[str, FirmwareRecipe] = {}
         self._kernels: dict[str, Kernel] = {}
+        self._chosen_kernels: dict[str, AnyKernel] = {}
         self._loaders: dict[str, Loader] = {}
         self.catalog = load_catalog(project)
         self.lock_file = project / LOCK_FILE
@@ -106,15 +112,31 @@ class Ingredients:
                 ) from error
         return self._firmware[name]
 
+    def choose_kernel(self, text: str) -> str:
+        """Return the name, for ``kernel``, of a recipe or of a developer's ``file:PATH``, ``tree:PATH``."""
+        recipe = choose_kernel(text, self.catalog)
+        self._chosen_kernels[recipe.name] = recipe
+        return recipe.name
+
+    def kernel_recipe(self, name: str) -> AnyKernel:
+        return self._chosen_kernels.get(name) or self.catalog.kernel_recipe(name)
+
     def kernel(self, name: str) -> Kernel:
         if name not in self._kernels:
-            recipe = self.catalog.kernel_recipe(name)
+            recipe = self.kernel_recipe(name)
             self._kernels[name] = (
                 resolve_probe(recipe, self._project, self._apt)
                 if isinstance(recipe, ProbeRecipe)
                 else resolve_kernel(recipe, self._apt, self.lock)
             )
         return self._kernels[name]
+
+    def modules(self, kernel: str, names: Sequence[str]) -> tuple[Path, ...]:
+        """Return a kernel's modules and what they need, unpacked, in the order in which they load."""
+        recipe = self.kernel_recipe(kernel)
+        if isinstance(recipe, ProbeRecipe):
+            raise HarnessError(f"kernel {kernel} is the EFI probe: it has no modules")
+        return modules(recipe, names, self._apt, self.lock)
 
     def loader(self, name: str) -> Loader:
         if name not in self._loaders:

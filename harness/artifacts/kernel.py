@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.artifacts import stubless
-from harness.artifacts.kernel_traits import KernelTraits, read_kernel_traits
-from harness.artifacts.tree import digest_file, only
+from harness.artifacts.kernel_files import kernel_files
+from harness.artifacts.kernel_traits import KernelTraits, parse_config, read_kernel_traits
+from harness.artifacts.tree import digest_file
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from harness.artifacts.apt import AptRoot
     from harness.artifacts.inputs import JSONValue
     from harness.artifacts.kernel_recipes import KernelRecipe
@@ -21,45 +24,45 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A packaged bzImage and what its package's config says, or another program in a kernel's place.
+    """A bzImage and what its config says, or another program in a kernel's place.
 
-    ``words`` is the command line of a program that is no Linux kernel, None for Linux.
+    ``words`` is the command line of a program that is no Linux kernel, None for Linux. ``options`` is the
+    config, None where there is none to be had. ``title`` is how messages about it begin.
     """
 
     name: str
     path: Path
     traits: KernelTraits
     words: str | None = None
+    options: Mapping[str, str] | None = field(default=None, repr=False, compare=False)
+    title: str = ""
+
+    def require(self, options: Iterable[str], what: str) -> None:
+        """Raise HarnessError unless the config has all ``options`` built in; ``what`` needs them.
+
+        Where there is no config, nothing is known to be wrong.
+        """
+        if self.options is None:
+            return
+        lacking = [option for option in options if self.options.get(option) != "y"]
+        if lacking:
+            raise HarnessError(
+                f"{self.title}: {what} needs {', '.join(f'{option}=y' for option in lacking)}, "
+                "which its config lacks",
+                "build the kernel with it, or choose another kernel",
+            )
 
 
 def resolve_kernel(recipe: KernelRecipe, apt: AptRoot, lock: Lock) -> Kernel:
-    """Fetch image and config; HarnessError when they cannot be had or do not belong together."""
-    image, config = _files(recipe, apt, lock)
-    if not recipe.efi_stub:
-        image = _without_stub(recipe, image, apt)
-    text = config.read_text(encoding="utf-8") if config is not None else None
-    return Kernel(recipe.name, image, read_kernel_traits(image.read_bytes(), text))
-
-
-def _files(recipe: KernelRecipe, apt: AptRoot, lock: Lock) -> tuple[Path, Path | None]:
-    image_package = lock.require(recipe.query())
-    config_query = recipe.config_query()
-    if config_query is None:
-        return only(apt.extract(image_package, ["boot/vmlinuz-*"]).path, "boot/vmlinuz-*"), None
-    config_package = lock.require(config_query)
-    if image_package == config_package:
-        tree = apt.extract(image_package, ["boot/vmlinuz-*", "boot/config-*"]).path
-        return only(tree, "boot/vmlinuz-*"), only(tree, "boot/config-*")
-    modules = "usr/lib/modules/*"
-    image_tree = apt.extract(image_package, [f"{modules}/vmlinuz"]).path
-    config_tree = apt.extract(config_package, [f"{modules}/config"]).path
-    image, config = only(image_tree, f"{modules}/vmlinuz"), only(config_tree, f"{modules}/config")
-    if image.parent.name != config.parent.name:
-        raise HarnessError(
-            f"kernel {recipe.name}: the image is of {image.parent.name}, the config of {config.parent.name}",
-            "run `harness update` to lock packages that belong together",
-        )
-    return image, config
+    """Fetch image and config; HarnessError when they cannot be had, are none, or do not belong together."""
+    files = kernel_files(recipe, apt, lock)
+    try:
+        image = files.image if recipe.efi_stub else _without_stub(recipe, files.image, apt)
+        traits = read_kernel_traits(image.read_bytes(), files.config)
+    except HarnessError as error:
+        raise HarnessError(f"{recipe.title}: {files.image}: {error.what}", error.hint) from error
+    options = parse_config(files.config) if files.config is not None else None
+    return Kernel(recipe.name, image, traits, options=options, title=recipe.title)
 
 
 def _without_stub(recipe: KernelRecipe, image: Path, apt: AptRoot) -> Path:

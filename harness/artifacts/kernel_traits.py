@@ -60,7 +60,7 @@ def parse_config(text: str) -> dict[str, str]:
     """Read a kernel config: options that are set, with their values as written (``y``, ``m``, ``"..."``)."""
     options = {match["name"]: match["value"] for match in _OPTION.finditer(text)}
     if not options:
-        raise HarnessError("the kernel config holds no option", "the packaged config-VERSION file is needed")
+        raise HarnessError("the kernel config holds no option", "the .config that it was built with is needed")
     return options
 
 
@@ -68,11 +68,19 @@ def _stated(options: Mapping[str, str], *names: str) -> str:
     return ", ".join(f"{name}={options[name]}" if name in options else f"{name} is not set" for name in names)
 
 
-def _release(image: bytes) -> str:
-    """Give the first word of the string that the header's kernel_version field points to."""
+def read_release(image: bytes) -> str:
+    """Give the release, as ``uname -r`` says it, from the string that the field kernel_version points to."""
+    _require_bzimage(image)
     (pointer,) = struct.unpack_from("<H", image, _VERSION_POINTER)
     text = image[0x200 + pointer : 0x200 + pointer + 256].split(b"\0", 1)[0]
     return text.split(b" ", 1)[0].decode("ascii", errors="replace") if pointer else ""
+
+
+def _require_bzimage(image: bytes) -> None:
+    if len(image) < 0x400 or image[_MAGIC : _MAGIC + 4] != b"HdrS":
+        raise HarnessError(
+            "the kernel image is no bzImage: no HdrS in its setup header", "give the vmlinuz file"
+        )
 
 
 def _is_pe(image: bytes) -> bool:
@@ -86,16 +94,13 @@ def read_kernel_traits(image: bytes, config: str | None) -> KernelTraits:
     In Debian both are in linux-image-* up to 6.18; later the image is in linux-binary-* and the config in
     linux-base-VERSION, both under usr/lib/modules/VERSION. HarnessError when an input is no such thing.
     """
-    if len(image) < 0x400 or image[_MAGIC : _MAGIC + 4] != b"HdrS":
-        raise HarnessError(
-            "the kernel image is no bzImage: no HdrS in its setup header", "give the vmlinuz file"
-        )
+    _require_bzimage(image)
     (protocol,) = struct.unpack_from("<H", image, _PROTOCOL)
     (flags,) = struct.unpack_from("<H", image, _XLOADFLAGS) if protocol >= _XLOADFLAGS_SINCE else (0,)
     pe = _is_pe(image)
     snp, unaccepted, stub = _by_image(image) if config is None else _by_config(parse_config(config))
     return KernelTraits(
-        version=_release(image),
+        version=read_release(image),
         protocol=protocol,
         snp_guest=snp[0],
         unaccepted_memory=unaccepted[0],

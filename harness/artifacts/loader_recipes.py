@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from harness.artifacts.groups import Groups  # noqa: TC001  # pydantic reads it at run time
 from harness.artifacts.lock import PackageQuery
 from harness.artifacts.recipe_types import Name, OneKey, PathInPackage, Strict, Suite, Version
 from harness.yamlfile import Document, Loc, Problem, YamlError, load_document, near
@@ -121,6 +122,7 @@ class LoaderFile(Strict):
         default={}, description="EFI programs, used by several loaders"
     )
     loaders: Annotated[tuple[LoaderEntry, ...], Field(min_length=1)]
+    groups: Groups
 
 
 @dataclass(frozen=True)
@@ -154,23 +156,34 @@ def load_loaders(path: Path) -> dict[str, LoaderRecipe]:
     """Read the recipes by name; ``YamlError`` with all mistakes. Without the file there is ``direct``."""
     if not path.exists():
         return dict(BUILT_IN)
-    document = load_document(path, LoaderFile)
-    problems = list(_mistakes(document))
+    problems: list[Problem] = []
+    loaders = whole_loaders(load_document(path, LoaderFile), problems)
     if problems:
         raise YamlError(problems)
-    return dict(BUILT_IN) | {
-        entry.name: LoaderRecipe(
-            name=entry.name,
-            kind=entry.kind,
-            binaries=tuple(
-                (key, document.model.binaries[name]) for key, name in entry.kind.binaries().items()
-            ),
-            description=entry.description,
-            esp_mib=entry.esp_mib,
-            where=document.where(("loaders", number)),
-        )
-        for number, entry in enumerate(document.model.loaders)
-    }
+    return dict(BUILT_IN) | loaders
+
+
+def whole_loaders(document: Document[LoaderFile], problems: list[Problem]) -> dict[str, LoaderRecipe]:
+    """Return a file's recipes by name; none of them when there are problems."""
+    mistakes = list(_mistakes(document))
+    problems += mistakes
+    return (
+        {}
+        if mistakes
+        else {
+            entry.name: LoaderRecipe(
+                name=entry.name,
+                kind=entry.kind,
+                binaries=tuple(
+                    (key, document.model.binaries[name]) for key, name in entry.kind.binaries().items()
+                ),
+                description=entry.description,
+                esp_mib=entry.esp_mib,
+                where=document.where(("loaders", number)),
+            )
+            for number, entry in enumerate(document.model.loaders)
+        }
+    )
 
 
 def _mistakes(document: Document[LoaderFile]) -> Iterable[Problem]:

@@ -36,9 +36,18 @@ class Demand:
 
 def host_capacity() -> Demand:
     """Give this host's processors, and its memory in MiB that is available now."""
+    return _host("MemAvailable:")
+
+
+def host_size() -> Demand:
+    """Give this host's processors and all of its memory in MiB."""
+    return _host("MemTotal:")
+
+
+def _host(memory: str) -> Demand:
     lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    available = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-    return Demand(len(os.sched_getaffinity(0)), available >> 10)
+    kib = next(int(line.split()[1]) for line in lines if line.startswith(memory))
+    return Demand(len(os.sched_getaffinity(0)), kib >> 10)
 
 
 class BootPool:

@@ -70,6 +70,11 @@ def _no_userspace(evidence: Evidence) -> Iterator[Problem]:
         yield Problem("the guest reached userspace, which it must not", evidence.end)
 
 
+def _hangs(evidence: Evidence) -> Iterator[Problem]:
+    if evidence.record.outcome.kind is not OutcomeKind.HANG:
+        yield Problem("the boot ended, and should have gone on for ever", evidence.end)
+
+
 def _no_snp_claim(evidence: Evidence) -> Iterator[Problem]:
     if "SEV-SNP" in (evidence.features or frozenset()):
         yield Problem(
@@ -104,6 +109,7 @@ SNP_ACTIVE = Check("snp-active", "Does the guest say SEV, SEV-ES and SEV-SNP are
 NO_SEV_LINES = Check("no-sev", "Is a plain guest silent about SEV?", _no_sev_lines)
 NO_LEDGER = Check("no-ledger", "Is there no acceptance ledger for a plain guest?", _no_ledger)
 NO_USERSPACE = Check("no-userspace", "Does the guest never reach userspace?", _no_userspace)
+HANGS = Check("hangs", "Known fault: does the boot go on for ever, as ever?", _hangs)
 NO_SNP_CLAIM = Check("no-snp-claim", "Does a kernel without SNP support not claim SEV-SNP?", _no_snp_claim)
 DIES_ON_UNVALIDATED = Check(
     "dies-on-unvalidated-access",

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from harness.checks import acceptance, at_exit, boot, memory
 from harness.checks.probe_model import PROBE_CHECKS
+from harness.checks.rollout import Facts, deciding_row
 from harness.errors import HarnessError
 from harness.evidence.ram import high_ram
 
@@ -15,33 +16,25 @@ if TYPE_CHECKING:
     from harness.artifacts.loader_traits import Entry
     from harness.artifacts.traits import FirmwareTraits, KernelTraits
     from harness.checks.finding import Check
+    from harness.checks.rollout import Outcome
 
-OutcomeName = Literal[
-    "eager", "lazy", "kernel-eager", "nothing-to-accept", "memory-lost", "refuses-to-boot", "plain"
-]
 PLATFORMS = ("snp", "snp-emulated", "plain")
-_FATAL_TO_SNP: dict[Entry, str] = {
-    "legacy-no-cbit": "the loader copies the kernel through page tables without C-bit",
-    "legacy-by-firmware": "the firmware's legacy loader brings no initramfs to an SNP guest",
-}
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What a cell should do, and why; ``high_ram`` says whether it has RAM at 4 GiB and above.
+    """What a cell should do, why, and where that is written.
 
-    ``eager``: the firmware accepts all memory before the kernel runs. ``lazy``: the kernel gets the high part
-    unaccepted. ``kernel-eager``: likewise, and the kernel is told to accept it all while it boots.
-    ``nothing-to-accept``: there is no high memory. ``refuses-to-boot``: the kernel cannot run
-    as an SNP guest (or the firmware or loader, where ``kernel_refuses`` is false). ``memory-lost``, a known
-    fault: the firmware accepts all, but the loader has called it reserved before. ``plain``: no SNP at all.
-    ``probe``: the kernel is the EFI probe, which is asked other questions. ``legacy_entry``: the loader
-    wrote the kernel's e820, by its own rules.
+    ``high_bytes``: how much RAM it has at 4 GiB and above, which is what ``memory-lost`` loses.
+    ``kernel_refuses``: it is the kernel that cannot run as an SNP guest. ``probe``: the kernel is the EFI
+    probe, which is asked other questions. ``legacy_entry``: the loader wrote the kernel's e820, by its own
+    rules.
     """
 
-    outcome: OutcomeName
+    outcome: Outcome
     because: str
-    high_ram: bool
+    source: str
+    high_bytes: int = 0
     kernel_refuses: bool = False
     probe: bool = False
     legacy_entry: bool = False
@@ -55,47 +48,41 @@ def expected(
     cmdline: str = "",
     entry: Entry = "efi-stub",
 ) -> Expected:
-    """Give the outcome of a boot with ``memory_mib`` MiB on ``platform``.
+    """Give the outcome of a boot with ``memory_mib`` MiB on ``platform``, by the table in ``rollout.yaml``.
 
     ``cmdline``: words added to the kernel's command line. ``entry``: how the loader enters the kernel.
     """
     if platform not in PLATFORMS:
         raise HarnessError(f"unknown platform {platform!r}", f"known are: {', '.join(PLATFORMS)}")
-    high = bool(high_ram(memory_mib))
-    outcome: OutcomeName
-    kernel_refuses = False
-    if entry == "none":
-        outcome, because = "refuses-to-boot", "the loader knows no way into this kernel"
-    elif platform == "plain":
-        outcome, because = "plain", "the guest is not confidential"
-    elif entry in _FATAL_TO_SNP:
-        outcome, because = "refuses-to-boot", _FATAL_TO_SNP[entry]
-    elif not firmware.snp_capable:
-        outcome, because = "refuses-to-boot", f"firmware: {firmware.sources.get('snp_capable', '')}"
-    elif not kernel.snp_guest:
-        outcome, because = "refuses-to-boot", f"kernel: {kernel.sources.get('snp_guest', '')}"
-        kernel_refuses = True
-    elif not high:
-        outcome, because = "nothing-to-accept", "the firmware accepts all below 4 GiB, and there is no more"
-    else:
-        outcome, because = _of_high_ram(firmware, kernel, cmdline, entry)
-    return Expected(outcome, because, high, kernel_refuses, kernel.probe, entry.startswith("legacy"))
-
-
-def _of_high_ram(
-    firmware: FirmwareTraits, kernel: KernelTraits, cmdline: str, entry: Entry
-) -> tuple[OutcomeName, str]:
-    """Say who accepts the RAM at 4 GiB and above of an SNP guest that can boot, and why."""
-    if not firmware.memory_acceptance:
-        return "eager", f"firmware: {firmware.sources.get('memory_acceptance', '')}"
-    if entry == "legacy":
-        # https://github.com/AMDESE/AMDSEV/issues/200
-        return "memory-lost", "the loader writes e820 and does not know unaccepted memory"
-    if not kernel.unaccepted_memory:
-        return "eager", f"kernel: {kernel.sources.get('unaccepted_memory', '')}"
-    if _last_word(cmdline, "accept_memory=") == "eager":
-        return "kernel-eager", "firmware leaves memory unaccepted; accept_memory=eager"
-    return "lazy", "firmware and kernel agree on leaving memory unaccepted"
+    high_bytes = high_ram(memory_mib).size
+    row = deciding_row(
+        Facts(
+            entry=entry,
+            platform="plain" if platform == "plain" else "snp",
+            firmware_snp=firmware.snp_capable,
+            kernel_snp=kernel.snp_guest,
+            high_ram=high_bytes > 0,
+            acceptance_protocol=firmware.memory_acceptance,
+            kernel_unaccepted=kernel.unaccepted_memory,
+            accept_memory="eager" if _last_word(cmdline, "accept_memory=") == "eager" else "lazy",
+        )
+    )
+    read_from = {
+        "firmware_snp": firmware.sources.get("snp_capable"),
+        "acceptance_protocol": firmware.sources.get("memory_acceptance"),
+        "kernel_snp": kernel.sources.get("snp_guest"),
+        "kernel_unaccepted": kernel.sources.get("unaccepted_memory"),
+    }
+    traits = [text for fact, text in read_from.items() if text and fact in row.when.named()]
+    return Expected(
+        outcome=row.outcome,
+        because="; ".join([row.because, *traits]),
+        source=row.source,
+        high_bytes=high_bytes,
+        kernel_refuses=row.refused_by == "kernel",
+        probe=kernel.probe,
+        legacy_entry=entry.startswith("legacy"),
+    )
 
 
 def _last_word(cmdline: str, key: str) -> str:
@@ -130,7 +117,7 @@ _LAZY = (
     at_exit.ACCEPTS_NOTHING_AT_EXIT,
     *_LEDGER,
 )
-_OF_OUTCOME: dict[OutcomeName, tuple[Check, ...]] = {
+_OF_OUTCOME: dict[Outcome, tuple[Check, ...]] = {
     "plain": (
         *_BOOTS,
         boot.NO_SEV_LINES,
@@ -175,20 +162,21 @@ _OF_OUTCOME: dict[OutcomeName, tuple[Check, ...]] = {
     "lazy": (*_LAZY, memory.SOMETHING_UNACCEPTED),
     "kernel-eager": (*_LAZY, memory.NOTHING_UNACCEPTED),
     "refuses-to-boot": (boot.NO_USERSPACE, boot.NO_SNP_CLAIM),
+    "hangs": (boot.HANGS, boot.NO_USERSPACE),
 }
 
 
 def checks_for(what: Expected) -> tuple[Check, ...]:
     """Give a cell's checks; ``Check.not_applicable`` names those that a platform cannot answer."""
-    if what.probe:
-        return PROBE_CHECKS[what.outcome]
     checks = _OF_OUTCOME[what.outcome]
-    if what.outcome == "refuses-to-boot" and what.legacy_entry:
-        return (boot.NO_USERSPACE,)  # the kernel may run for a while
+    if what.probe:
+        return PROBE_CHECKS.get(what.outcome, checks)
     if what.outcome == "refuses-to-boot":
+        if what.legacy_entry:
+            return (boot.NO_USERSPACE,)  # the kernel may run for a while
         return (*checks, boot.DIES_ON_UNVALIDATED) if what.kernel_refuses else checks
     if what.legacy_entry:
         checks = tuple(check for check in checks if check is not memory.E820_MATCHES_FIRMWARE)
-    if what.outcome == "memory-lost":
+    if what.outcome in {"memory-lost", "hangs"} or not what.high_bytes:
         return checks
-    return (*checks, memory.HIGH_RAM_USABLE) if what.high_ram else checks
+    return (*checks, memory.HIGH_RAM_USABLE)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""From a scenario to its cells: combinations in written order, minus exclude rules, plus included cells."""
+"""From a scenario to its cells: combinations in written order, less exclude, overridden, plus include."""
 
 from __future__ import annotations
 
@@ -7,32 +7,28 @@ import itertools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from harness.matrix.cell import Cell, format_memory
-from harness.matrix.schema import AXES, Exclude, Matrix, Scenario
-from harness.yamlfile import Document, Problem, YamlError
+from harness.matrix.axes import AXES, TABLE
+from harness.matrix.cell import Cell
+from harness.matrix.plan import NOTHING_SAID, Bad, Expects, Needs, Plan, Planned, Removed, Said
+from harness.matrix.rules import Point, rules, values_of
+from harness.yamlfile import YamlError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-Point = tuple[Any, ...]
-"""A cell as the file writes it: one value per axis of ``AXES``, the platform not yet resolved."""
+    from harness.matrix.schema import Expectation, KnownBad, Matrix, Requirement, Scenario
+    from harness.yamlfile import Document, Problem
 
-
-@dataclass(frozen=True)
-class Removed:
-    """A cell that will not run, and why."""
-
-    cell: Cell
-    reason: str
+_PLATFORM = AXES.index("platform")
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a scenario asks for on this host."""
+class Substitution:
+    """A user's values for an axis in place of the scenario's; cells with one of ``not_for`` are left out."""
 
-    scenario: str
-    cells: tuple[Cell, ...]
-    removed: tuple[Removed, ...] = ()
+    axis: str
+    values: tuple[Any, ...]
+    not_for: frozenset[Any] = frozenset()
 
 
 def expand(document: Document[Scenario], resolve: Callable[[str], str]) -> tuple[Cell, ...]:
@@ -40,141 +36,227 @@ def expand(document: Document[Scenario], resolve: Callable[[str], str]) -> tuple
     return plan(document, resolve).cells
 
 
-def plan(document: Document[Scenario], resolve: Callable[[str], str]) -> Plan:
+def plan(
+    document: Document[Scenario], resolve: Callable[[str], str], substitutions: Sequence[Substitution] = ()
+) -> Plan:
     """Expand a scenario; ``resolve`` says what a platform of the file is here (``snp`` → ``snp-emulated``).
 
-    Raises ``YamlError`` with all of: a value given twice on an axis, a rule that matches no cell, an included
-    cell that is there already, no cell at all.
+    The scenario's own rules come before ``substitutions``: a cell is asked of the user's value if it is asked
+    of any value of the scenario. What is said of cells (expect, known-bad, requires) is said of those that
+    result. Raises ``YamlError`` with all of: a value given twice on an axis, a rule that matches no cell or
+    changes none, an included cell that is there already, two cells of one name, no cell at all.
     """
-    scenario = document.model
-    problems: list[Problem] = []
-    points: list[Point] = []
-    if scenario.matrix is not None:
-        axes = _axes(document, scenario.matrix, problems)
-        points = list(itertools.product(*axes))
-        problems += _idle_rules(document, axes)
-    rules = [(_matcher(rule), _rule_text(document, number)) for number, rule in enumerate(scenario.exclude)]
-    if rules and scenario.matrix is None:
-        problems.append(
-            document.problem_at(("exclude",), "exclude: there is no matrix to leave cells out of")
-        )
-
-    kept: dict[Point, None] = {}
-    excluded: list[tuple[Point, str]] = []
-    for point in points:
-        reason = next((text for matches, text in rules if matches(point)), None)
-        if reason is None:
-            kept[point] = None
-        else:
-            excluded.append((point, reason))
-    for number, entry in enumerate(scenario.include):
-        point = tuple(getattr(entry, axis) for axis in AXES)
-        if point in kept:
-            problems.append(
-                document.problem_at(("include", number), f"include[{number}]: this cell is there already")
-            )
-        kept[point] = None
-    if not kept and not problems:
-        problems.append(document.problem_at(("matrix",), "no cell is left to run", key=True))
-    if problems:
-        raise YamlError(problems)
-    return _resolved(scenario.name, kept, excluded, resolve)
+    return _Expansion(document, resolve).plan(substitutions)
 
 
-def _axes(document: Document[Scenario], matrix: Matrix, problems: list[Problem]) -> list[tuple[Any, ...]]:
-    """List the values of every axis; a repeated value is a problem and counts once."""
-    axes = []
-    for axis in AXES:
-        seen: dict[Any, None] = {}
-        for number, value in enumerate(getattr(matrix, axis)):
-            if value in seen:
-                message = f"matrix.{axis}[{number}]: {_shown(axis, value)} is on this axis already"
-                problems.append(document.problem_at(("matrix", axis, number), message))
-            seen[value] = None
-        axes.append(tuple(seen))
-    return axes
+class _Expansion:
+    """One scenario on its way: points and the overrides that made each, what is left out, and problems."""
 
+    def __init__(self, document: Document[Scenario], resolve: Callable[[str], str]) -> None:
+        self.document = document
+        self.scenario = document.model
+        self.problems: list[Problem] = []
+        self.points: dict[Point, tuple[str, ...]] = {}
+        self.included: set[Point] = set()
+        self.gone: list[tuple[Point, str]] = []
+        self._resolve = resolve
+        self._platforms: dict[str, str] = {}
 
-def _idle_rules(document: Document[Scenario], axes: Sequence[tuple[Any, ...]]) -> Iterable[Problem]:
-    """Rules that match no cell: on some axis none of their values is in the matrix."""
-    on_axis = dict(zip(AXES, axes, strict=True))
-    for number, rule in enumerate(document.model.exclude):
-        for axis, values in rule.conditions().items():
-            if not set(values) & set(on_axis[axis]):
-                wanted = " or ".join(_shown(axis, value) for value in values)
-                has = ", ".join(_shown(axis, value) for value in on_axis[axis])
-                message = f"exclude[{number}]: matches no cell: {axis} {wanted} is not in the matrix ({has})"
-                yield document.problem_at(("exclude", number, axis), message)
-
-
-def _matcher(rule: Exclude) -> Callable[[Point], bool]:
-    wanted = [(AXES.index(axis), frozenset(values)) for axis, values in rule.conditions().items()]
-    return lambda point: all(point[index] in values for index, values in wanted)
-
-
-def _rule_text(document: Document[Scenario], number: int) -> str:
-    conditions = document.model.exclude[number].conditions().items()
-    said = [f"{axis}: {' or '.join(_shown(axis, value) for value in values)}" for axis, values in conditions]
-    return f"excluded by {document.where(('exclude', number))} {{{', '.join(said)}}}"
-
-
-def _shown(axis: str, value: Any) -> str:
-    if axis == "memory":
-        return format_memory(value)
-    return repr(value) if axis in {"cmdline", "action"} else str(value)
-
-
-def _resolved(
-    name: str, kept: Iterable[Point], excluded: Iterable[tuple[Point, str]], resolve: Callable[[str], str]
-) -> Plan:
-    """Name the real platforms; two platforms of the file can be the same one on this host."""
-    platforms: dict[str, str] = {}
-
-    def cell(point: Point) -> Cell:
-        firmware, kernel, loader, memory, platform, vcpus, cmdline, action = point
-        if platform not in platforms:
-            platforms[platform] = resolve(platform)
-        return Cell(firmware, kernel, loader, memory, platforms[platform], vcpus, cmdline, action)
-
-    cells: dict[Cell, None] = {}
-    removed = [Removed(cell(point), reason) for point, reason in excluded]
-    for point in kept:
-        made = cell(point)
-        if made in cells:
-            platform = point[AXES.index("platform")]
-            removed.append(
-                Removed(made, f"platform {platform} is {made.platform} here, which is asked for already")
-            )
-        cells[made] = None
-    return Plan(name, tuple(cells), tuple(removed))
-
-
-def with_firmware(plan: Plan, firmware: Sequence[str]) -> Plan:
-    """Put ``firmware`` in place of what the scenario names.
-
-    The scenario's own rules have been applied before: a cell is asked of the new firmware if it is asked of
-    any that the scenario names.
-    """
-    cells = [replace(cell, firmware=name) for name in firmware for cell in plan.cells]
-    return replace(plan, cells=tuple(dict.fromkeys(cells)))
-
-
-def plan_table(plan: Plan) -> str:
-    """Show the cells to run as a table and, below it, those left out with the reason."""
-    rows = [
-        (
-            *(c.firmware, c.kernel, c.loader, format_memory(c.memory_mib), c.platform, str(c.vcpus)),
-            *(c.cmdline, c.action),
-        )
-        for c in plan.cells
-    ]
-    count = len(plan.cells)
-    lines = [f"{plan.scenario}: {count} cell{'s' * (count != 1)}, {len(plan.removed)} left out"]
-    if rows:
-        widths = [max(map(len, column)) for column in zip(AXES, *rows, strict=True)]
-        lines += [
-            "  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-            for row in (AXES, *rows)
+    def plan(self, substitutions: Sequence[Substitution]) -> Plan:
+        self._multiply()
+        self._exclude()
+        self._override()
+        self._include()
+        if not self.points and not self.problems:
+            self._problem(("matrix",), "no cell is left to run", key=True)
+        said_rules = [
+            rule for kind in ("requires", "expect", "known-bad") for rule in rules(self.document, kind)
         ]
-    lines += [f"  left out: {gone.cell.id}: {gone.reason}" for gone in plan.removed]
-    return "\n".join(lines)
+        values = values_of(self.points)
+        if self.points:
+            for rule in said_rules:
+                self.problems += rule.idle(self.document, self.points, values)
+        if self.problems:
+            raise YamlError(self.problems)
+        for substitution in substitutions:
+            self._substitute(substitution)
+        return self._made()
+
+    def _problem(self, loc: tuple[str | int, ...], message: str, *, key: bool = False) -> None:
+        self.problems.append(self.document.problem_at(loc, message, key=key))
+
+    def _multiply(self) -> None:
+        matrix = self.scenario.matrix
+        if matrix is not None:
+            self.points = dict.fromkeys(itertools.product(*self._axes(matrix)), ())
+            return
+        for kind in ("exclude", "overrides"):
+            if getattr(self.scenario, kind):
+                self._problem((kind,), f"{kind}: there is no matrix for its rules")
+
+    def _axes(self, matrix: Matrix) -> Iterable[tuple[Any, ...]]:
+        """List the values of every axis; an item that adds none is a problem."""
+        for axis in AXES:
+            seen: dict[Any, None] = {}
+            for number, choice in enumerate(matrix.choices(axis)):
+                if seen.keys() >= set(choice.values):
+                    message = f"matrix.{axis}[{number}]: {choice.text} is on this axis already"
+                    self._problem(("matrix", axis, number), message)
+                seen |= dict.fromkeys(choice.values)
+            yield tuple(seen)
+
+    def _exclude(self) -> None:
+        if not self.points:
+            return
+        values = values_of(self.points)
+        found = rules(self.document, "exclude")
+        tests = [(rule.matcher(values), f"excluded by {rule}") for rule in found]
+        kept: dict[Point, tuple[str, ...]] = {}
+        for point in self.points:
+            reason = next((text for matches, text in tests if matches(point)), None)
+            if reason is None:
+                kept[point] = ()
+            else:
+                self.gone.append((point, reason))
+        used = {reason for _, reason in self.gone}
+        for rule, (_, text) in zip(found, tests, strict=True):
+            if text not in used:
+                self.problems += rule.idle(self.document, self.points, values)
+        self.points = kept
+
+    def _override(self) -> None:
+        for rule, override in zip(rules(self.document, "overrides"), self.scenario.overrides, strict=True):
+            if not self.points:
+                return
+            values = values_of(self.points)
+            if idle := rule.idle(self.document, self.points, values):
+                self.problems += idle
+                continue
+            matches = rule.matcher(values)
+            new = {AXES.index(axis): value for axis, value in override.set.values().items()}
+            becomes = {point: _with(point, new) for point in self.points if matches(point)}
+            becomes = {point: target for point, target in becomes.items() if target != point}
+            if not becomes:
+                message = f"overrides[{rule.number}]: changes nothing: the cells have these values already"
+                self._problem(("overrides", rule.number, "set"), message)
+            stay = self.points.keys() - becomes.keys()
+            made: dict[Point, tuple[str, ...]] = {}
+            for point, changes in self.points.items():
+                target = becomes.get(point, point)
+                if target is point:
+                    made[point] = changes
+                elif target in stay or target in made:
+                    self.gone.append((point, f"becomes a cell that is there already by {rule}"))
+                else:
+                    made[target] = (*changes, f"{_difference(point, target)} by {rule}")
+            self.points = made
+
+    def _include(self) -> None:
+        for number, entry in enumerate(self.scenario.include):
+            point = tuple(getattr(entry, axis) for axis in AXES)
+            if point in self.points:
+                self._problem(("include", number), f"include[{number}]: this cell is there already")
+            self.points[point] = ()
+            self.included.add(point)
+
+    def _substitute(self, substitution: Substitution) -> None:
+        """Put a user's values in the place of the scenario's."""
+        index = AXES.index(substitution.axis)
+        made: dict[Point, tuple[str, ...]] = {}
+        included: set[Point] = set()
+        for value in substitution.values:
+            for point, changes in self.points.items():
+                if point[index] not in substitution.not_for:
+                    target = _with(point, {index: value})
+                    made.setdefault(target, changes)
+                    if point in self.included:
+                        included.add(target)
+        option = f"--{substitution.axis}"
+        self.gone += [
+            (point, f"{option} does not replace {point[index]}")
+            for point in self.points
+            if point[index] in substitution.not_for
+        ]
+        self.points, self.included = made, included
+
+    def _made(self) -> Plan:
+        """Name the real platforms; two platforms of the file can be the same one on this host."""
+        said = self._said()
+        planned: dict[Cell, Planned] = {}
+        removed = [Removed(self._cell(point), reason) for point, reason in self.gone]
+        for point, changes in self.points.items():
+            cell = self._cell(point)
+            if cell in planned:
+                asked = point[_PLATFORM]
+                reason = f"platform {asked} is {cell.platform} here, which is asked for already"
+                removed.append(Removed(cell, reason))
+            else:
+                always = point in self.included
+                planned[cell] = Planned(cell, point, said.get(point, NOTHING_SAID), changes, always)
+        self._refuse_same_names(planned)
+        whole = self.scenario.selection == "all"
+        return Plan(self.scenario.name, tuple(planned.values()), tuple(removed), whole)
+
+    def _cell(self, point: Point) -> Cell:
+        asked = point[_PLATFORM]
+        if asked not in self._platforms:
+            self._platforms[asked] = self._resolve(asked)
+        return Cell(*_with(point, {_PLATFORM: self._platforms[asked]}))
+
+    def _said(self) -> dict[Point, Said]:
+        """Gather what the rules say of each point; a point of which none speaks is left out."""
+        values = values_of(self.points)
+        said: dict[Point, Said] = {}
+        for kind, tell in _TOLD.items():
+            entries: Sequence[Any] = getattr(self.scenario, kind.replace("-", "_"))
+            for rule, entry in zip(rules(self.document, kind), entries, strict=True):
+                for point in filter(rule.matcher(values), self.points):
+                    before = said.get(point, NOTHING_SAID)
+                    if kind == "expect" and before.expect is not None:
+                        message = (
+                            f"{kind}[{rule.number}]: {before.expect.where} is about {self._cell(point)}, too"
+                        )
+                        raise self.document.error_at(rule.loc, message)
+                    said[point] = tell(before, rule.where, entry)
+        return said
+
+    def _refuse_same_names(self, cells: Iterable[Cell]) -> None:
+        named: dict[str, Cell] = {}
+        for cell in cells:
+            if (first := named.setdefault(cell.id, cell)) is not cell:
+                message = f"two cells have the name {cell.id}: {first!r} and {cell!r}"
+                raise self.document.error_at(("matrix",), message, key=True)
+
+
+def _tell_needs(said: Said, where: str, entry: Requirement) -> Said:
+    needs = Needs(where, entry.platform, entry.memory, entry.cpus)
+    return replace(said, requires=(*said.requires, needs))
+
+
+def _tell_expects(said: Said, where: str, entry: Expectation) -> Said:
+    return replace(said, expect=Expects(where, entry.outcome, entry.reason, entry.link))
+
+
+def _tell_bad(said: Said, where: str, entry: KnownBad) -> Said:
+    bad = Bad(where, entry.checks, entry.reason, entry.link, entry.since)
+    return replace(said, known_bad=(*said.known_bad, bad))
+
+
+_TOLD: Mapping[str, Callable[[Said, str, Any], Said]] = {
+    "requires": _tell_needs,
+    "expect": _tell_expects,
+    "known-bad": _tell_bad,
+}
+
+
+def _with(point: Point, new: Mapping[int, Any]) -> Point:
+    return tuple(new.get(index, value) for index, value in enumerate(point))
+
+
+def _difference(before: Point, after: Point) -> str:
+    changed = [
+        f"{axis.name} {axis.show(old)} became {axis.show(new)}"
+        for axis, old, new in zip(TABLE, before, after, strict=True)
+        if old != new
+    ]
+    return ", ".join(changed)

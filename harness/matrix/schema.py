@@ -1,188 +1,228 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""What a scenario file may say (``scenarios/*.yaml``)."""
+"""What a scenario file may say (``scenarios/*.yaml``); ``docs/scenarios.md`` explains it to users."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    GetJsonSchemaHandler,
+    StringConstraints,
     ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
 
-from harness.matrix.cell import LAST_ACTIONS, LOADERS, parse_memory
-from harness.yamlfile import Document, load_document, near
+from harness.matrix.axes import (
+    AXES,
+    NAMES,
+    Axis,
+    Memory,
+    OneOrMany,
+    listed,
+    of_axes,
+    one,
+    one_or_many,
+    several,
+    tested,
+)
+from harness.matrix.names import GROUP, Choice, Known
+from harness.yamlfile import Document, json_schema, load_document, near
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from pydantic.json_schema import JsonSchemaValue
-    from pydantic_core import CoreSchema
-
-AXES = ("firmware", "kernel", "loader", "memory", "platform", "vcpus", "cmdline", "action")
-"""The matrix's axes in the order of nesting: the last one varies fastest."""
-
-
-@dataclass(frozen=True)
-class Known:
-    """The names that a scenario may use; the recipes decide."""
-
-    firmware: frozenset[str]
-    kernel: frozenset[str]
-    loader: frozenset[str] = frozenset(LOADERS)
-    action: frozenset[str] = frozenset()
-
-
-def _known(kind: str) -> AfterValidator:
-    """Refuses names that the validation context, a ``Known``, does not hold."""
-
-    def check(name: str, info: ValidationInfo) -> str:
-        if isinstance(info.context, Known):
-            names: frozenset[str] = getattr(info.context, kind)
-            if name not in names:
-                raise ValueError(f"unknown {kind} {name!r}; {near(name, sorted(names))}")
-        return name
-
-    return AfterValidator(check)
-
-
-def _action(text: str, info: ValidationInfo) -> str:
-    words = text.split()
-    for number, word in enumerate(words, start=1):
-        name = word.partition(":")[0]
-        if isinstance(info.context, Known) and name not in info.context.action:
-            raise ValueError(f"unknown action {name!r}; {near(name, sorted(info.context.action))}")
-        if re.fullmatch(r"[a-z][a-z0-9-]*(:[A-Za-z0-9_.-]+)*", word) is None:
-            raise ValueError(f"{word!r} is not an action; write NAME or NAME:ARGUMENT, such as touch:4096")
-        if name in LAST_ACTIONS and number != len(words):
-            raise ValueError(f"{name} ends the kernel that runs: it must be the last action")
-    return " ".join(words)
-
-
-def _memory(value: Any) -> Any:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = str(value)  # so that the message speaks of the unit, not of quotes
-    return parse_memory(value) if isinstance(value, str) else value
-
-
-def _listed(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else (value,)
-
-
-class _OneOrMany:
-    """JSON Schema of a list that may also be written as its single item."""
-
-    def __get_pydantic_json_schema__(
-        self, core: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        many = handler(core)
-        return {"anyOf": [many["items"], many]}
-
-
-T = TypeVar("T")
-OneOrMany = Annotated[tuple[T, ...], Field(min_length=1), BeforeValidator(_listed), _OneOrMany()]
-Several = Annotated[tuple[T, ...], Field(min_length=1)]
-
-Firmware = Annotated[str, _known("firmware")]
-Kernel = Annotated[str, _known("kernel")]
-Loader = Annotated[str, _known("loader")]
-Memory = Annotated[
-    int, BeforeValidator(_memory), WithJsonSchema({"type": "string", "pattern": "^[0-9]*[1-9][0-9]*[MG]$"})
-]
-Action = Annotated[str, AfterValidator(_action)]
-Platform = Literal["snp", "snp-emulated", "plain"]
-Vcpus = Annotated[int, Field(ge=1, le=4096)]
-
-_FIRMWARE = "names of firmware recipes"
-_KERNEL = "names of kernel recipes"
-_LOADER = "names of loader recipes; direct is QEMU's -kernel"
-_MEMORY = "guest RAM, such as 8G or 2817M"
-_PLATFORM = (
-    "snp: an SEV-SNP guest, on hardware where the host has it, else emulated; "
-    "snp-emulated: always emulated; plain: not confidential. "
-    "Cell ids and results name what was really used: snp, snp-emulated or plain"
-)
-_VCPUS = "number of vCPUs"
-_CMDLINE = "words added to the kernel's command line"
-_ACTION = "what the guest does after it has reported, such as touch:4096, or cpu-cycle drain (in this order)"
+__all__ = ["AXES", "Known", "Scenario", "When", "load_scenario", "scenario_schema"]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _matrix_field(axis: Axis) -> tuple[Any, Any]:
+    default = ... if axis.default is None else (Choice(axis.show(axis.default), (axis.default,)),)
+    return several(listed(axis)), Field(default, description=axis.meaning)
+
+
+def _include_field(axis: Axis) -> tuple[Any, Any]:
+    return one(axis), Field(... if axis.default is None else axis.default, description=axis.meaning)
+
+
+def _when_field(axis: Axis) -> tuple[Any, Any]:
+    return one_or_many(tested(axis)), Field((), description=axis.meaning)
+
+
+def _set_field(axis: Axis) -> tuple[Any, Any]:
+    return one(axis) | None, Field(None, description=axis.meaning)
+
+
+@of_axes(_matrix_field)
 class Matrix(_Strict):
     """Axes; every combination is a cell."""
 
-    firmware: Several[Firmware] = Field(description=_FIRMWARE)
-    kernel: Several[Kernel] = Field(description=_KERNEL)
-    loader: Several[Loader] = Field(default=("direct",), description=_LOADER)
-    memory: Several[Memory] = Field(description=_MEMORY)
-    platform: Several[Platform] = Field(description=_PLATFORM)
-    vcpus: Several[Vcpus] = Field(default=(1,), description=_VCPUS)
-    cmdline: Several[str] = Field(default=("",), description=_CMDLINE)
-    action: Several[Action] = Field(default=("",), description=_ACTION)
+    def choices(self, axis: str) -> tuple[Choice, ...]:
+        """Return the items of an axis as they are written."""
+        items: tuple[Choice, ...] = getattr(self, axis)
+        return items
 
 
+@of_axes(_include_field)
 class Include(_Strict):
-    """One more cell, whatever the exclude rules say."""
-
-    firmware: Firmware = Field(description=_FIRMWARE)
-    kernel: Kernel = Field(description=_KERNEL)
-    loader: Loader = Field(default="direct", description=_LOADER)
-    memory: Memory = Field(description=_MEMORY)
-    platform: Platform = Field(description=_PLATFORM)
-    vcpus: Vcpus = Field(default=1, description=_VCPUS)
-    cmdline: str = Field(default="", description=_CMDLINE)
-    action: Action = Field(default="", description=_ACTION)
+    """One more cell as it is written, whatever exclude and overrides say."""
 
 
-class Exclude(_Strict):
-    """A rule: cells of the matrix that have, on every axis named here, one of the values given are left out.
+@of_axes(_when_field)
+class When(_Strict):
+    """The cells that have, on every axis named here, one of the values given.
 
-    ``platform`` is compared as the matrix writes it, so that a rule means the same on every host.
+    ``platform`` is compared as the scenario writes it, so that a rule means the same on every host.
     """
-
-    firmware: OneOrMany[Firmware] = Field(default=(), description=_FIRMWARE)
-    kernel: OneOrMany[Kernel] = Field(default=(), description=_KERNEL)
-    loader: OneOrMany[Loader] = Field(default=(), description=_LOADER)
-    memory: OneOrMany[Memory] = Field(default=(), description=_MEMORY)
-    platform: OneOrMany[Platform] = Field(default=(), description=_PLATFORM)
-    vcpus: OneOrMany[Vcpus] = Field(default=(), description=_VCPUS)
-    cmdline: OneOrMany[str] = Field(default=(), description=_CMDLINE)
-    action: OneOrMany[Action] = Field(default=(), description=_ACTION)
 
     @model_validator(mode="after")
     def _names_an_axis(self) -> Self:
         if not self.conditions():
-            raise ValueError(f"an empty rule would leave out every cell; name one of {', '.join(AXES)}")
+            raise ValueError(f"an empty rule would be about every cell; name one of {', '.join(AXES)}")
         return self
 
-    def conditions(self) -> Mapping[str, tuple[object, ...]]:
-        """Map each axis that the rule names to its values."""
-        return {axis: values for axis in AXES if (values := getattr(self, axis))}
+    def conditions(self) -> Mapping[str, tuple[Choice, ...]]:
+        """Map each axis that is named to its choices."""
+        return {axis: choices for axis in AXES if (choices := getattr(self, axis))}
+
+
+@of_axes(_set_field)
+class Settings(_Strict):
+    """Axes and the values that they get."""
+
+    @model_validator(mode="after")
+    def _sets_an_axis(self) -> Self:
+        if not self.values():
+            raise ValueError(f"nothing is set; name one of {', '.join(AXES)}")
+        return self
+
+    def values(self) -> Mapping[str, Any]:
+        """Map each axis that is named to its value."""
+        return {axis: value for axis in AXES if (value := getattr(self, axis)) is not None}
+
+
+def _known(kind: Literal["outcome", "check"]) -> AfterValidator:
+    """Refuses names that the validation context, a ``Known``, does not hold."""
+
+    def check(name: str, info: ValidationInfo) -> str:
+        names = getattr(info.context, kind) if isinstance(info.context, Known) else None
+        if names is not None and name not in names:
+            raise ValueError(f"unknown {kind} {name!r}; {near(name, sorted(names))}")
+        return name
+
+    return AfterValidator(check)
+
+
+Outcome = Annotated[str, _known("outcome"), WithJsonSchema({"type": "string", NAMES: "outcome"})]
+CheckName = Annotated[str, _known("check"), WithJsonSchema({"type": "string", NAMES: "check"})]
+Text = Annotated[str, StringConstraints(min_length=1)]
+Reason = Annotated[Text, Field(description="why, in one sentence")]
+Link = Annotated[
+    str,
+    StringConstraints(pattern=r"^(https?://|docs/)\S+$"),
+    Field(description="where that is shown: an upstream report or commit, or a page of docs/"),
+]
+About = Annotated[When, Field(description="the cells that it is about")]
+
+
+class Override(_Strict):
+    """Cells of the matrix that get other values on some axes."""
+
+    when: About
+    set: Settings = Field(description="what they get")
+
+
+class Requirement(_Strict):
+    """What the host must have; cells that lack it are skipped and say so."""
+
+    when: When | None = Field(default=None, description="the cells that it is about; default: all")
+    platform: Literal["snp"] | None = Field(default=None, description="snp: hardware with SEV-SNP")
+    memory: Memory | None = Field(default=None, description="its RAM, at least")
+    cpus: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="processors of the host, at least"
+    )
+
+    @model_validator(mode="after")
+    def _requires_something(self) -> Self:
+        if self.platform is None and self.memory is None and self.cpus is None:
+            raise ValueError("nothing is required; name one of platform, memory, cpus")
+        return self
+
+
+class Expectation(_Strict):
+    """Cells whose outcome is not the one that the rollout model gives."""
+
+    when: About
+    outcome: Outcome = Field(description="an outcome of the rollout model")
+    reason: Reason
+    link: Link
+
+
+class KnownBad(_Strict):
+    """Checks that are known to fail; they are told as such, and fail the run when they start to pass."""
+
+    when: About
+    checks: OneOrMany[CheckName] = Field(description="names of checks")
+    reason: Reason
+    link: Link
+    since: Text = Field(description="version or date from which on it is so")
 
 
 class Scenario(_Strict):
     """A scenario file."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True, title="Scenario of the harness")
+
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="short name: lower-case words and hyphens")
     description: str = Field(min_length=1, description="first line: the question that this scenario answers")
+    selection: Literal["pairs", "all"] = Field(
+        default="pairs",
+        description="pairs: a run without --full takes cells that cover every pair of axis values; "
+        "all: every cell matters",
+    )
     matrix: Matrix | None = Field(default=None, description="axes; every combination is a cell")
-    exclude: tuple[Exclude, ...] = Field(default=(), description="rules that leave out cells of the matrix")
+    exclude: tuple[When, ...] = Field(default=(), description="rules that leave out cells of the matrix")
+    overrides: tuple[Override, ...] = Field(default=(), description="rules that change cells of the matrix")
     include: tuple[Include, ...] = Field(default=(), description="cells appended after the matrix's own")
+    requires: tuple[Requirement, ...] = Field(default=(), description="what the host must have")
+    expect: tuple[Expectation, ...] = Field(default=(), description="outcomes other than the model's")
+    known_bad: tuple[KnownBad, ...] = Field(
+        default=(), alias="known-bad", description="checks that are known to fail"
+    )
 
 
 def load_scenario(path: Path, known: Known) -> Document[Scenario]:
     """Load a scenario whose names are all in ``known``; ``YamlError`` with every mistake and unknown name."""
     return load_document(path, Scenario, context=known)
+
+
+def scenario_schema(known: Known) -> dict[str, Any]:
+    """Export the JSON Schema of scenarios with the names that there are, for an editor to offer."""
+    schema: dict[str, Any] = _with_names(json_schema(Scenario), known)
+    return schema
+
+
+def _with_names(part: Any, known: Known) -> Any:
+    """Replace each mark ``NAMES`` by the names that may stand there."""
+    if isinstance(part, list):
+        return [_with_names(item, known) for item in part]
+    if not isinstance(part, dict):
+        return part
+    if NAMES not in part:
+        return {key: _with_names(value, known) for key, value in part.items()}
+    kind = part[NAMES]
+    other = {key: value for key, value in part.items() if key not in {NAMES, "type", "pattern"}}
+    names = sorted(getattr(known, kind) or ())
+    if not names:
+        return {"type": "string", **other}
+    if "pattern" not in part:
+        return {"enum": names, **other}
+    groups = [GROUP + name for name in known.groups.get(kind, {})]
+    return {"anyOf": [{"enum": names + groups}, {"type": "string", "pattern": part["pattern"]}], **other}

@@ -72,7 +72,8 @@ static IOMMUTLBEntry filter_translate(IOMMUMemoryRegion *mr, hwaddr addr,
     AddressSpace *target = &address_space_memory;
 
     if (state != RMP_NONE) {
-        if ((state & RMP_ASSIGNED) && snp_emu->dma == SEV_SNP_EMULATED_DMA_STRICT) {
+        if ((state & RMP_ASSIGNED) &&
+            snp_emu->dma == SEV_SNP_EMULATED_DMA_STRICT) {
             target = &void_as;
         } else {
             contents_settle(page);

@@ -132,6 +132,35 @@ void helper_pvalidate(CPUX86State *env)
 #define ADJUST_PERMISSIONS 0x1f00
 #define ADJUST_VMSA (1 << 16)
 
+/*
+ * A VMSA page is in use while its vCPU is in guest mode.  On hardware a vCPU
+ * whose thread the host puts aside has left it; here it still counts.  So
+ * RMPADJUST is tried again for a while before it fails.
+ */
+#define VMSA_PATIENCE_NS (10 * SCALE_MS)
+
+static void wait_for_vmsa(CPUX86State *env, hwaddr gpa, uint64_t size,
+                          uintptr_t ra)
+{
+    CPUState *cs = env_cpu(env);
+    int64_t *since = &snp_emu->vcpus[cs->cpu_index].waits_since;
+    int64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+    bool in_use;
+
+    WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
+        in_use = snp_vmsa_in_use(gpa, size);
+    }
+    if (!in_use || (*since && now - *since > VMSA_PATIENCE_NS)) {
+        *since = 0;
+        return;
+    }
+    if (!*since) {
+        *since = now;
+    }
+    cs->exception_index = EXCP_INTERRUPT;   /* others may run */
+    cpu_loop_exit_restore(cs, ra);
+}
+
 void helper_rmpadjust(CPUX86State *env)
 {
     uintptr_t ra = GETPC();
@@ -154,6 +183,7 @@ void helper_rmpadjust(CPUX86State *env)
         set_result(env, SNP_FAIL_PERMISSION, false);
         return;
     }
+    wait_for_vmsa(env, gpa, size, ra);
     o = snp_origin(env, 0);
     QEMU_LOCK_GUARD(&snp_emu->lock);
     state = rmp_get(gpa);

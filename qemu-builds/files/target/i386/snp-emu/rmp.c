@@ -221,6 +221,7 @@ void snp_flush_tlbs(CPUX86State *env)
 
     /* before the flush: a fill that still has the old number is flushed */
     qatomic_set(&flush_epoch, flush_epoch + 1);
+    /* the number before the flush, as the comment above wants it */
     smp_mb();
     stale = false;
     if (CPU_NEXT(first_cpu)) {

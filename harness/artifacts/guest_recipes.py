@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Recipes of guests that are a whole Debian (``guest-images/guests.yaml``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field, StringConstraints
+
+from harness.artifacts.recipe_types import Name, Strict, Suite
+
+if TYPE_CHECKING:
+    from harness.yamlfile import Document, Problem
+
+INITRAMFS = "initramfs"
+"""The guest that every project has: busybox and our probe, no disk."""
+
+Package = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]+$")]
+
+
+class GuestEntry(Strict):
+    """A Debian by name."""
+
+    name: Name
+    description: str = Field(default="", description="what is special about it")
+    suite: Suite
+    packages: Annotated[tuple[Package, ...], Field(min_length=1)] = Field(
+        description="what is installed beside the essential packages and all that these need"
+    )
+
+
+class GuestFile(Strict):
+    """The file ``guest-images/guests.yaml``."""
+
+    guests: Annotated[tuple[GuestEntry, ...], Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class GuestRecipe:
+    """A guest. ``folder`` is the one of its file, ``where`` the recipe's ``file:line:column``."""
+
+    name: str
+    suite: str
+    packages: tuple[str, ...]
+    description: str = ""
+    folder: Path = Path()
+    where: str = ""
+
+    @property
+    def lock_file(self) -> Path:
+        """Return the file with the exact packages."""
+        return self.folder / "debian" / f"{self.name}.packages"
+
+
+def whole_guests(document: Document[GuestFile], problems: list[Problem]) -> dict[str, GuestRecipe]:
+    """Return the file's guests by name; a name that is taken is a problem."""
+    guests: dict[str, GuestRecipe] = {}
+    for number, entry in enumerate(document.model.guests):
+        if entry.name == INITRAMFS or entry.name in guests:
+            message = f"the name {entry.name!r} is taken"
+            problems.append(document.problem_at(("guests", number, "name"), message))
+        guests[entry.name] = GuestRecipe(
+            name=entry.name,
+            suite=entry.suite,
+            packages=entry.packages,
+            description=entry.description,
+            folder=document.path.parent,
+            where=document.where(("guests", number)),
+        )
+    return guests

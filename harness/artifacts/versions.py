@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The version of each recipe, as far as the lock file tells it: nothing is fetched."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from harness.matrix.names import parse_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from harness.artifacts.catalog import Catalog
+    from harness.artifacts.loader_recipes import LoaderRecipe
+    from harness.artifacts.lock import Lock, PackageQuery
+    from harness.matrix.names import Version
+
+# An epoch, or what Debian puts before the version of a signed package (1+2.12+9+deb13u4), does not count.
+_UPSTREAM = re.compile(r"(?:[0-9]+[:+])?([0-9]+(?:\.[0-9]+)*)")
+_STARTS_KERNELS = ("image", "stub")
+"""Which of a loader's binaries is compared: GRUB or systemd-boot, else systemd's stub; never shim."""
+
+
+def versions(catalog: Catalog, lock: Lock) -> dict[str, dict[str, Version]]:
+    """Return upstream versions by axis and name: those of the locked packages, for recipes that have one.
+
+    For a kernel it is the image's package, for firmware the image's or source's, for a loader the one of
+    GRUB, systemd-boot or systemd's stub.
+    """
+    queries: dict[str, dict[str, Iterable[PackageQuery]]] = {
+        "firmware": {name: recipe.queries() for name, recipe in catalog.firmware.items()},
+        "kernel": {name: recipe.queries() for name, recipe in catalog.kernels.items()},
+        "loader": {name: _loader_queries(recipe) for name, recipe in catalog.loaders.items()},
+    }
+    return {axis: _locked(of_axis, lock) for axis, of_axis in queries.items()}
+
+
+def upstream_version(text: str) -> Version | None:
+    """Return the numbers of Debian's ``6.12.43-1~bpo12+1``; None when it begins with none."""
+    match = _UPSTREAM.match(text)
+    return parse_version(match[1]) if match else None
+
+
+def _locked(queries: Mapping[str, Iterable[PackageQuery]], lock: Lock) -> dict[str, Version]:
+    found = {}
+    for name, wanted in queries.items():
+        first = next(iter(wanted), None)
+        package = lock.resolved(first) if first is not None else None
+        version = upstream_version(package.version) if package is not None else None
+        if version is not None:
+            found[name] = version
+    return found
+
+
+def _loader_queries(recipe: LoaderRecipe) -> Iterable[PackageQuery]:
+    binaries = dict(recipe.binaries)
+    return [binaries[key].query() for key in _STARTS_KERNELS if key in binaries]

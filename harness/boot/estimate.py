@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""How long boots will take, roughly, and in which order to start them: the longest first."""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from harness.boot.pool import Demand
+    from harness.matrix.cell import Cell
+
+T = TypeVar("T")
+
+_PROBE = 3.0
+_KERNEL = 7.0
+_PER_VCPU = 4.0
+_PER_GIB_EAGER = 0.3
+_ACTIONS = {"kexec": 7.0, "crash": 15.0, "reboot": 1.0, "drain": 6.0}
+_ACTION = 3.0
+"""Seconds under emulation on an idle machine, from stored records. Only their order matters."""
+
+
+def boot_seconds(cell: Cell, *, probe: bool, eager: bool) -> float:
+    """Guess a boot's length. ``probe``: it is the EFI probe's; ``eager``: all memory is accepted at once."""
+    seconds = (_PROBE if probe else _KERNEL) + _PER_VCPU * (cell.vcpus - 1)
+    if eager:
+        seconds += _PER_GIB_EAGER * cell.memory_mib / 1024
+    return seconds + sum(_ACTIONS.get(word.partition(":")[0], _ACTION) for word in cell.action.split())
+
+
+def longest_first(boots: Sequence[T], seconds: Callable[[T], float]) -> list[T]:
+    """Return the order in which to start boots; those of one length stay in order."""
+    return sorted(boots, key=seconds, reverse=True)
+
+
+def by_end(
+    boots: Sequence[T], seconds: Callable[[T], float], demand: Callable[[T], Demand], capacity: Demand
+) -> list[T]:
+    """Return the order in which boots will end that start in this order, each when it fits beside the others.
+
+    Who asks for their records in this order waits least.
+    """
+    cpus, mib, now = capacity.vcpus, capacity.memory_mib, 0.0
+    running: list[tuple[float, int]] = []
+    ended: list[int] = []
+
+    def end_one() -> float:
+        nonlocal cpus, mib
+        end, number = heapq.heappop(running)
+        ended.append(number)
+        cpus, mib = cpus + demand(boots[number]).vcpus, mib + demand(boots[number]).host_mib
+        return end
+
+    for number, boot in enumerate(boots):
+        wants = demand(boot)
+        while running and (wants.vcpus > cpus or wants.host_mib > mib):
+            now = end_one()
+        cpus, mib = cpus - wants.vcpus, mib - wants.host_mib
+        heapq.heappush(running, (now + seconds(boot), number))
+    while running:
+        end_one()
+    return [boots[number] for number in ended]

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The table of the rollout model (``rollout.yaml``): from what is known of a boot to what it should do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from harness.artifacts.loader_traits import Entry  # noqa: TC001  # pydantic reads it at run time
+from harness.yamlfile import load
+
+Outcome = Literal[
+    "eager",
+    "lazy",
+    "kernel-eager",
+    "nothing-to-accept",
+    "memory-lost",
+    "refuses-to-boot",
+    "hangs",
+    "plain",
+]
+"""``eager``: the firmware accepts all memory before the kernel runs. ``lazy``: the kernel gets the RAM at
+4 GiB and above unaccepted. ``kernel-eager``: likewise, and the kernel is told to accept it while it boots.
+``nothing-to-accept``: there is no such RAM. ``memory-lost``: all of it is lost, a known fault of a loader.
+``refuses-to-boot``: kernel, firmware or loader end the boot. ``hangs``: the boot never ends, a known fault.
+``plain``: no SNP at all."""
+
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the table's conditions are about.
+
+    ``entry``: how the loader enters the kernel, a trait of the loader with this kernel. ``platform``:
+    ``plain``, or ``snp`` for both SNP platforms. ``firmware_snp``, ``acceptance_protocol``: the firmware's
+    traits ``snp_capable``, ``memory_acceptance``. ``kernel_snp``, ``kernel_unaccepted``: the kernel's traits
+    ``snp_guest``, ``unaccepted_memory``. ``high_ram``: QEMU puts RAM at 4 GiB and above.
+    ``accept_memory``: what the kernel's command line says.
+    """
+
+    entry: Entry
+    platform: Literal["plain", "snp"]
+    firmware_snp: bool
+    kernel_snp: bool
+    high_ram: bool
+    acceptance_protocol: bool
+    kernel_unaccepted: bool
+    accept_memory: Literal["lazy", "eager"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=lambda name: name.replace("_", "-")
+    )
+
+
+class Conditions(_Strict):
+    """What must hold; a fact that is not named may be anything."""
+
+    entry: Entry | None = None
+    platform: Literal["plain", "snp"] | None = None
+    firmware_snp: bool | None = None
+    kernel_snp: bool | None = None
+    high_ram: bool | None = None
+    acceptance_protocol: bool | None = None
+    kernel_unaccepted: bool | None = None
+    accept_memory: Literal["lazy", "eager"] | None = None
+
+    def hold(self, facts: Facts) -> bool:
+        return all(getattr(facts, name) == wanted for name, wanted in self.named().items())
+
+    def named(self) -> dict[str, object]:
+        """Map the facts that matter to their values."""
+        return self.model_dump(exclude_none=True)
+
+
+def _in_one_line(text: object) -> object:
+    return " ".join(text.split()) if isinstance(text, str) else text
+
+
+Text = Annotated[str, Field(min_length=1), BeforeValidator(_in_one_line)]
+
+
+class Row(_Strict):
+    """One row: when its conditions hold, and none above it does, this is the outcome."""
+
+    when: Conditions
+    outcome: Outcome
+    because: Text
+    source: Text
+    refused_by: Literal["kernel"] | None = None
+
+
+class Table(_Strict):
+    """The file ``rollout.yaml``."""
+
+    rows: tuple[Row, ...] = Field(min_length=1)
+
+
+@cache
+def table() -> Table:
+    """Load the table."""
+    return load(Path(__file__).with_name("rollout.yaml"), Table)
+
+
+def deciding_row(facts: Facts) -> Row:
+    """Give the row that decides; the last one has no condition."""
+    return next(row for row in table().rows if row.when.hold(facts))

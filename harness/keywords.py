@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""pytest's ``-k`` expressions, evaluated before there are items: to say which cells they are about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+# pytest has no public name for it; its own -k must mean the same.
+from _pytest.mark.expression import Expression
+
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def compiled(text: str) -> Expression:
+    """Read an expression such as ``6.12 and not plain``; HarnessError for one that is wrong."""
+    try:
+        return Expression.compile(text)
+    except SyntaxError as error:
+        raise HarnessError(f"-k {text}: {error.msg}", 'write such as -k "6.12 and not plain"') from None
+
+
+def about(expression: Expression, names: Iterable[str]) -> bool:
+    """Say whether an expression holds where each of its words is looked for in ``names``."""
+    lower = [name.lower() for name in names]
+    return expression.evaluate(lambda word, /, **_: any(word.lower() in name for name in lower))

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""How a scenario names things: recipes by name, by group and by version, and sizes by comparison."""
+
+from __future__ import annotations
+
+import operator
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from harness.matrix.cell import LOADERS
+from harness.yamlfile import near
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+Version = tuple[int, ...]
+
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "==": operator.eq,
+    "!=": operator.ne,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+COMPARISON = r"(>=|<=|==|!=|>|<)"
+GROUP = "@"
+
+
+@dataclass(frozen=True)
+class Known:
+    """The names that a scenario may use; recipes and checks decide.
+
+    ``versions`` and ``groups`` are by axis. ``outcome`` and ``check`` are what expect and known-bad may name;
+    None: anything.
+    """
+
+    firmware: frozenset[str]
+    kernel: frozenset[str]
+    loader: frozenset[str] = frozenset(LOADERS)
+    action: frozenset[str] = frozenset()
+    versions: Mapping[str, Mapping[str, Version]] = field(default_factory=dict)
+    groups: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    outcome: frozenset[str] | None = None
+    check: frozenset[str] | None = None
+
+    def names(self, axis: str) -> frozenset[str]:
+        """Return the names of an axis's recipes."""
+        names: frozenset[str] = getattr(self, axis)
+        return names
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One item of a list of values: what is written, the values that it stands for, and its comparisons."""
+
+    text: str
+    values: tuple[Any, ...] = ()
+    comparisons: tuple[tuple[str, Any], ...] = ()
+
+    def accepts(self, values: Collection[Any]) -> frozenset[Any]:
+        """Return those of ``values`` that it stands for."""
+        found = set(self.values).intersection(values)
+        if self.comparisons:
+            found.update(
+                value
+                for value in values
+                if all(_COMPARISONS[sign](value, bound) for sign, bound in self.comparisons)
+            )
+        return frozenset(found)
+
+
+def parse_version(text: str) -> Version:
+    """Read ``6.12.43`` as numbers; ``ValueError`` for anything else."""
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)*", text, re.ASCII) is None:
+        raise ValueError(f"{text!r} is not a version; write numbers and dots, such as 6.5")
+    return tuple(map(int, text.split(".")))
+
+
+def split_comparison(word: str) -> tuple[str, str] | None:
+    """Split ``>=6.5`` into sign and bound; None for a word that is no comparison."""
+    match = re.match(COMPARISON, word)
+    return (match[0], word[match.end() :]) if match else None
+
+
+def parse_comparisons(text: str, read: Callable[[str], Any]) -> tuple[tuple[str, Any], ...] | None:
+    """Read ``>4G <=1T``: all must hold; None when the text is none, ``ValueError`` when it is wrong."""
+    words = text.split()
+    if not words or split_comparison(words[0]) is None:
+        return None
+    comparisons = []
+    for word in words:
+        split = split_comparison(word)
+        if split is None or not split[1]:
+            raise ValueError(f"{word!r} is not a comparison; write it without spaces, such as {words[0]}")
+        comparisons.append((split[0], read(split[1])))
+    return tuple(comparisons)
+
+
+def select(axis: str, text: str, known: Known) -> Choice:
+    """Return the names that ``text`` stands for; ``ValueError`` with what was meant for unknown words.
+
+    Words that must all hold: a name, ``@GROUP``, versions such as ``>=6.5``. A group keeps its order;
+    versions alone mean all names that have one, in the order of version and name. A version is compared as
+    far as the comparison goes: 6.12.43 is ``<=6.12`` and not ``>6.12``.
+    """
+    names, versions = known.names(axis), known.versions.get(axis, {})
+    words = text.split()
+    if not words:
+        raise ValueError(f"wanted a {axis}'s name, found no word")
+    found: list[str] | None = None
+    for word in words:
+        if split := split_comparison(word):
+            sign, bound = split[0], parse_version(split[1])
+            base = sorted(versions, key=lambda name: (versions[name], name)) if found is None else found
+            compare = _COMPARISONS[sign]
+            found = [
+                name for name in base if name in versions and compare(versions[name][: len(bound)], bound)
+            ]
+        else:
+            stands_for = _named(axis, word, names, known)
+            found = list(stands_for) if found is None else [name for name in found if name in stands_for]
+    if not found:
+        told = ", ".join(f"{name} {_dotted(version)}" for name, version in sorted(versions.items()))
+        raise ValueError(f"no {axis} is {text}; versions are: {told or 'not known'}")
+    return Choice(text, tuple(found))
+
+
+def _named(axis: str, word: str, names: frozenset[str], known: Known) -> tuple[str, ...]:
+    if not word.startswith(GROUP):
+        if word not in names:
+            raise ValueError(f"unknown {axis} {word!r}; {near(word, sorted(names))}")
+        return (word,)
+    groups = known.groups.get(axis, {})
+    name = word.removeprefix(GROUP)
+    if name not in groups:
+        raise ValueError(f"unknown group of {axis} {name!r}; {near(name, sorted(groups))}")
+    return groups[name]
+
+
+def _dotted(version: Version) -> str:
+    return ".".join(map(str, version))

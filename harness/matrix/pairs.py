@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""A small part of a plan that still has every pair of axis values that the whole has."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import zlib
+from typing import TYPE_CHECKING
+
+from harness.matrix.axes import AXES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.matrix.plan import Plan, Planned
+    from harness.matrix.rules import Point
+
+
+SMALL = 24
+"""Of no more cells than these all are taken."""
+
+
+def selection(plan: Plan, *, full: bool) -> tuple[Planned, ...]:
+    """Return the cells that a run takes, in the plan's order: all, or enough for every pair of values.
+
+    Included cells are always among them. Only pairs that some cell has are asked for, so what exclude rules
+    out stays out.
+    """
+    if full or plan.whole or len(plan.planned) <= SMALL:
+        return plan.planned
+    chosen = cover([planned.point for planned in plan.planned], [p.always for p in plan.planned])
+    return tuple(plan.planned[index] for index in sorted(chosen))
+
+
+def cover(points: Sequence[Point], always: Sequence[bool]) -> set[int]:
+    """Choose points until each pair of values on two axes that some point has is in a chosen one.
+
+    Greedy: next comes the point with the most new pairs. Among equals a checksum of the point decides, so
+    that no axis's first values are preferred; the choice depends on the points alone, and not on the host.
+    """
+    varying = [index for index in range(len(AXES)) if len({point[index] for point in points}) > 1]
+    # A single axis still has to show each of its values.
+    width = 2 if len(varying) > 1 else 1
+    pairs = [
+        [tuple((axis, point[axis]) for axis in axes) for axes in itertools.combinations(varying, width)]
+        for point in points
+    ]
+    chosen = {index for index, wanted in enumerate(always) if wanted}
+    covered = {pair for index in chosen for pair in pairs[index]}
+    # What a point adds only shrinks, so a stored number is a bound: a top entry that still holds is the best.
+    heap = [
+        (-len(own), zlib.crc32(repr(points[index]).encode()), index)
+        for index, own in enumerate(pairs)
+        if index not in chosen
+    ]
+    heapq.heapify(heap)
+    while heap:
+        bound, tie, index = heapq.heappop(heap)
+        new = sum(pair not in covered for pair in pairs[index])
+        if new == -bound and new:
+            chosen.add(index)
+            covered.update(pairs[index])
+        elif new:
+            heapq.heappush(heap, (-new, tie, index))
+    return chosen

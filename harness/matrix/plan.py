@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""What a scenario asks for on this host: cells, and what is said about each beside its axes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.matrix.cell import Cell
+    from harness.matrix.rules import Point
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What the host must have, each None for anything; ``where`` is the rule."""
+
+    where: str
+    platform: str | None = None
+    memory_mib: int | None = None
+    cpus: int | None = None
+
+
+@dataclass(frozen=True)
+class Expects:
+    """An outcome in place of the rollout model's."""
+
+    where: str
+    outcome: str
+    reason: str
+    link: str
+
+
+@dataclass(frozen=True)
+class Bad:
+    """Checks that are known to fail."""
+
+    where: str
+    checks: tuple[str, ...]
+    reason: str
+    link: str
+    since: str
+
+    def __str__(self) -> str:
+        return f"known bad since {self.since}: {self.reason} ({self.link})"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a scenario says about a cell beside its axes."""
+
+    requires: tuple[Needs, ...] = ()
+    expect: Expects | None = None
+    known_bad: tuple[Bad, ...] = ()
+
+    def bad(self, check: str) -> Bad | None:
+        """Return why a check is known to fail; None when it should pass."""
+        return next((bad for bad in self.known_bad if check in bad.checks), None)
+
+
+NOTHING_SAID = Said()
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell that a scenario asks for.
+
+    ``point`` is the cell as the file writes it, the same on every host; ``changes`` are the overrides that
+    made it; ``always``: no selection leaves it out; ``lacks`` is what the host lacks to run it.
+    """
+
+    cell: Cell
+    point: Point
+    said: Said = NOTHING_SAID
+    changes: tuple[str, ...] = ()
+    always: bool = False
+    lacks: str = ""
+
+
+@dataclass(frozen=True)
+class Removed:
+    """A cell that will not run, and why."""
+
+    cell: Cell
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a scenario asks for on this host; ``whole``: it says that every cell matters."""
+
+    scenario: str
+    planned: tuple[Planned, ...]
+    removed: tuple[Removed, ...] = ()
+    whole: bool = False
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        return tuple(planned.cell for planned in self.planned)
+
+    def only(self, keep: Callable[[Cell], bool]) -> Plan:
+        """Narrow the plan to some cells, without a word about the others."""
+        return replace(
+            self,
+            planned=tuple(planned for planned in self.planned if keep(planned.cell)),
+            removed=tuple(gone for gone in self.removed if keep(gone.cell)),
+        )
+
+    def without(self, reason: Callable[[Planned], str]) -> Plan:
+        """Remove the cells for which ``reason`` gives one."""
+        gone = [Removed(planned.cell, text) for planned in self.planned if (text := reason(planned))]
+        if not gone:
+            return self
+        cells = {removed.cell for removed in gone}
+        left = tuple(planned for planned in self.planned if planned.cell not in cells)
+        return replace(self, planned=left, removed=(*self.removed, *gone))

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""A scenario file as pytest nodes: one per cell, and for each an item per check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.checks.names import check_names
+from harness.errors import HarnessError
+from harness.keywords import about, compiled
+from harness.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from _pytest._code.code import TerminalRepr, TracebackStyle
+    from _pytest.mark.expression import Expression
+
+    from harness.cell_run import CellRun
+    from harness.checks.finding import Check, Finding
+    from harness.matrix.cell import Cell
+    from harness.matrix.plan import Bad, Plan, Planned
+
+SESSION = pytest.StashKey[Session]()
+TOLD = pytest.StashKey[set[str]]()
+CHOSEN = pytest.StashKey["list[Chosen]"]()
+
+
+REQUIREMENTS = "requirements"
+"""The only item of a cell that this host lacks something for."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The cells of a scenario that a run takes, out of ``plan``, of which it could have taken all."""
+
+    planned: tuple[Planned, ...]
+    plan: Plan
+
+
+def choose(config: pytest.Config, path: Path) -> Chosen:
+    """Plan a scenario and choose its cells as the command line says: names, ``-k``, ``--full``."""
+    session = config.stash[SESSION]
+    plan = session.plan(path)
+    if named := _named_cells(config, path):
+        plan = plan.only(lambda cell: cell.id in named)
+        return Chosen(plan.planned, plan)
+    if words := config.getoption("keyword"):
+        names = path.relative_to(config.rootpath).parts if path.is_relative_to(config.rootpath) else ()
+        keep = {it.cell for it in plan.planned if _has_item(session, it, names, compiled(words))}
+        plan = plan.only(keep.__contains__)
+    return Chosen(session.select(plan), plan)
+
+
+def _named_cells(config: pytest.Config, path: Path) -> set[str]:
+    """Return the cells of a file that the command line names (``x.yaml::CELL``); none when it names all."""
+    found = set()
+    for argument in config.args:
+        file, *names = argument.split("::")
+        if (config.invocation_params.dir / file).absolute() == path:
+            if not names:
+                return set()
+            found.add(names[0])
+    return found
+
+
+def _has_item(session: Session, planned: Planned, above: tuple[str, ...], expression: Expression) -> bool:
+    """Say whether ``-k`` selects an item of a cell; its checks, which want ingredients, come last."""
+    names = (*above, planned.cell.id)
+    words = [word.lower() for word in expression.idents()]
+    left = [word for word in words if not any(word in name.lower() for name in names)]
+    items = {REQUIREMENTS, *check_names()}
+    if not any(word in item for word in left for item in items):
+        return about(expression, names)
+    run = session.run(planned.cell, planned.said)
+    own = [REQUIREMENTS] if planned.lacks else [check.name for check in run.checks]
+    return any(about(expression, (*names, item)) for item in own)
+
+
+class ScenarioFile(pytest.File):
+    """A scenario: its cells on this host."""
+
+    def collect(self) -> Iterator[pytest.Collector]:
+        session = self.config.stash[SESSION]
+        try:
+            chosen = choose(self.config, self.path)
+            nodes = [(session.run(it.cell, it.said), it.lacks) for it in chosen.planned]
+            runs = [run for run, lacks in nodes if not lacks]
+            session.prepare(runs, build=not self.config.option.collectonly)
+            refuse_idle_known_bad(session, chosen, runs)
+        except HarnessError as error:
+            told = self.config.stash[TOLD]
+            if str(error) in told:
+                return  # the first scenario has failed with it, which is enough to end the run
+            told.add(str(error))
+            raise
+        self.config.stash[CHOSEN].append(chosen)
+        for run, lacks in nodes:
+            yield CellNode.from_parent(self, name=run.cell.id, run=run, lacks=lacks)
+
+    def repr_failure(
+        self, excinfo: pytest.ExceptionInfo[BaseException], style: TracebackStyle | None = None
+    ) -> str | TerminalRepr:
+        del style  # collection has only one
+        return _in_short(excinfo) or super().repr_failure(excinfo)
+
+
+def refuse_idle_known_bad(session: Session, chosen: Chosen, runs: list[CellRun]) -> None:
+    """Raise HarnessError for a known-bad check that none of the rule's cells is asked.
+
+    Only known when the run takes all of them as the scenario writes them.
+    """
+    options = session.options
+    if options.axes or options.replay is not None or options.platform != "auto":
+        return
+    taken = {run.cell: {check.name for check in run.checks} for run in runs if run.said.known_bad}
+    about_cells: dict[Bad, list[Cell]] = {}
+    for planned in chosen.plan.planned:
+        for bad in planned.said.known_bad:
+            about_cells.setdefault(bad, []).append(planned.cell)
+    for bad, cells in about_cells.items():
+        if taken.keys() >= set(cells):
+            asked = set().union(*(taken[cell] for cell in cells))
+            if idle := [check for check in bad.checks if check not in asked]:
+                raise HarnessError(
+                    f"{bad.where}: known-bad: {', '.join(idle)}: asked of no cell that the rule is about",
+                    f"their checks are {', '.join(sorted(asked))}",
+                )
+
+
+class CellNode(pytest.Collector):
+    """One boot; ``lacks`` is what this host lacks for it."""
+
+    def __init__(self, *, run: CellRun, lacks: str, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.run = run
+        self.lacks = lacks
+
+    def collect(self) -> Iterator[pytest.Item]:
+        if self.lacks:
+            yield LackingItem.from_parent(self, name=REQUIREMENTS, cell=self.run.cell, lacks=self.lacks)
+            return
+        for check in self.run.checks:
+            yield CheckItem.from_parent(self, name=check.name, run=self.run, check=check)
+
+    def repr_failure(
+        self, excinfo: pytest.ExceptionInfo[BaseException], style: TracebackStyle | None = None
+    ) -> str | TerminalRepr:
+        del style  # collection has only one
+        return _in_short(excinfo) or super().repr_failure(excinfo)
+
+
+class LackingItem(pytest.Item):
+    """Stands for a cell that this host lacks something for, so that the report says so."""
+
+    def __init__(self, *, cell: Cell, lacks: str, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.cell = cell
+        self.lacks = lacks
+
+    def runtest(self) -> None:
+        self.user_properties.append(("platform", self.cell.platform))
+        pytest.skip(self.lacks)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, None, f"{self.cell.id}: {self.name}"
+
+
+class FindingsError(Exception):
+    """A check's findings, for `CheckItem.repr_failure` to show."""
+
+    def __init__(self, findings: list[Finding], record: Path) -> None:
+        shown = "\n".join(str(finding) for finding in findings)
+        super().__init__(f"{shown}\n\nboot record: {record}")
+
+
+class CheckItem(pytest.Item):
+    """One question to one boot's record."""
+
+    def __init__(self, *, run: CellRun, check: Check, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.run = run
+        self.check = check
+        self.add_marker(pytest.mark.timeout(0))  # every wait of a boot has its own deadline
+        if bad := run.said.bad(check.name):
+            self.add_marker(pytest.mark.xfail(reason=str(bad), strict=True, raises=FindingsError))
+
+    def runtest(self) -> None:
+        platform = self.run.cell.platform
+        self.user_properties += [("platform", platform), ("question", self.check.question)]
+        if reason := self.check.not_applicable(platform):
+            pytest.skip(reason)
+        if failure := self.run.root_failure:
+            self._tell_root(failure)
+        record = self.run.record
+        self.user_properties.append(("record", str(record.path)))
+        if findings := self.check(self.run.evidence):
+            raise FindingsError(findings, record.path)
+
+    def _tell_root(self, failure: str) -> None:
+        """Let one item of the cell fail, whichever is selected, so that no selection hides the failure."""
+        first = self.run.checks[0]
+        if self.run.failure_told:
+            pytest.skip(f"not judged: {failure}")
+        if self.check is not first and (bad := self.run.said.bad(first.name)):
+            _ = self.run.record  # raises when there was no boot, which is not what is known
+            pytest.skip(f"not judged: {failure}; {bad}")
+        self.run.failure_told = True
+        if self.check is not first:
+            raise HarnessError(f"there is nothing to judge: {failure}")
+
+    def repr_failure(
+        self, excinfo: pytest.ExceptionInfo[BaseException], style: TracebackStyle | None = None
+    ) -> str | TerminalRepr:
+        return _in_short(excinfo) or super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, None, f"{self.run.cell.id}: {self.check.name}"
+
+
+def _in_short(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
+    """Give the text meant for the user, without a traceback; "" for an error that is ours."""
+    return str(excinfo.value) if isinstance(excinfo.value, (HarnessError, FindingsError)) else ""

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""What a user chose to run, and what this host lacks to run it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from harness.artifacts.efi_probe import ProbeRecipe
+from harness.artifacts.firmware_choice import FORMS
+from harness.errors import HarnessError
+from harness.matrix.cell import format_memory, parse_memory
+from harness.matrix.expand import Substitution
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from harness.artifacts.ingredients import Ingredients
+    from harness.boot.pool import Demand
+    from harness.matrix.plan import Planned
+    from harness.platforms.host import Host
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user chose. ``replay`` is a folder of stored records to judge instead of booting.
+
+    ``axes``: by axis, what takes the place of what scenarios name (``AXIS_OPTIONS``). ``full``: all cells,
+    also of scenarios that have many.
+    """
+
+    platform: str = "auto"
+    records: Path | None = None
+    replay: Path | None = None
+    boots: int | None = None
+    axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    full: bool = False
+
+
+AXIS_OPTIONS = {
+    "firmware": (
+        FORMS,
+        "boot this firmware in place of what scenarios name: a recipe, an image or an edk2 tree",
+    ),
+    "kernel": (
+        FORMS,
+        "boot this kernel in place of what scenarios name: a recipe, a bzImage or a build tree",
+    ),
+    "loader": ("NAME", "boot through this loader in place of what scenarios name"),
+    "memory": ("SIZE", "give guests this much memory in place of what scenarios name, such as 8G or 2817M"),
+}
+"""Options that put a user's values on an axis: what is written after each, and what it does."""
+
+
+def add_axis_options(add: Callable[..., object]) -> None:
+    """Add the options with an ``add_argument`` of argparse, or with what pytest has in its place."""
+    for axis, (form, text) in AXIS_OPTIONS.items():
+        add(
+            f"--{axis}",
+            action="append",
+            default=[],
+            metavar=form,
+            help=f"{text} (may be given several times)",
+        )
+
+
+def axis_options(options: argparse.Namespace) -> dict[str, tuple[str, ...]]:
+    """Return what the user put on axes."""
+    return {axis: tuple(values) for axis in AXIS_OPTIONS if (values := getattr(options, axis))}
+
+
+def substitutions(options: Options, ingredients: Ingredients) -> tuple[Substitution, ...]:
+    """Resolve the user's values; HarnessError for one that is not there.
+
+    The EFI probe has the place of a kernel in some scenarios: a user's kernel does not replace it, and a
+    scenario's cells with the probe are left out then.
+    """
+    catalog = ingredients.catalog
+    probes = frozenset(name for name, recipe in catalog.kernels.items() if isinstance(recipe, ProbeRecipe))
+    found = []
+    for axis, texts in options.axes.items():
+        values = tuple(dict.fromkeys(_READ[axis](ingredients, text) for text in texts))
+        keeps = probes if axis == "kernel" and not probes.intersection(values) else frozenset()
+        found.append(Substitution(axis, values, not_for=keeps))
+    return tuple(found)
+
+
+def _memory(text: str) -> int:
+    try:
+        return parse_memory(text)
+    except ValueError as error:
+        raise HarnessError(f"--memory: {error}") from None
+
+
+_READ: Mapping[str, Callable[[Ingredients, str], object]] = {
+    "firmware": lambda ingredients, text: ingredients.choose_firmware(text),
+    "kernel": lambda ingredients, text: ingredients.choose_kernel(text),
+    "loader": lambda ingredients, text: ingredients.catalog.loader_recipe(text).name,
+    "memory": lambda _, text: _memory(text),
+}
+
+
+def lacks(planned: Planned, host: Host, has: Demand) -> str:
+    """Say which requirement of a cell this host does not meet; "" when it meets all. ``has``: all of it."""
+    for needs in planned.said.requires:
+        if needs.platform == "snp" and not host.sev_snp:
+            return f"needs hardware with SEV-SNP ({'; '.join(host.why)}), by {needs.where}"
+        if needs.memory_mib is not None and has.memory_mib < needs.memory_mib:
+            wanted, there = format_memory(needs.memory_mib), format_memory(has.memory_mib)
+            return f"needs {wanted} of memory, the host has {there}, by {needs.where}"
+        if needs.cpus is not None and has.vcpus < needs.cpus:
+            return f"needs {needs.cpus} processors, the host has {has.vcpus}, by {needs.where}"
+    return ""

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""A developer's build tree, made of a packaged kernel: it boots, and its modules load."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.artifacts.initramfs import CpioEntry, cpio_archive
+from harness.artifacts.kernel_files import BZIMAGE, kernel_files, modules_folders
+from harness.artifacts.kernel_recipes import KernelRecipe
+from harness.boot.cell import done_line, machine_spec
+from harness.boot.driver import boot
+from harness.evidence.actions import parse_actions
+from harness.evidence.guest import parse_guest
+from harness.evidence.record import OutcomeKind
+from harness.matrix.cell import Cell
+from harness.platforms.host import Host
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.artifacts.ingredients import Ingredients
+
+pytestmark = pytest.mark.qemu
+
+PACKAGED = "debian-6.12"
+WANTED = ("ext4", "sev-guest", "virtio-pci")
+ACTION = r"""
+b=/bin/busybox
+for module in /modules/*; do $b insmod $module; done
+echo "\"loaded\":\"$($b awk '{ printf "%s ", $1 }' /proc/modules)\""
+"""
+
+
+def build_tree(root: Path, ingredients: Ingredients) -> Path:
+    """Lay a packaged kernel's files out as ``make bzImage modules`` leaves them."""
+    recipe = ingredients.kernel_recipe(PACKAGED)
+    assert isinstance(recipe, KernelRecipe)
+    files = kernel_files(recipe, ingredients.apt, ingredients.lock)
+    installed, lists = modules_folders(recipe, ingredients.apt, ingredients.lock)
+    assert files.config is not None
+    (root / "include/config").mkdir(parents=True)
+    (root / "include/config/kernel.release").write_text(f"{installed.name}\n")
+    (root / ".config").write_text(files.config)
+    (root / BZIMAGE).parent.mkdir(parents=True)
+    shutil.copy(files.image, root / BZIMAGE)
+    names = (lists / "modules.order").read_text().split()
+    (root / "modules.order").write_text("".join(f"{name.removeprefix('kernel/')[:-3]}.o\n" for name in names))
+    shutil.copy(lists / "modules.builtin", root)
+    for path in (
+        installed / "kernel"
+    ).iterdir():  # still packed, as no build leaves them; that is tested elsewhere
+        target = root / path.name
+        shutil.copytree(path, target, dirs_exist_ok=True, copy_function=lambda old, new: new.symlink_to(old))
+    return root
+
+
+def test_a_build_tree_boots_and_its_modules_load(ingredients: Ingredients, tmp_path: Path) -> None:
+    tree = build_tree(tmp_path / "linux", ingredients)
+    name = ingredients.choose_kernel(f"tree:{tree}")
+    cell = Cell("debian-2025.02", name, "direct", 2048, "snp-emulated", action="load-modules")
+    spec = machine_spec(cell, ingredients, Host(sev_snp=False))
+    assert spec.kernel == tree / BZIMAGE
+    entries = [
+        CpioEntry("actions/load-modules", stat.S_IFREG | 0o755, ACTION.encode()),
+        CpioEntry("modules", stat.S_IFDIR | 0o755),
+        *(
+            CpioEntry(f"modules/{path.name}", stat.S_IFREG | 0o644, path.read_bytes())
+            for path in ingredients.modules(name, WANTED)
+        ),
+    ]
+    initrd = tmp_path / "initrd"
+    initrd.write_bytes(ingredients.initrd.read_bytes() + cpio_archive(entries))
+    spec = replace(spec, initrd=initrd)
+    record = boot(spec, tmp_path / "record", cell_id=cell.id, platform=cell.platform, done=done_line(cell))
+    assert record.outcome.kind is OutcomeKind.COMPLETED
+    assert record.guest is not None
+    assert parse_guest(record.guest).kernel.release == ingredients.kernel(name).traits.version
+    (report,) = parse_actions(record.whole_text)
+    assert report.errors == ""
+    assert set(report.result["loaded"].split()) >= {"ext4", "jbd2", "mbcache", "sev_guest", "tsm"}

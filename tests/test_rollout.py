@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The rollout table: complete, without idle rows, and the same in the documentation."""
+
+from __future__ import annotations
+
+import itertools
+from typing import get_args
+
+import pytest
+
+from harness.artifacts.loader_traits import Entry
+from harness.checks.model import Expected, checks_for
+from harness.checks.rollout import OUTCOMES, Facts, Row, deciding_row, table
+from harness.paths import PROJECT
+
+FLAGS = ("firmware_snp", "kernel_snp", "high_ram", "acceptance_protocol", "kernel_unaccepted")
+EVERY = [
+    Facts(entry=entry, platform=platform, accept_memory=accept, **dict(zip(FLAGS, flags, strict=True)))
+    for entry in get_args(Entry)
+    for platform in ("plain", "snp")
+    for accept in ("lazy", "eager")
+    for flags in itertools.product((False, True), repeat=len(FLAGS))
+]
+
+
+def test_every_boot_has_a_row_and_every_row_a_boot() -> None:
+    deciding = {deciding_row(facts) for facts in EVERY}
+    assert deciding == set(table().rows)
+
+
+@pytest.mark.parametrize(
+    ("facts", "outcome"),
+    [
+        ({}, "lazy"),
+        ({"kernel_unaccepted": False}, "eager"),
+        ({"acceptance_protocol": False}, "eager"),
+        ({"acceptance_protocol": False, "entry": "legacy"}, "eager"),
+        ({"entry": "legacy"}, "memory-lost"),
+        ({"entry": "legacy", "kernel_unaccepted": False}, "memory-lost"),
+        ({"entry": "handover"}, "lazy"),
+        ({"accept_memory": "eager"}, "kernel-eager"),
+        ({"accept_memory": "eager", "kernel_unaccepted": False}, "eager"),
+        ({"high_ram": False, "entry": "legacy"}, "nothing-to-accept"),
+        ({"kernel_snp": False}, "refuses-to-boot"),
+        ({"platform": "plain", "kernel_snp": False, "entry": "legacy"}, "plain"),
+        ({"platform": "plain", "entry": "none"}, "refuses-to-boot"),
+    ],
+)
+def test_rows(facts: dict[str, object], outcome: str) -> None:
+    usual: dict[str, object] = dict.fromkeys(FLAGS, True) | {
+        "entry": "efi-stub",
+        "platform": "snp",
+        "accept_memory": "lazy",
+    }
+    assert deciding_row(Facts(**usual | facts)).outcome == outcome  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+@pytest.mark.parametrize("probe", [False, True])
+def test_every_outcome_has_checks(outcome: str, *, probe: bool) -> None:
+    names = [check.name for check in checks_for(Expected(outcome, "", "", probe=probe))]  # type: ignore[arg-type]
+    assert names
+    assert len(names) == len(set(names))
+
+
+def shown(row: Row) -> str:
+    said = [
+        f"{name.replace('_', '-')} {str(value).lower().replace('true', 'yes').replace('false', 'no')}"
+        for name, value in row.when.named().items()
+    ]
+    return f"| {', '.join(said) or 'otherwise'} | **{row.outcome}** | {row.because} | {row.source} |"
+
+
+def test_the_documentation_has_the_table() -> None:
+    text = (PROJECT / "docs/rollout.md").read_text()
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert lines[2 : 2 + len(table().rows)] == [shown(row) for row in table().rows]
