@@ -5,17 +5,21 @@ from __future__ import annotations
 
 import errno
 import json
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
+from harness.artifacts.guest_recipes import INITRAMFS
 from harness.artifacts.traits import FirmwareTraits, KernelTraits
-from harness.boot.cell import done_line, machine_spec
+from harness.boot.budget import Budget
+from harness.boot.cell import done_line, limits, machine_spec
 from harness.boot.driver import boot
 from harness.boot.estimate import boot_seconds
 from harness.boot.pool import Demand
+from harness.boot.ssh_session import with_ssh
 from harness.checks.actions import action_checks
+from harness.checks.debian import guest_checks
 from harness.checks.model import Expected, checks_for, expected
 from harness.checks.view import Evidence
 from harness.errors import HarnessError
@@ -80,7 +84,7 @@ class CellRun:
     def expected(self) -> Expected:
         """What the rollout model says, unless the scenario knows better."""
         cell = self.cell
-        model = expected(*self.traits, cell.memory_mib, cell.platform, cell.cmdline, self.entry)
+        model = expected(*self.traits, cell.memory_mib, cell.platform, cell.cmdline, self.entry, cell.vcpus)
         if (said := self.said.expect) is None:
             return model
         outcome = cast("Outcome", said.outcome)  # one of OUTCOMES, else the scenario is not valid
@@ -89,7 +93,10 @@ class CellRun:
     @cached_property
     def checks(self) -> tuple[Check, ...]:
         """Known before anything boots; the first one is about the boot itself."""
-        return (*checks_for(self.expected), *action_checks(self.cell.action))
+        checks = (*checks_for(self.expected), *action_checks(self.cell.action))
+        if self.expected.outcome in _ENDS_EARLY:
+            return checks
+        return (*checks, *guest_checks(self.cell.guest, self.cell.action))
 
     @property
     def demand(self) -> Demand:
@@ -124,7 +131,8 @@ class CellRun:
     @cached_property
     def evidence(self) -> Evidence:
         firmware, kernel = self.traits
-        return Evidence(self.record, kernel, firmware, self.cell.memory_mib, self.cell.action)
+        cell = self.cell
+        return Evidence(self.record, kernel, firmware, cell.memory_mib, cell.action, cell.guest)
 
     @property
     def root_failure(self) -> str:
@@ -140,6 +148,11 @@ class CellRun:
         return f"the boot ended as {outcome.kind} in phase {outcome.phase}: {outcome.detail}"
 
     def _boot(self) -> BootRecord:
+        shared = self._session.options.budget
+        with nullcontext() if shared is None else Budget(shared).hold(self.demand):
+            return self._boot_now()
+
+    def _boot_now(self) -> BootRecord:
         session, cell = self._session, self.cell
         folder = session.records / cell.id
         firmware, kernel = self.traits
@@ -148,13 +161,18 @@ class CellRun:
             folder.mkdir(parents=True, exist_ok=True)
             traits = {"firmware": asdict(firmware), "kernel": asdict(kernel), "entry": self.entry}
             write_json(folder / TRAITS, traits)
+            talk = None
+            if cell.guest != INITRAMFS:
+                spec, talk = with_ssh(spec, tuple(cell.action.split()), folder)
             return boot(
                 spec,
                 folder,
                 cell_id=cell.id,
                 platform=cell.platform,
+                deadlines=limits(cell, spec),
                 done=done_line(cell),
                 survives_faults=kernel.probe,
+                talk=talk,
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except HarnessError as error:
         print(f"harness: {error}", file=sys.stderr)
         return USER_MISTAKE
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("harness: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -52,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     plan.set_defaults(run=_of_session("plan"))
 
     schema = commands.add_parser("schema", help="print the JSON Schema of a kind of file, for editors")
-    schema.add_argument("kind", choices=("scenario", "firmware", "kernels", "loaders", "probes"))
+    schema.add_argument("kind", choices=("scenario", "firmware", "kernels", "loaders", "guests", "probes"))
     schema.set_defaults(run=_of_session("schema"))
 
     build = commands.add_parser(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from harness.artifacts.efi_probe import ProbeFile
 from harness.artifacts.filelock import say
 from harness.artifacts.firmware_recipes import FirmwareFile
+from harness.artifacts.guest_recipes import GuestFile
 from harness.artifacts.kernel_recipes import KernelFile
 from harness.artifacts.loader_recipes import LoaderFile
 from harness.keywords import about, compiled
@@ -34,6 +35,7 @@ RECIPES: dict[str, type[BaseModel]] = {
     "firmware": FirmwareFile,
     "kernels": KernelFile,
     "loaders": LoaderFile,
+    "guests": GuestFile,
     "probes": ProbeFile,
 }
 """Kinds of recipe files, as ``harness schema`` names them."""

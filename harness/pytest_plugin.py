@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.artifacts.filelock import say
+from harness.boot.budget import Budget
 from harness.errors import HarnessError
 from harness.matrix.show import count
 from harness.platforms.platform import CHOICES, PLATFORMS
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["SESSION"]
 FOLDER = "scenarios"
 _WORKER_RECORDS = "harness_records"
+_WORKER_BUDGET = "harness_budget"
+BUDGET = pytest.StashKey["TemporaryDirectory[str]"]()
 pytest_plugins = ["harness.pytest_firmware"]
 
 
@@ -77,6 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
         boots=config.getoption("--boots"),
         full=config.getoption("--full"),
         axes=axis_options(config.option),
+        budget=Path(worker[_WORKER_BUDGET]) if _WORKER_BUDGET in worker else None,
     )
     config.stash[SESSION] = Session(options, config.rootpath, _progress(config))
     config.stash[TOLD] = set()
@@ -86,8 +91,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """xdist: all workers write to one folder."""
-    node.workerinput[_WORKER_RECORDS] = str(node.config.stash[SESSION].records)
+    """xdist: all workers write to one folder and share the host's processors and memory."""
+    session, stash = node.config.stash[SESSION], node.config.stash
+    if BUDGET not in stash:
+        stash[BUDGET] = TemporaryDirectory(prefix="harness-")
+        Budget.create(Path(stash[BUDGET].name, "budget"), session.capacity)
+    node.workerinput[_WORKER_RECORDS] = str(session.records)
+    node.workerinput[_WORKER_BUDGET] = str(Path(stash[BUDGET].name, "budget"))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -139,6 +149,8 @@ def _cell_of(nodeid: str) -> str:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if session := config.stash.get(SESSION, None):
         session.close()
+    if folder := config.stash.get(BUDGET, None):
+        folder.cleanup()
 
 
 def _progress(config: pytest.Config) -> Progress:

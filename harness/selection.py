@@ -28,7 +28,7 @@ class Options:
     """What the user chose. ``replay`` is a folder of stored records to judge instead of booting.
 
     ``axes``: by axis, what takes the place of what scenarios name (``AXIS_OPTIONS``). ``full``: all cells,
-    also of scenarios that have many.
+    also of scenarios that have many. ``budget``: the file by which processes share the host.
     """
 
     platform: str = "auto"
@@ -37,6 +37,7 @@ class Options:
     boots: int | None = None
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     full: bool = False
+    budget: Path | None = None
 
 
 AXIS_OPTIONS = {

@@ -65,13 +65,14 @@ class Session:
         return probe(guest_runs=lambda: guest_runs(self.ingredients.qemu))
 
     @cached_property
-    def _capacity(self) -> Demand:
+    def capacity(self) -> Demand:
+        """What boots may take of this host together."""
         capacity = host_capacity()
         return Demand(self.options.boots or capacity.vcpus, capacity.memory_mib)
 
     @cached_property
     def _pool(self) -> BootPool:
-        return BootPool(self._capacity)
+        return BootPool(self.capacity)
 
     @cached_property
     def known(self) -> Known:
@@ -145,7 +146,7 @@ class Session:
 
     def by_end(self, runs: Iterable[CellRun]) -> list[CellRun]:
         """Order runs as their boots will end: who judges them in this order waits least."""
-        return by_end(self.by_start(runs), lambda run: run.seconds, lambda run: run.demand, self._capacity)
+        return by_end(self.by_start(runs), lambda run: run.seconds, lambda run: run.demand, self.capacity)
 
     def schedule(self, runs: Iterable[CellRun]) -> None:
         """Start the boots of ``runs`` in the background, the longest first, as many at once as fit."""

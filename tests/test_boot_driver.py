@@ -170,6 +170,7 @@ def test_qemu_exits(run: Run) -> None:
         (document('{"half": '), "not JSON"),
         (document("[1]"), "is a list"),
         ({"serial": f"{DOCUMENT_END}\n"}, "printed no document"),
+        (document("[" * 100_000), "not JSON"),
     ],
 )
 def test_a_document_that_is_none(run: Run, step: dict[str, object], trouble: str) -> None:
@@ -195,6 +196,36 @@ def test_invalid_utf8_and_a_flood(run: Run) -> None:
     assert record.outcome.kind is OutcomeKind.COMPLETED
     assert record.consoles["serial"].bytes > 2_700_000
     assert record.serial_text.startswith("\ufffd")
+
+
+def test_half_a_surrogate_pair_in_the_document(run: Run) -> None:
+    assert run(KERNEL, document('{"a": "\\ud800"}'), OFF).guest == {"a": "\ud800"}
+
+
+def test_a_flood_without_end_is_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies between the log's beginning and end is counted; the document behind the flood is found."""
+    monkeypatch.setattr(machine_module.Machine.__init__, "__kwdefaults__", {"console_cap": 100_000})
+    record = run(KERNEL, {"flood": 100_000}, document('{"a": 1}'), OFF)
+    assert (record.outcome.kind, record.guest) == (OutcomeKind.COMPLETED, {"a": 1})
+    dropped = record.consoles["serial"].dropped
+    assert dropped > 500_000
+    assert f"serial.log lacks {dropped} of the " in record.outcome.detail
+    size = (record.path / "serial.log").stat().st_size
+    assert 100_000 < size < 100_000 + TAIL_BYTES + 100
+    findings = NO_ALARMS(Evidence(record, KERNEL_TRAITS, FIRMWARE_TRAITS, 64, ""))
+    assert [finding.what for finding in findings] == [
+        f"the guest floods its console, and nothing can be said of a part: {record.left_out[0]}"
+    ]
+
+
+def test_a_flood_ends_with_its_phase(run: Run) -> None:
+    """A gigabyte takes far longer than the phase may last."""
+    before = resident()
+    record = run(KERNEL, {"flood": 120_000_000})
+    assert record.outcome.kind is OutcomeKind.HANG
+    assert "lasted longer than" in record.outcome.detail
+    assert (record.path / "serial.log").stat().st_size < CAP + TAIL_BYTES + 100
+    assert resident() - before < 150 << 20
 
 
 def test_another_end_than_the_document(run: Run) -> None:

@@ -2,7 +2,7 @@
 """Every check passes on a real sample and fails on the same sample with one thing broken.
 
 The samples are real boots, trimmed: console lines that no parser reads are left out, and of a ledger's kernel
-events the first 30 are kept, with the end line's totals per operation counted anew.
+events those after the first 30 are one event for each range, with the end line's totals counted anew.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from harness.artifacts.kernel_traits import KernelTraits
 from harness.checks.model import PLATFORMS, checks_for, expected
 from harness.checks.view import Evidence
 from harness.errors import HarnessError
-from harness.evidence.record import BootRecord, Outcome, OutcomeKind, guest_document, plain_text, write_json
+from harness.evidence.record import BootRecord, Outcome, OutcomeKind, guest_document, write_json
+from harness.evidence.text import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -202,6 +203,24 @@ def meminfo(value: int | None) -> Callable[[Sample], None]:
     return mutate
 
 
+def accept_in_many_parts(sample: Sample) -> None:
+    """Split each page state change of high RAM at ExitBootServices into one for each entry."""
+    sample.ledger = [
+        {**line, "gpa": line["gpa"] + number * line["entry"], "size": line["entry"], "count": 1}
+        if parts
+        else line
+        for line in sample.ledger
+        for parts in [
+            line.get("op") == "psc-private" and line["phase"] == "firmware-ebs" and line["gpa"] >= 1 << 32
+        ]
+        for number in range(line["count"] if parts else 1)
+    ]
+
+
+def unaccepted_is_not_free(sample: Sample) -> None:
+    sample.guest["meminfo_kb"]["MemFree"] = sample.guest["meminfo_kb"]["Unaccepted"] - 4
+
+
 def forget_vmstat(sample: Sample) -> None:
     sample.guest["vmstat"]["nr_unaccepted"] = 0
 
@@ -377,6 +396,17 @@ MUTATIONS: list[tuple[str, str, Callable[[Sample], None]]] = [
     ("eager", "exit-accepts-exactly", edit_high_at_exit(size=6 * (1 << 30) + (2 << 20))),
     ("eager", "exit-accepts-exactly", repeat_high_at_exit),
     ("eager", "exit-accepts-exactly", exits(0, INVALID)),
+    ("eager", "batched", accept_in_many_parts),
+    ("eager", "present-is-usable", edit(r"Memory: (\d+)K/8382172K", r"Memory: \1K/8382176K")),
+    ("lazy", "present-is-usable", edit(r"Memory: (\d+)K/8382176K", r"Memory: \1K/8382168K")),
+    ("lazy", "present-is-usable", edit(r"Memory: (\d+)K/8382176K", r"Memory: \1K/8382184K")),
+    ("plain", "present-is-usable", edit(HIGH, r"\g<1>0x0000000100001000\2\3")),
+    ("plain", "total-is-present", edit(r"Freeing initrd memory: \d+K", "Freeing initrd memory: 0K")),
+    ("lazy", "total-is-present", edit(r"(\d+)K reserved, 0K cma", "0K reserved, 0K cma")),
+    ("lazy", "meminfo-is-vmstat", meminfo(4096)),
+    ("lazy", "meminfo-is-vmstat", unaccepted_is_not_free),
+    ("lazy", "unvalidated-is-unaccepted", meminfo(4096)),
+    ("eager", "unvalidated-is-unaccepted", drop_firmware_validation(0x2_0000_0000, 0x3_0000_0000)),
     ("eager", "ledger-whole", cut_ledger),
     ("lazy", "ledger-whole", lose_a_line),
     ("eager", "ledger-whole", exits(INVALID, None)),

@@ -118,6 +118,18 @@ def crash(sample: Sample) -> None:
     sample.outcome = replace(sample.outcome, kind=OutcomeKind.POWERED_OFF_EARLY)
 
 
+def one_at_a_time(sample: Sample) -> None:
+    """Split each page state change of high RAM into one for each entry."""
+    sample.ledger = [
+        {**line, "gpa": line["gpa"] + number * line["entry"], "size": line["entry"], "count": 1}
+        if parts
+        else line
+        for line in sample.ledger
+        for parts in [line.get("op") == "psc-private" and line["gpa"] >= GIB4]
+        for number in range(line["count"] if parts else 1)
+    ]
+
+
 def keep_unaccepted(sample: Sample) -> None:
     """Grant the first call although the firmware has accepted: the loader's map is the old one."""
     sample.document["attempts"] = [{**sample.first, "status": "0x0", "exit_events": 1}]
@@ -360,6 +372,9 @@ MUTATIONS: list[tuple[str, str, Mutate]] = [
     ("lazy", "unaccepted-entries-high", lambda sample: retype(sample, sample.last["map"], 0x178_0000, 15)),
     ("plain", "no-ledger", make_ledger),
     ("eager", "ledger-whole", cut_ledger),
+    ("lazy", "cc-blob-kept", set_in("sev", "cc_blob", value="0x0")),
+    ("eager", "cc-blob-kept", set_in("sev", "cc_blob", value="0x1000018")),
+    ("eager", "batched", one_at_a_time),
     ("eager", "exits-as-reported", lose_an_exit),
     ("lazy", "exits-as-reported", change_exits("status", 1 << 63 | 2)),
     ("nothing", "exits-as-reported", change_exits("map-key", 1)),

@@ -52,11 +52,12 @@ def build_tree(root: Path, ingredients: Ingredients) -> Path:
     names = (lists / "modules.order").read_text().split()
     (root / "modules.order").write_text("".join(f"{name.removeprefix('kernel/')[:-3]}.o\n" for name in names))
     shutil.copy(lists / "modules.builtin", root)
-    for path in (
-        installed / "kernel"
-    ).iterdir():  # still packed, as no build leaves them; that is tested elsewhere
-        target = root / path.name
-        shutil.copytree(path, target, dirs_exist_ok=True, copy_function=lambda old, new: new.symlink_to(old))
+    built = {path.stem[4:]: path for path in ingredients.modules(PACKAGED, WANTED)}
+    for name in names:
+        place = root / name.removeprefix("kernel/")
+        if path := built.get(place.stem.replace("-", "_")):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, place)
     return root
 
 

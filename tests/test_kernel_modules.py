@@ -26,9 +26,11 @@ DRIVERS = {
     "fs/jbd2/jbd2": "mbcache",
     "fs/mbcache": "",
     "crypto/crc32c_generic": "",
+    "fs/fat/vfat": "",
+    "fs/nls/nls_ascii": "",
     "drivers/char/virtio-rng": "virtio,gone-astray",
 }
-SOFT = {"fs/ext4/ext4": "crypto-crc32c nls_ascii post: post_is_left_out"}
+SOFT = {"fs/ext4/ext4": "crypto-crc32c not_there post: post_is_left_out"}
 
 
 def module(path: str) -> bytes:
@@ -61,6 +63,7 @@ def test_what_is_needed_comes_first(tmp_path: Path) -> None:
     assert order(folder, "ext4") == ["mbcache.ko", "jbd2.ko", "crc32c_generic.ko", "ext4.ko"]
     assert order(folder, "virtio-blk", "virtio_blk", "virtio") == ["virtio.ko", "virtio_blk.ko"]
     assert order(folder, "virtio_pci", "virtio-pci") == []  # it is built in
+    assert order(folder, "vfat") == ["nls_ascii.ko", "vfat.ko"]  # asked for when something is mounted
 
 
 def test_lists_may_lie_elsewhere(tmp_path: Path) -> None:

@@ -16,7 +16,10 @@ import pytest
 from harness.artifacts.ingredients import Ingredients
 from harness.artifacts.kernel_config import embedded_config
 from harness.artifacts.kernel_files import BZIMAGE
+from harness.boot.cell import machine_spec
 from harness.errors import HarnessError
+from harness.matrix.cell import Cell
+from harness.platforms.host import Host
 from tests.test_traits import CONFIG, bzimage
 
 if TYPE_CHECKING:
@@ -224,3 +227,14 @@ def test_what_a_kernel_must_have(recipe: Callable[..., Ingredients], tmp_path: P
         kernel.require(["CONFIG_EFI_STUB", "CONFIG_KEXEC_FILE"], "the action kexec")
     with pytest.raises(HarnessError, match="needs CONFIG_SEV_GUEST=y"):  # a module is not built in
         kernel.require(["CONFIG_SEV_GUEST"], "it")
+
+
+def test_an_action_that_the_kernel_cannot_do(ingredients: Ingredients, tmp_path: Path) -> None:
+    assert ingredients.action_needs("kexec") == ("CONFIG_KEXEC_FILE",)
+    assert ingredients.action_needs("touch") == ()
+    name = ingredients.choose_kernel(f"tree:{make_tree(tmp_path / 'linux')}")
+    cell = Cell("debian-2025.02", name, "direct", 2048, "plain", action="touch:1 kexec")
+    with pytest.raises(
+        HarnessError, match=f"^kernel {name}: the action kexec needs CONFIG_KEXEC_FILE=y, which"
+    ):
+        machine_spec(cell, ingredients, Host(sev_snp=False))

@@ -46,10 +46,20 @@ def test_beyond_the_cap_bytes_are_watched_and_counted(tmp_path: Path) -> None:
         machine.watch("serial", lambda data, _t: seen.append(len(data)))
         run_to_exit(machine)
     console = machine.consoles["serial"]
-    assert (tmp_path / "serial.log").stat().st_size == 5000
-    assert (console.total, console.dropped, sum(seen)) == (900_000, 895_000, 900_000)
+    lines = b"".join(b"%08d\n" % number for number in range(100_000))
+    dropped = len(lines) - 5000 - len(console.tail)
+    assert (console.total, console.dropped, sum(seen)) == (900_000, dropped, 900_000)
+    marker = b"\n=====HARNESS-LEFT-OUT===== %d bytes\n" % dropped
+    assert (tmp_path / "serial.log").read_bytes() == lines[:5000] + marker + lines[-len(console.tail) :]
     last = json.loads((tmp_path / "serial.times.jsonl").read_text().splitlines()[-1])
-    assert (last["offset"], last["dropped"]) == (5000, 895_000)
+    assert (last["offset"], last["dropped"]) == (5000, dropped)
+
+
+def test_a_little_beyond_the_cap_nothing_is_lost(tmp_path: Path) -> None:
+    with Machine(fake({"flood": 1000}, {"exit": 0}), tmp_path, console_cap=5000) as machine:
+        run_to_exit(machine)
+    assert machine.consoles["serial"].dropped == 0
+    assert (tmp_path / "serial.log").read_bytes() == b"".join(b"%08d\n" % number for number in range(1000))
 
 
 def test_times_follow_the_bytes(tmp_path: Path) -> None:

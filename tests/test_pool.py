@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from harness.boot.pool import BootPool, Demand, host_capacity
+from harness.boot.estimate import boot_seconds, by_end, longest_first
+from harness.boot.pool import BootPool, Demand, host_capacity, host_size
+from harness.matrix.cell import Cell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,3 +119,35 @@ def test_host_capacity() -> None:
     capacity = host_capacity()
     assert capacity.vcpus >= 1
     assert 64 < capacity.memory_mib < 1 << 25
+
+
+def test_host_size() -> None:
+    assert host_size().memory_mib >= host_capacity().memory_mib
+
+
+def test_which_boots_are_long() -> None:
+    def seconds(*, probe: bool = False, eager: bool = False, **axes: Any) -> float:
+        cell = Cell("f", "k", "direct", axes.pop("memory", 8192), "snp", **axes)
+        return boot_seconds(cell, probe=probe, eager=eager)
+
+    usual = seconds()
+    assert seconds(probe=True) < usual < seconds(eager=True) < seconds(eager=True, memory=65536)
+    assert usual == seconds(memory=65536)  # what is left unaccepted takes no time
+    assert usual < seconds(guest="debian-trixie")
+    assert usual < seconds(vcpus=2) < seconds(vcpus=4)
+    assert (
+        usual < seconds(action="reboot") < seconds(action="touch:1024") < seconds(action="touch:1024 kexec")
+    )
+
+
+def test_the_longest_starts_first_and_the_shortest_is_ready_first() -> None:
+    lengths = {"a": 3.0, "b": 9.0, "c": 3.0, "d": 5.0}
+    start = longest_first(list(lengths), lengths.__getitem__)
+    assert start == ["b", "d", "a", "c"]
+    one = Demand(1, 1024)
+    host = Demand(2, 65536)
+    # b: 0 to 9, d: 0 to 5, a: 5 to 8, c: 8 to 11.
+    assert by_end(start, lengths.__getitem__, lambda _: one, host) == ["d", "a", "b", "c"]
+    assert by_end(start, lengths.__getitem__, lambda _: one, Demand(1, 65536)) == start
+    assert by_end(start, lengths.__getitem__, lambda _: Demand(4, 1024), host) == start
+    assert by_end(start, lengths.__getitem__, lambda _: one, Demand(2, one.host_mib)) == start

@@ -99,7 +99,7 @@ def test_only_selected_cells_are_booted(
     pytester: pytest.Pytester, stand_ins: Any, items: dict[str, int]
 ) -> None:
     result, _ = run(pytester, "-k", "plain and no-sev", "--records", "here")
-    result.assert_outcomes(passed=1, deselected=sum(items.values()) - 1)
+    result.assert_outcomes(passed=1, deselected=items[PLAIN] - 1)
     assert stand_ins.booted == [PLAIN]
     assert [path.name for path in (pytester.path / "here").iterdir()] == [PLAIN]
     result, _ = run(pytester, "--platform", "snp-emulated")

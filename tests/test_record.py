@@ -20,7 +20,6 @@ from harness.evidence.record import (
     PhaseMark,
     Remark,
     guest_document,
-    plain_text,
 )
 
 if TYPE_CHECKING:
@@ -117,10 +116,6 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "guest.json").write_text("{")
     with pytest.raises(HarnessError, match=r"guest\.json: damaged"):
         _ = record(tmp_path).guest
-
-
-def test_plain_text_of_carriage_returns() -> None:
-    assert plain_text(b"a\rb\r\nc\n") == "a\nb\nc\n"
 
 
 @pytest.mark.parametrize(

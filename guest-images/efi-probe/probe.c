@@ -74,6 +74,23 @@ static void put_presence(efi_guid guid, efi_handle *handle)
     put_decimal(status == EFI_SUCCESS || status == EFI_BUFFER_TOO_SMALL ? size / sizeof(efi_handle) : 0);
 }
 
+/* Where the confidential computing blob is; 0 when there is none. */
+static u64 cc_blob(const efi_system_table *system)
+{
+    const efi_guid guid = CC_BLOB_GUID;
+
+    for (u64 n = 0; n < system->table_count; n++) {
+        const u8 *name = (const u8 *)&system->tables[n].guid;
+        u64 same = 0;
+
+        while (same < sizeof(guid) && name[same] == ((const u8 *)&guid)[same])
+            same++;
+        if (same == sizeof(guid))
+            return (u64)system->tables[n].table;
+    }
+    return 0;
+}
+
 static void put_firmware(const efi_system_table *system)
 {
     const u16 *vendor = system->firmware_vendor;
@@ -94,6 +111,8 @@ static void put_firmware(const efi_system_table *system)
     put_hex(sev.status);
     put(",\"c_bit\":");
     put_hex(sev.c_bit);
+    put(",\"cc_blob\":");
+    put_hex(cc_blob(system));
     put("},\r\n\"tables\":[");
     for (u64 n = 0; n < system->table_count; n++) {
         put(n ? ",\r\n" : "\r\n");

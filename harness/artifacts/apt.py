@@ -146,7 +146,7 @@ class AptRoot:
         return self.store.get("deb-tree", package.package, inputs, build, self.progress, tools=("dpkg-deb",))
 
     def closure(self, suite: str, names: Sequence[str]) -> tuple[PackageVersion, ...]:
-        """Return ``names``, the essential packages of the suite, and all that these need; no recommendations."""
+        """Return ``names``, the suite's essential packages, and all that these need; no recommendations."""
         root = self._suite(suite)
         index = root.index(source=False)
         said = root.ask(["apt-get", "install", "-s", "-qq", "--no-install-recommends", "?essential", *names])

@@ -11,6 +11,7 @@ from harness.artifacts.efi_probe import ProbeFile, ProbeRecipe
 from harness.artifacts.extends import whole_recipes
 from harness.artifacts.firmware_recipes import FirmwareEntry, FirmwareFile, FirmwareRecipe
 from harness.artifacts.groups import resolve_groups
+from harness.artifacts.guest_recipes import INITRAMFS, GuestFile, GuestRecipe, whole_guests
 from harness.artifacts.kernel_recipes import KernelEntry, KernelFile, KernelRecipe
 from harness.artifacts.loader_recipes import BUILT_IN, LoaderFile, LoaderRecipe, whole_loaders
 from harness.artifacts.recipe_types import Located
@@ -29,7 +30,7 @@ AnyKernel = KernelRecipe | ProbeRecipe
 AnyKernelEntry = KernelEntry | ProbeRecipe
 R = TypeVar("R")
 E = TypeVar("E", FirmwareEntry, AnyKernelEntry)
-F = TypeVar("F", FirmwareFile, KernelFile, ProbeFile, LoaderFile)
+F = TypeVar("F", FirmwareFile, KernelFile, ProbeFile, LoaderFile, GuestFile)
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,11 @@ class Catalog:
     kernels: Mapping[str, AnyKernel]
     loaders: Mapping[str, LoaderRecipe] = field(default_factory=lambda: MappingProxyType(BUILT_IN))
     actions: frozenset[str] = frozenset()
-    """What the initramfs guest can do: the files of ``guest-images/initramfs/actions``."""
+    """What every guest can do: the files of ``guest-images/initramfs/actions``."""
+    guests: Mapping[str, GuestRecipe] = field(default_factory=dict)
+    """Those that are a Debian, beside the initramfs guest."""
+    guest_actions: frozenset[str] = frozenset()
+    """What only a Debian can do: the files of ``guest-images/debian/actions``."""
     groups: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     """By axis and name of the group."""
 
@@ -56,6 +61,10 @@ class Catalog:
         """Return a loader's recipe; HarnessError with names that look like an unknown one."""
         return _lookup("loader", self.loaders, name)
 
+    def guest_recipe(self, name: str) -> GuestRecipe:
+        """Return the recipe of a Debian guest; HarnessError with names that look like an unknown one."""
+        return _lookup("guest", self.guests, name)
+
     def queries(self) -> tuple[PackageQuery, ...]:
         """List the packages of all recipes, each once: what the lock file has to hold."""
         wanted = [query for firmware in self.firmware.values() for query in firmware.queries()]
@@ -69,7 +78,8 @@ class Catalog:
             firmware=frozenset(self.firmware),
             kernel=frozenset(self.kernels),
             loader=frozenset(self.loaders),
-            action=self.actions,
+            action=self.actions | self.guest_actions,
+            guest=frozenset((INITRAMFS, *self.guests)),
             groups=self.groups,
         )
 
@@ -93,18 +103,32 @@ def load_catalog(project: Path = PROJECT) -> Catalog:
     loader_files = _load_all((project / "guest-images").glob("loaders.yaml"), LoaderFile, problems)
     for loader_file in loader_files:
         loaders |= whole_loaders(loader_file, problems)
+    guests: dict[str, GuestRecipe] = {}
+    guest_files = _load_all((project / "guest-images").glob("guests.yaml"), GuestFile, problems)
+    for guest_file in guest_files:
+        guests |= whole_guests(guest_file, problems)
     groups = {
         "firmware": resolve_groups("firmware", firmware, located_firmware, problems),
         "kernel": resolve_groups("kernel", [*kernels, *probes], located_kernels, problems),
         "loader": resolve_groups("loader", loader_files, loaders, problems),
+        "guest": resolve_groups("guest", guest_files, guests, problems),
     }
     if problems:
         raise YamlError(problems)
-    actions = frozenset(path.name for path in (project / "guest-images/initramfs/actions").glob("*"))
     as_kernels = {name: _whole_kernel(located) for name, located in located_kernels.items()}
     return Catalog(
-        MappingProxyType(whole), MappingProxyType(as_kernels), MappingProxyType(loaders), actions, groups
+        firmware=MappingProxyType(whole),
+        kernels=MappingProxyType(as_kernels),
+        loaders=MappingProxyType(loaders),
+        actions=_actions(project, "initramfs"),
+        guests=MappingProxyType(guests),
+        guest_actions=_actions(project, "debian"),
+        groups=groups,
     )
+
+
+def _actions(project: Path, guest: str) -> frozenset[str]:
+    return frozenset(path.name for path in (project / "guest-images" / guest / "actions").glob("*"))
 
 
 def _load_all(paths: Iterable[Path], model: type[F], problems: list[Problem]) -> list[Document[F]]:

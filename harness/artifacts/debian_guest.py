@@ -2,8 +2,8 @@
 """A Debian guest: a disk made by mmdebstrap, without root, and the initramfs that starts it.
 
 The disk depends on its packages alone. What the harness wants of the guest comes with the initramfs: the
-kernel's modules, our probe and actions, and the unit that reports. So any kernel and any loader boot any guest,
-and a change of ours never means a new disk.
+kernel's modules, our probe and actions, and the unit that reports. So any kernel and any loader boot any
+guest, and a change of ours never means a new disk.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from harness.artifacts.package_set import fetch_set, load_set
 from harness.artifacts.tree import digest_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from harness.artifacts.apt import AptRoot
     from harness.artifacts.guest_recipes import GuestRecipe
@@ -33,7 +33,13 @@ if TYPE_CHECKING:
 DISK = "disk.img"
 TOOLS = ("mmdebstrap", "dpkg-scanpackages", "mke2fs", "tar")
 MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "ext4", "msr")
-SNP_MODULES = ("sev-guest",)
+_SNP_MODULES = {
+    "SEV_GUEST": "sev_guest",
+    "CRYPTO_CTR": "ctr",
+    "CRYPTO_GCM": "gcm",
+    "CRYPTO_GHASH": "ghash_generic",
+}
+"""By config option. Up to 6.12 the guest driver asks the kernel for gcm(aes), which modprobe would load."""
 EPOCH = 1735689600
 """2025-01-01: the latest time that the disk shows."""
 _ESP_SECTORS = 40 << 11
@@ -50,7 +56,7 @@ _WRITERS = ("debian_guest.py", "ext4.py", "fat32.py", "gpt.py")
 
 
 def debian_disk(recipe: GuestRecipe, project: Path, apt: AptRoot) -> Path:
-    """Return the guest's raw disk, GPT with ESP and ext4 root; it is shared, so every boot needs an overlay."""
+    """Return the guest's raw disk, GPT with ESP and ext4 root; shared, so every boot needs an overlay."""
     packages = load_set(recipe)
     customize = project / "guest-images/debian/customize"
     inputs: dict[str, JSONValue] = {
@@ -75,10 +81,8 @@ def debian_disk(recipe: GuestRecipe, project: Path, apt: AptRoot) -> Path:
     return apt.store.get("guest-disk", recipe.name, inputs, build, apt.progress, tools=TOOLS).path / DISK
 
 
-def _bootstrap(
-    recipe: GuestRecipe, debs: Path, customize: Path, work: Path, log: Path, apt: AptRoot
-) -> Path:
-    """Install the packages into a tar archive. As root mmdebstrap needs nothing else, other users namespaces."""
+def _bootstrap(recipe: GuestRecipe, debs: Path, customize: Path, work: Path, log: Path, apt: AptRoot) -> Path:
+    """Install the packages into a tar archive; another user than root needs user namespaces."""
     shutil.copytree(debs, work / "debs", ignore=shutil.ignore_patterns("provenance.json"))
     for path in (work / "debs").iterdir():
         path.chmod(0o644)
@@ -128,6 +132,13 @@ def _copy_data(source: Path, target: int, to: int) -> None:
                 data += len(piece)
 
 
+def module_names(options: Mapping[str, str] | None) -> tuple[str, ...]:
+    """Return the modules that a guest needs of a kernel with this config."""
+    config = options or {}
+    snp = (name for option, name in _SNP_MODULES.items() if config.get(f"CONFIG_{option}") == "m")
+    return (*MODULES, *snp)
+
+
 def debian_initrd(base: Path, modules: Sequence[Path], project: Path, apt: AptRoot) -> Path:
     """Return the initramfs ``base`` with the modules and what starts a Debian: ``guest-images/debian``."""
     folder = project / "guest-images/debian"
@@ -145,7 +156,7 @@ def debian_initrd(base: Path, modules: Sequence[Path], project: Path, apt: AptRo
 
     def build(directory: Path) -> None:
         regular = stat.S_IFREG | 0o755
-        entries = [CpioEntry("modules", stat.S_IFDIR | 0o755), CpioEntry("debian", stat.S_IFDIR | 0o755)]
+        entries = [CpioEntry(name, stat.S_IFDIR | 0o755) for name in ("debian", "modules", "newroot")]
         entries += [CpioEntry(f"modules/{path.name}", regular, path.read_bytes()) for path in modules]
         for path in scripts:
             # init takes the place of the base's; actions stand beside the base's

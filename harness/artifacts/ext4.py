@@ -28,7 +28,9 @@ _FREE = 256 << 20
 """Bytes that stay free for what the guest writes; in the image they are a hole."""
 _FEATURES = "^has_journal,^metadata_csum,^metadata_csum_seed,^orphan_file,^64bit,^resize_inode"
 """No checksums, so that times can be written; no journal, for the overlay is thrown away after a crash."""
-_UNPACK_AND_MAKE = 'mkdir "$2"; tar -x --numeric-owner -p -f "$1" -C "$2" --exclude "./dev/*"; shift 2; exec "$@"'
+_UNPACK_AND_MAKE = (
+    'mkdir "$2"; tar -x --numeric-owner -p -f "$1" -C "$2" --exclude "./dev/*"; shift 2; exec "$@"'
+)
 
 
 def write_ext4(

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""A GUID partition table: an EFI system partition and perhaps a root partition. Source: UEFI specification 2.10, chapter 5."""
+"""A GUID partition table: an EFI system partition, perhaps a root partition.
+
+Source: UEFI specification 2.10, chapter 5.
+"""
 
 from __future__ import annotations
 

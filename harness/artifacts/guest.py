@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import stat
 import subprocess
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 
 BUSYBOX = PackageQuery("busybox-static", "trixie")
 BUSYBOX_PATH = "usr/bin/busybox"
+ACTIONS = "guest-images/initramfs/actions"
 _ARCHIVE = "initramfs.cpio"
 _COMPILE = ("gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s")
+_NEEDS = re.compile(r"^# needs (CONFIG_\w+(?: CONFIG_\w+)*)$", re.MULTILINE)
 _WRITER = PROJECT / "harness/artifacts/initramfs.py"
 
 
@@ -53,6 +56,13 @@ def initramfs(project: Path, apt: AptRoot, lock: Lock) -> Path:
         shutil.rmtree(work)
 
     return apt.store.get("initramfs", "probe", inputs, build, apt.progress, tools=("gcc",)).path / _ARCHIVE
+
+
+def action_needs(project: Path, action: str) -> tuple[str, ...]:
+    """List the kernel options that an action needs, by its line ``# needs CONFIG_A CONFIG_B``."""
+    path = project / ACTIONS / action
+    found = _NEEDS.search(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return tuple(found[1].split()) if found else ()
 
 
 def initramfs_with_kernel(base: Path, kernel: Path, apt: AptRoot) -> Path:

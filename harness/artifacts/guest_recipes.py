@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, StringConstraints
 
+from harness.artifacts.groups import Groups  # noqa: TC001  # pydantic reads it at run time
 from harness.artifacts.recipe_types import Name, Strict, Suite
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class GuestFile(Strict):
     """The file ``guest-images/guests.yaml``."""
 
     guests: Annotated[tuple[GuestEntry, ...], Field(min_length=1)]
+    groups: Groups
 
 
 @dataclass(frozen=True)

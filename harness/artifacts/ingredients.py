@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from harness.artifacts.apt import AptRoot, FetchError
 from harness.artifacts.catalog import load_catalog
+from harness.artifacts.debian_guest import debian_disk, debian_initrd, module_names
 from harness.artifacts.efi_probe import ProbeRecipe, resolve_probe
 from harness.artifacts.filelock import Progress, say
 from harness.artifacts.firmware import Firmware, explain, resolve_firmware
 from harness.artifacts.firmware_choice import choose_firmware
-from harness.artifacts.guest import BUSYBOX, initramfs, initramfs_with_kernel
+from harness.artifacts.guest import BUSYBOX, action_needs, initramfs, initramfs_with_kernel
 from harness.artifacts.kernel import Kernel, resolve_kernel
 from harness.artifacts.kernel_choice import choose_kernel
 from harness.artifacts.kernel_modules import modules
@@ -131,6 +132,10 @@ class Ingredients:
             )
         return self._kernels[name]
 
+    def action_needs(self, action: str) -> tuple[str, ...]:
+        """List the options that a kernel must have built in for an action of the initramfs guest."""
+        return action_needs(self._project, action)
+
     def modules(self, kernel: str, names: Sequence[str]) -> tuple[Path, ...]:
         """Return a kernel's modules and what they need, unpacked, in the order in which they load."""
         recipe = self.kernel_recipe(kernel)
@@ -157,3 +162,12 @@ class Ingredients:
     def initrd_with(self, kernel: str) -> Path:
         """Return the initramfs guest with a kernel inside, for guests that boot a second one."""
         return initramfs_with_kernel(self.initrd, self.kernel(kernel).path, self._apt)
+
+    def guest_disk(self, guest: str) -> Path:
+        """Return a Debian guest's disk, which no boot may write to; a minute or two when it is new."""
+        return debian_disk(self.catalog.guest_recipe(guest), self._project, self._apt)
+
+    def guest_initrd(self, kernel: str) -> Path:
+        """Return the initramfs that starts a Debian guest on a kernel: the kernel's modules and our probe."""
+        modules = self.modules(kernel, module_names(self.kernel(kernel).options))
+        return debian_initrd(self.initrd, modules, self._project, self._apt)

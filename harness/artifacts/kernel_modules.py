@@ -5,7 +5,8 @@
         ...  # pack it; /sbin/insmod in this order
 
 What each needs is read from the modules themselves (``.modinfo``: ``depends``, and ``pre`` of ``softdep``): a
-package has no modules.dep, that is made when it is installed. The files are not compressed, whatever the
+package has no modules.dep, that is made when it is installed. What a module asks for only when it runs, which
+modprobe would bring, is in ``AT_RUN_TIME``. The files are not compressed, whatever the
 package did: busybox's insmod cannot read xz or zstd.
 """
 
@@ -42,6 +43,11 @@ _UNPACK: Mapping[str | None, Callable[[bytes], bytes]] = {
     ".gz": gzip.decompress,
     ".zst": unzstd,
 }
+AT_RUN_TIME = {
+    "sev_guest": ("gcm", "ghash_generic"),  # up to 6.13, which brings an AES-GCM of its own
+    "vfat": ("nls_cp437", "nls_ascii", "nls_utf8"),
+}
+"""Modules that others want from the crypto API or for a mount; used where the kernel has them."""
 
 
 @dataclass(frozen=True)
@@ -115,11 +121,11 @@ def in_load_order(there: ModuleSet, names: Sequence[str], title: str) -> list[Pa
         content = _content(path)
         for needs in _words(_DEPENDS, content, b","):
             add(needs, name)
-        for soft in _words(_SOFT, content, None):
-            algorithm = soft.removeprefix("crypto_")
-            for module in (algorithm, f"{algorithm}_generic"):
-                if module in there.files:
-                    add(module, name)
+        algorithms = [soft.removeprefix("crypto_") for soft in _words(_SOFT, content, None)]
+        generic = [f"{algorithm}_generic" for algorithm in algorithms]
+        for module in (*algorithms, *generic, *AT_RUN_TIME.get(name, ())):
+            if module in there.files:
+                add(module, name)
         order[name] = path
 
     for name in names:

@@ -60,7 +60,9 @@ def parse_config(text: str) -> dict[str, str]:
     """Read a kernel config: options that are set, with their values as written (``y``, ``m``, ``"..."``)."""
     options = {match["name"]: match["value"] for match in _OPTION.finditer(text)}
     if not options:
-        raise HarnessError("the kernel config holds no option", "the .config that it was built with is needed")
+        raise HarnessError(
+            "the kernel config holds no option", "the .config that it was built with is needed"
+        )
     return options
 
 

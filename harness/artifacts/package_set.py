@@ -41,7 +41,7 @@ def update_set(recipe: GuestRecipe, apt: AptRoot) -> int:
 
 
 def load_set(recipe: GuestRecipe) -> tuple[PackageVersion, ...]:
-    """Read the guest's lock file; HarnessError when it is missing, damaged, or lacks what the recipe asks for."""
+    """Read the guest's lock file; HarnessError when it is missing, damaged, or lacks a package."""
     path = recipe.lock_file
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

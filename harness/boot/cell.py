@@ -6,13 +6,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from harness.artifacts.guest_recipes import INITRAMFS
 from harness.artifacts.loader_recipes import DIRECT
-from harness.boot.phases import DONE, DONE_WITH_ACTIONS
+from harness.boot.phases import DONE, DONE_WITH_ACTIONS, Limit, Phase, deadlines
+from harness.errors import HarnessError
 from harness.machine.spec import Drive, MachineSpec
 from harness.platforms.platform import configure
 
 if TYPE_CHECKING:
     import re
+    from pathlib import Path
 
     from harness.artifacts.ingredients import Ingredients
     from harness.matrix.cell import Cell
@@ -22,27 +25,41 @@ CMDLINE = "console=ttyS0 earlyprintk=serial efi=debug"
 """``efi=debug`` prints the memory map that the firmware handed over; without ``earlyprintk`` a kernel that
 dies early dies silently."""
 
+DEBIAN_CMDLINE = "net.ifnames=0 systemd.show_status=0"
+"""The initramfs gives eth0 its address; the serial console is for the kernel and for reports."""
+
 SECOND_KERNEL = {"kexec": "", "crash": "crashkernel=512M"}
 """Actions that boot the cell's kernel once more, and what the first one's command line needs for it."""
 
 
 def done_line(cell: Cell) -> re.Pattern[str]:
     """Give the serial line after which the guest has told everything."""
-    return DONE_WITH_ACTIONS if cell.action else DONE
+    return DONE_WITH_ACTIONS if cell.action or cell.guest != INITRAMFS else DONE
+
+
+def limits(cell: Cell, spec: MachineSpec) -> dict[Phase, Limit]:
+    """Give the limits of each phase of the cell's boot."""
+    return deadlines(spec.accel, spec.memory_mib, debian=cell.guest != INITRAMFS)
 
 
 def machine_spec(cell: Cell, ingredients: Ingredients, host: Host) -> MachineSpec:
     """Resolve the cell's names to files (fetching or building what is new) and choose its platform."""
+    _refuse_impossible(cell, ingredients)
     actions = cell.action.split()
     second = [action for action in actions if action in SECOND_KERNEL]
     kernel, firmware = ingredients.kernel(cell.kernel), ingredients.firmware(cell.firmware)
     own = CMDLINE if kernel.words is None else kernel.words
     words = [own, cell.cmdline, *(SECOND_KERNEL[action] for action in second)]
-    if actions:
-        words.append(f"harness.actions={','.join(actions)}")
-    initrd = None
-    if kernel.words is None:
+    initrd: Path | None = None
+    disks: tuple[Drive, ...] = ()
+    if cell.guest != INITRAMFS:
+        words.append(DEBIAN_CMDLINE)
+        initrd = ingredients.guest_initrd(cell.kernel)
+        disks = (Drive(path=ingredients.guest_disk(cell.guest)),)
+    elif kernel.words is None:
         initrd = ingredients.initrd_with(cell.kernel) if second else ingredients.initrd
+        if actions:
+            words.append(f"harness.actions={','.join(actions)}")
     spec = MachineSpec(
         qemu=ingredients.qemu,
         firmware=firmware.path,
@@ -52,12 +69,31 @@ def machine_spec(cell: Cell, ingredients: Ingredients, host: Host) -> MachineSpe
     )
     cmdline = " ".join(word for word in words if word)
     if cell.loader == DIRECT:
-        spec = replace(spec, kernel=kernel.path, initrd=initrd, cmdline=cmdline)
+        spec = replace(spec, kernel=kernel.path, initrd=initrd, cmdline=cmdline, drives=disks)
     else:
         disk = Drive(path=ingredients.loader_image(cell.loader, cell.kernel, initrd, cmdline), boot_index=0)
-        spec = replace(spec, drives=(disk,))
+        spec = replace(spec, drives=(disk, *disks))
     spec = configure(spec, cell.platform, host)
     if spec.guest is not None and firmware.traits.kernel_hashes:
         # such firmware starts no kernel that the launch measurement does not cover
         spec = replace(spec, guest=replace(spec.guest, kernel_hashes=True))
     return spec
+
+
+def _refuse_impossible(cell: Cell, ingredients: Ingredients) -> None:
+    """Raise HarnessError for a guest or a kernel that cannot do what the cell asks of it."""
+    kernel = ingredients.kernel(cell.kernel)
+    names = {word.partition(":")[0] for word in cell.action.split()}
+    if cell.guest == INITRAMFS:
+        cannot, hint = (
+            names & ingredients.catalog.guest_actions,
+            "name a Debian as its guest, such as debian-trixie",
+        )
+    else:
+        cannot, hint = names & SECOND_KERNEL.keys(), "name initramfs as its guest"
+        if kernel.words is not None:
+            raise HarnessError(f"{cell.id}: the EFI probe starts no {cell.guest}", hint)
+    if cannot:
+        raise HarnessError(f"{cell.id}: the guest {cell.guest} cannot do {', '.join(sorted(cannot))}", hint)
+    for name in sorted(names):
+        kernel.require(ingredients.action_needs(name), f"the action {name}")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from harness.boot.phases import DONE, Limit, Phase
 from harness.boot.phases import deadlines as default_deadlines
+from harness.boot.talk import Conversation, Talk
 from harness.boot.verdict import ends, judge, next_look
 from harness.boot.watch import Watch
 from harness.errors import HarnessError
@@ -44,7 +45,14 @@ if TYPE_CHECKING:
 
 QUIET_SECONDS = 0.3
 """A dead guest's last words (a backtrace, a register dump) are over after this much silence ..."""
-DYING = frozenset({OutcomeKind.GUEST_PANIC, OutcomeKind.FIRMWARE_ASSERT, OutcomeKind.UNVALIDATED_ACCESS})
+DYING = frozenset(
+    {
+        OutcomeKind.GUEST_PANIC,
+        OutcomeKind.FIRMWARE_ASSERT,
+        OutcomeKind.UNVALIDATED_ACCESS,
+        OutcomeKind.UNREACHABLE,
+    }
+)
 """Ends at which the guest still runs and may explain itself."""
 LAST_WORDS_SECONDS = 3.0
 """... or after this long at the latest."""
@@ -60,12 +68,14 @@ def boot(
     inputs: Mapping[str, Path | str] | None = None,
     done: re.Pattern[str] = DONE,
     survives_faults: bool = False,
+    talk: Talk | None = None,
 ) -> BootRecord:
     """Run a machine until its boot is over and store everything in ``record_dir``, which must be new.
 
     ``inputs`` are recorded with digests, beside the files that the spec names. ``done`` is the serial line
     after which a power-off completes the boot. ``survives_faults``: the guest handles the #VC for a page that
-    is not validated, so that this is no end. Raise ``LaunchError`` when QEMU does not come up and
+    is not validated, so that this is no end. ``talk`` runs beside the boot, which ends when it fails.
+    Raise ``LaunchError`` when QEMU does not come up and
     ``HarnessError`` for files that are not there; however a boot ends, it is an outcome in the record.
     """
     record_dir = record_dir.absolute()
@@ -82,15 +92,18 @@ def boot(
     with Machine(own, record_dir) as machine:
         for name in machine.consoles:
             machine.watch(name, partial(watch.feed, name))
+        conversation = Conversation(talk, machine)
         version = _version(machine)
         launched = time.monotonic()
         machine.cont()
+        conversation.start()
         digests = {name: _digest(value) for name, value in ingredients.items()}  # while the guest runs
         limits = deadlines if deadlines is not None else default_deadlines(spec.accel, spec.memory_mib)
-        outcome = _follow(machine, watch, limits, survives_faults=survives_faults)
+        outcome = _follow(machine, watch, limits, conversation, survives_faults=survives_faults)
         ended = machine.clock()
         _interrogate(machine, outcome)
         command, consoles = machine.command, machine.consoles
+    conversation.finish()
     seen = watch.seen()
     record = BootRecord(
         path=record_dir,
@@ -118,15 +131,21 @@ def boot(
 
 
 def _follow(
-    machine: Machine, watch: Watch, limits: Mapping[Phase, Limit], *, survives_faults: bool
+    machine: Machine,
+    watch: Watch,
+    limits: Mapping[Phase, Limit],
+    conversation: Conversation,
+    *,
+    survives_faults: bool,
 ) -> Outcome:
     """Wait for the end; every wait is also a race against death, silence and the phase's deadline."""
 
     def look() -> Outcome | None:
-        returncode, events = machine.ended, machine.events
+        failure = conversation.failure
+        seen, returncode, events = watch.seen(), machine.ended, machine.events
         over = returncode is not None or any(ends(event) for event in events)
-        return judge(
-            watch.seen(),
+        outcome = judge(
+            seen,
             events,
             returncode=returncode,
             snp=machine.spec.guest is not None,
@@ -135,6 +154,9 @@ def _follow(
             limits=limits,
             survives_faults=survives_faults,
         )
+        if outcome is None and failure:
+            return Outcome(OutcomeKind.UNREACHABLE, seen.phase.label, seen.last_line, failure)
+        return outcome
 
     outcome = None
     while outcome is None:
@@ -170,11 +192,13 @@ def _interrogate(machine: Machine, outcome: Outcome) -> None:
 
 def _finish(record: BootRecord) -> None:
     document, trouble = guest_document(record.serial_text)
+    details = [record.outcome.detail]
     if document is not None:
         write_json(record.path / "guest.json", document)
     elif record.outcome.kind is OutcomeKind.COMPLETED:
-        detail = f"{record.outcome.detail}; {trouble}"
-        record = replace(record, outcome=replace(record.outcome, detail=detail))
+        details.append(trouble)
+    details += record.left_out
+    record = replace(record, outcome=replace(record.outcome, detail="; ".join(details)))
     record.write_index()
 
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, TypeVar
 
+from harness.matrix.cell import GUESTS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -17,6 +19,7 @@ T = TypeVar("T")
 _PROBE = 3.0
 _KERNEL = 7.0
 _PER_VCPU = 4.0
+_WHOLE_SYSTEM = 40.0
 _PER_GIB_EAGER = 0.3
 _ACTIONS = {"kexec": 7.0, "crash": 15.0, "reboot": 1.0, "drain": 6.0}
 _ACTION = 3.0
@@ -26,6 +29,8 @@ _ACTION = 3.0
 def boot_seconds(cell: Cell, *, probe: bool, eager: bool) -> float:
     """Guess a boot's length. ``probe``: it is the EFI probe's; ``eager``: all memory is accepted at once."""
     seconds = (_PROBE if probe else _KERNEL) + _PER_VCPU * (cell.vcpus - 1)
+    if cell.guest not in GUESTS:
+        seconds += _WHOLE_SYSTEM
     if eager:
         seconds += _PER_GIB_EAGER * cell.memory_mib / 1024
     return seconds + sum(_ACTIONS.get(word.partition(":")[0], _ACTION) for word in cell.action.split())

@@ -71,16 +71,20 @@ _BASE = {
     Phase.ACTIONS: (240.0, 180.0),
     Phase.DONE: (20.0, 20.0),
 }
+_DEBIAN = {**_BASE, Phase.USERSPACE: (180.0, 120.0), Phase.DONE: (90.0, 60.0)}
+"""A whole system starts and stops many services, and is talked to in between."""
 _PER_GIB = 1.5
 _KVM = 0.5
 """KVM's share of TCG's time: it runs much faster, but page state changes go through the host's kernel."""
 
 
-def deadlines(accel: str, memory_mib: int, factor: float = 1.0) -> dict[Phase, Limit]:
+def deadlines(
+    accel: str, memory_mib: int, factor: float = 1.0, *, debian: bool = False
+) -> dict[Phase, Limit]:
     """Give each phase's limits for an accelerator (QEMU's word) and a memory size, times ``factor``."""
     scale = factor * (_KVM if accel.partition(",")[0] == "kvm" else 1.0)
     extra = _PER_GIB * memory_mib / 1024
     return {
         phase: Limit((deadline + extra) * scale, (silence + extra) * scale)
-        for phase, (deadline, silence) in _BASE.items()
+        for phase, (deadline, silence) in (_DEBIAN if debian else _BASE).items()
     }

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from harness.boot.patterns import matches
 from harness.boot.phases import DONE, Phase, phase_of
-from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, PhaseMark, Remark, plain_text
+from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, PhaseMark, Remark
+from harness.evidence.text import plain_text
 
 if TYPE_CHECKING:
     from harness.boot.patterns import Pattern

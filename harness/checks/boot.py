@@ -31,6 +31,8 @@ def _reaches_userspace(evidence: Evidence) -> Iterator[Problem]:
 def _no_alarms(evidence: Evidence) -> Iterator[Problem]:
     for alarm in alarms(evidence.record.serial_text):
         yield Problem(f"the kernel log shows a {alarm.kind}", alarm.line)
+    for said in evidence.record.left_out:
+        yield Problem(f"the guest floods its console, and nothing can be said of a part: {said}")
 
 
 def _all_cpus_online(evidence: Evidence) -> Iterator[Problem]:

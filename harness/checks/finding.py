@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.evidence.problems import EvidenceError
+from harness.evidence.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +24,10 @@ class Finding:
     evidence: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return "\n".join([f"{self.check}: {self.what}", *(f"    {line}" for line in self.evidence)])
+        """Give the text for a terminal: what a guest wrote cannot act on it."""
+        return printable(
+            "\n".join([f"{self.check}: {self.what}", *(f"    {line}" for line in self.evidence)])
+        )
 
 
 class Problem:

@@ -33,6 +33,8 @@ _MAY_BE_SHARED = frozenset({"ACPI Mem NVS", "Runtime Data"})
 """The firmware's own: edk2 2022.11 leaves SEC's GHCB shared, in the ACPI NVS range of its work area."""
 
 _MOST_LINES = 20
+PSC_ENTRIES = 253
+"""Entries of a page state change that fit into the GHCB's shared buffer (GHCB specification, 4.1.6)."""
 
 
 def _all_of(entries: Iterable[MemoryDescriptor]) -> IntervalSet:
@@ -165,6 +167,24 @@ def _large_entries(evidence: Evidence) -> Iterator[Problem]:
         yield Problem(f"{calls} PVALIDATEs of high RAM, {budget} are enough with entries of 2 MiB")
 
 
+def _batched(evidence: Evidence) -> Iterator[Problem]:
+    """Ask that at ExitBootServices page state changes go in batches: 253 entries fit into one VMGEXIT.
+
+    A run of such entries ends where PVALIDATE begins, so runs are counted. One more is for the ends.
+    """
+    runs = [
+        event
+        for event in evidence.ledger.select("psc-private", phase="firmware-ebs")
+        if event.gpa >= FOUR_GIB
+    ]
+    entries = sum(event.count for event in runs)
+    most = -(-entries // PSC_ENTRIES) + 1
+    if len(runs) > most:
+        yield Problem(
+            f"{entries} page state changes of high RAM were asked for in {len(runs)} parts, {most} are enough"
+        )
+
+
 def _faults_are_ours(evidence: Evidence) -> Iterator[Problem]:
     """Ask that nobody touched a page that was not validated, but for the probe where it was told to."""
     provoked = {result.fault.address for result in evidence.probe.touched if result.fault is not None}
@@ -203,6 +223,12 @@ HIGH_VALIDATED_EXACTLY = Check(
 )
 LARGE_ENTRIES = Check(
     "large-entries", "Was memory accepted by entries of 2 MiB?", _large_entries, needs_ledger=True
+)
+BATCHED = Check(
+    "batched",
+    "Were page state changes asked for in batches, as many as fit into a VMGEXIT?",
+    _batched,
+    needs_ledger=True,
 )
 FAULTS_ARE_OURS = Check(
     "faults-are-ours",

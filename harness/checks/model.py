@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.checks import acceptance, at_exit, boot, memory
+from harness.checks import acceptance, at_exit, boot, conservation, handoff, kept, memory
 from harness.checks.probe_model import PROBE_CHECKS
 from harness.checks.rollout import Facts, deciding_row
 from harness.errors import HarnessError
@@ -38,6 +38,7 @@ class Expected:
     kernel_refuses: bool = False
     probe: bool = False
     legacy_entry: bool = False
+    vcpus: int = 1
 
 
 def expected(
@@ -47,6 +48,7 @@ def expected(
     platform: str,
     cmdline: str = "",
     entry: Entry = "efi-stub",
+    vcpus: int = 1,
 ) -> Expected:
     """Give the outcome of a boot with ``memory_mib`` MiB on ``platform``, by the table in ``rollout.yaml``.
 
@@ -82,6 +84,7 @@ def expected(
         kernel_refuses=row.refused_by == "kernel",
         probe=kernel.probe,
         legacy_entry=entry.startswith("legacy"),
+        vcpus=vcpus,
     )
 
 
@@ -97,7 +100,12 @@ _ACCOUNTED = (
     memory.E820_MATCHES_FIRMWARE,
     memory.KERNEL_USES_USABLE,
     at_exit.MEMORY_ATTRIBUTES,
+    conservation.PRESENT_IS_USABLE,
+    conservation.TOTAL_IS_PRESENT,
+    conservation.MEMINFO_IS_VMSTAT,
 )
+_BY_STUB = frozenset({memory.E820_MATCHES_FIRMWARE, conservation.PRESENT_IS_USABLE})
+"""Not asked where a loader wrote e820 by its own rules, and Linux may add its own image to it."""
 _NOTHING_LEFT = (memory.NO_UNACCEPTED_ENTRIES, memory.NO_UNACCEPTED_TABLE, memory.NOTHING_UNACCEPTED)
 _LEDGER = (
     acceptance.LEDGER_WHOLE,
@@ -105,6 +113,7 @@ _LEDGER = (
     acceptance.VALIDATED_ONCE,
     acceptance.NO_UNVALIDATED_ACCESS,
     acceptance.NO_TERMINATION,
+    conservation.UNVALIDATED_IS_UNACCEPTED,
 )
 _LAZY = (
     *_BOOTS,
@@ -143,6 +152,7 @@ _OF_OUTCOME: dict[Outcome, tuple[Check, ...]] = {
         acceptance.ACCEPTED_BEFORE_KERNEL,
         acceptance.EXIT_RETRIED_ONCE,
         acceptance.EXIT_ACCEPTS_EXACTLY,
+        handoff.BATCHED,
         at_exit.ACCEPTS_ONCE_AT_EXIT,
         *_LEDGER,
     ),
@@ -176,7 +186,9 @@ def checks_for(what: Expected) -> tuple[Check, ...]:
             return (boot.NO_USERSPACE,)  # the kernel may run for a while
         return (*checks, boot.DIES_ON_UNVALIDATED) if what.kernel_refuses else checks
     if what.legacy_entry:
-        checks = tuple(check for check in checks if check is not memory.E820_MATCHES_FIRMWARE)
+        checks = tuple(check for check in checks if check not in _BY_STUB)
+    if what.vcpus > 1 and what.outcome not in {"plain", "hangs"}:
+        checks = (*checks, *kept.SMP_CHECKS)
     if what.outcome in {"memory-lost", "hangs"} or not what.high_bytes:
         return checks
     return (*checks, memory.HIGH_RAM_USABLE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.checks import acceptance, at_exit, boot, handoff, memory, protocol
+from harness.checks import acceptance, at_exit, boot, handoff, kept, memory, protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +37,7 @@ _SNP = (
     handoff.HANDOFF_AUDIT,
     handoff.LARGE_ENTRIES,
     handoff.FAULTS_ARE_OURS,
+    kept.CC_BLOB_KEPT,
 )
 PROBE_CHECKS: Mapping[str, tuple[Check, ...]] = {
     "plain": (
@@ -60,6 +61,7 @@ PROBE_CHECKS: Mapping[str, tuple[Check, ...]] = {
         at_exit.ACCEPTS_ONCE_AT_EXIT,
         memory.NO_UNACCEPTED_ENTRIES,
         handoff.HIGH_VALIDATED_EXACTLY,
+        handoff.BATCHED,
     ),
     "lazy": (
         *_SNP,

@@ -18,6 +18,7 @@ from harness.evidence.memmap import MemoryDescriptor, parse_config_tables, parse
 from harness.evidence.problems import EvidenceError
 from harness.evidence.ram import configured_ram, high_ram
 from harness.evidence.record import OutcomeKind
+from harness.evidence.ssh import SSH_REPORT, SshReport, parse_ssh
 
 if TYPE_CHECKING:
     from harness.artifacts.traits import FirmwareTraits, KernelTraits
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A record, with the traits of what was booted, the configured memory in MiB and the cell's action.
+    """A record, the traits of what was booted, the configured memory in MiB, the cell's action and guest.
 
     Every property raises EvidenceError when what it needs is missing or damaged.
     """
@@ -37,6 +38,7 @@ class Evidence:
     firmware: FirmwareTraits
     memory_mib: int
     action: str = ""
+    guest_name: str = "initramfs"
 
     @cached_property
     def ram(self) -> IntervalSet:
@@ -101,6 +103,11 @@ class Evidence:
     @cached_property
     def actions(self) -> tuple[ActionReport, ...]:
         return parse_actions(self.record.whole_text)
+
+    @cached_property
+    def ssh(self) -> SshReport:
+        """What a Debian guest said over SSH."""
+        return parse_ssh(self.record.bytes_of(SSH_REPORT))
 
     @property
     def good_end(self) -> OutcomeKind:

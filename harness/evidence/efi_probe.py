@@ -87,10 +87,14 @@ class Firmware(_Part):
 
 
 class Sev(_Part):
-    """The SEV_STATUS MSR, and the C-bit as a mask; both 0 in a guest that is not confidential."""
+    """The SEV_STATUS MSR, the C-bit as a mask, the address of the confidential computing blob.
+
+    All are 0 in a guest that is not confidential.
+    """
 
     status: Hex
     c_bit: Hex
+    cc_blob: Hex
 
 
 class Protocols(_Part):

@@ -6,11 +6,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from harness.evidence.problems import EvidenceError
+
 # 5.10 prints "AMD Memory Encryption Features active: SEV", later kernels "... active: AMD SEV".
 _FEATURES = re.compile(r"\bMemory Encryption Features active: (?P<words>[A-Za-z0-9 -]+)")
 _VERSION = re.compile(r"\bLinux version (?P<release>\S+) [^\n]*")
 _SEV = re.compile(r"^.*(?:\bSEV\b|\bSEV-|Memory Encryption Features).*$", re.MULTILINE)
 _TIMESTAMP = re.compile(r"^(?:<\d+>)?\[ *\d+\.\d{6}\] ")
+
+_MEMORY = re.compile(
+    r"^.*\bMemory: \d+K/(?P<present>\d+)K available \([^)\n]*\b(?P<reserved>\d+)K reserved\b.*$", re.MULTILINE
+)
+_FREED = re.compile(r"\bFreeing [^\n]*? memory: (\d+)K")
 
 _ALARMS = (
     ("panic", re.compile(r"Kernel panic - not syncing|PANIC: |panic: ")),
@@ -65,3 +72,25 @@ def alarms(log: str) -> tuple[Alarm, ...]:
         if kind is not None:
             found.append(Alarm(kind, line.strip()))
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class MemoryLine:
+    """What the kernel says once it has its memory, in KiB: the pages that it counts, and those that it keeps.
+
+    ``freed_kb`` is what it gave back later (the initramfs, code for starting only). ``text``: the line.
+    """
+
+    present_kb: int
+    reserved_kb: int
+    freed_kb: int
+    text: str
+
+
+def memory_line(log: str) -> MemoryLine:
+    """Read the line ``Memory: …K/…K available (…)`` (Linux, mm/) and what was freed after it."""
+    match = _MEMORY.search(log)
+    if match is None:
+        raise EvidenceError("the kernel printed no line of its memory", "the boot did not get that far")
+    freed = sum(int(amount) for amount in _FREED.findall(log, match.end()))
+    return MemoryLine(int(match["present"]), int(match["reserved"]), freed, match[0].strip())

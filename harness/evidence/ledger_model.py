@@ -34,6 +34,7 @@ Operation = Literal[
     "implicit-private",
     "implicit-shared",
     "rmpadjust",
+    "vmsa",
     "ghcb-register",
 ]
 

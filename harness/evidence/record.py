@@ -13,6 +13,7 @@ judges a boot reads the folder alone. The files, of which only the index must ex
 ``counters.json``       properties of the confidential-guest object, and QEMU's state, at the end
 ``guest.json``          the document that the guest printed between the sentinels, when it is whole
 ``qemu.log``            QEMU's own output
+``ssh.json``            what a Debian guest said over SSH
 ``registers.txt``       the vCPUs' registers, after a hang
 """
 
@@ -27,6 +28,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from harness.errors import HarnessError
+from harness.evidence.text import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,8 +42,6 @@ ACTION_BEGIN = "=====HARNESS-ACTION-BEGIN====="
 ACTION_END = "=====HARNESS-ACTION-END====="
 ACTIONS_DONE = "=====HARNESS-ACTIONS-DONE====="
 
-# ECMA-48: CSI sequences, then two-character escapes.
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_78=>])")
 _PRINTK = re.compile(r"^(?:<\d+>)?\[ *\d+\.\d{6}\]")
 
 
@@ -61,6 +61,8 @@ class OutcomeKind(StrEnum):
     HANG = "hang"
     """Silence, or a phase that outlived its deadline."""
     QEMU_EXIT = "qemu-exit"
+    UNREACHABLE = "unreachable"
+    """The guest runs, but did not answer as it should where the harness talked to it: a menu, SSH."""
 
 
 @dataclass(frozen=True)
@@ -203,6 +205,15 @@ class BootRecord:
     def debugcon_text(self) -> str:
         return plain_text(self.bytes_of("debugcon.log"))
 
+    @property
+    def left_out(self) -> list[str]:
+        """Say which consoles said more than their logs hold."""
+        return [
+            f"{name}.log lacks {size.dropped} of the {size.bytes} bytes that came"
+            for name, size in self.consoles.items()
+            if size.dropped
+        ]
+
     @cached_property
     def guest(self) -> dict[str, Any] | None:
         """The guest's own document, None when it did not print a whole one."""
@@ -229,12 +240,6 @@ class BootRecord:
         return document if isinstance(document, dict) else {}
 
 
-def plain_text(data: bytes) -> str:
-    """Decode console bytes: bad UTF-8 becomes U+FFFD, terminal sequences go, lines end with one newline."""
-    text = _ANSI.sub("", data.decode(errors="replace"))
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
 def first_kernel(serial_text: str) -> str:
     """Give the log up to the first action of the guest, all of it when there is none."""
     return serial_text.partition(f"{ACTION_BEGIN} ")[0]
@@ -255,7 +260,7 @@ def guest_document(serial_text: str) -> tuple[dict[str, Any] | None, str]:
     lines = [line for line in body.splitlines() if not _PRINTK.match(line)]
     try:
         document = json.loads("\n".join(lines))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return None, f"the guest's document is not JSON: {error}"
     if not isinstance(document, dict):
         return None, f"the guest's document is a {type(document).__name__}, not an object"
@@ -265,7 +270,8 @@ def guest_document(serial_text: str) -> tuple[dict[str, Any] | None, str]:
 def write_json(path: Path, data: object) -> None:
     """Write a JSON file that is either whole or not there."""
     temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("w", encoding="utf-8") as file:
+    # Half of a surrogate pair, which a guest's JSON may hold, is written as it came: \udXXX.
+    with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
         json.dump(data, file, indent=1, ensure_ascii=False, default=str)
         file.write("\n")
         file.flush()

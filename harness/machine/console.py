@@ -3,7 +3,8 @@
 
 ``<name>.log`` holds the raw bytes. ``<name>.times.jsonl`` says when they came: ``{"offset": n, "t": s}``
 means that the bytes from ``offset`` up to the next entry's arrived ``s`` seconds after the guest was let run
-(resolution: ``BATCH_SECONDS``). A last entry with ``dropped`` counts the bytes that the log lacks from there.
+(resolution: ``BATCH_SECONDS``). Of a guest that says more than ``CAP``, the log holds the beginning, a line that
+says how much is left out, and the end; a last entry with ``dropped`` counts the bytes that it lacks from there.
 """
 
 from __future__ import annotations
@@ -25,13 +26,17 @@ if TYPE_CHECKING:
 BATCH_SECONDS = 0.005
 """After a read the console rests this long: one wake-up for many of the guest's single bytes."""
 
-CAP = 64 << 20
-"""Bytes kept in the log; what comes after is watched for patterns, counted, and not stored."""
+CAP = 16 << 20
+"""Bytes kept in the log, and the last ``TAIL_BYTES``; what lies between is watched for patterns and counted."""
+
+LEFT_OUT = b"=====HARNESS-LEFT-OUT===== %d bytes"
+"""The line between a log's beginning and end."""
 
 PIPE_BYTES = 1 << 20
 TAIL_BYTES = 256 << 10
 _READ = 64 << 10
-_READS_PER_TURN = 32
+_READS_PER_TURN = 4
+"""All consoles share a thread: a guest that floods its own may not keep the others waiting."""
 
 
 class Console:
@@ -149,6 +154,14 @@ class Console:
         except OSError:
             return 0
 
+    def _keep_end(self) -> None:
+        """Add the last bytes to a log that was full: a guest's last words say the most."""
+        offset, end = self.total - self.dropped, self.tail[-self.dropped :]
+        left_out = self.dropped - len(end)
+        self._times.write(_entry(offset=offset, t=self._clock(), dropped=left_out))
+        self._log.write((b"\n" + LEFT_OUT % left_out + b"\n" if left_out else b"") + end)
+        self.dropped = left_out
+
     def _close(self) -> None:
         if self._out < 0:
             return
@@ -161,9 +174,7 @@ class Console:
         self._out = self._in = -1
         if self.dropped:
             with contextlib.suppress(OSError):
-                self._times.write(
-                    _entry(offset=self.total - self.dropped, t=self._clock(), dropped=self.dropped)
-                )
+                self._keep_end()
         self._log.close()
         self._times.close()
 

@@ -20,7 +20,7 @@ from pydantic import (
     create_model,
 )
 
-from harness.matrix.cell import LAST_ACTIONS, format_memory, parse_memory
+from harness.matrix.cell import GUESTS, LAST_ACTIONS, format_memory, parse_memory
 from harness.matrix.names import COMPARISON, Choice, Known, parse_comparisons, select
 from harness.yamlfile import near
 
@@ -107,6 +107,7 @@ TABLE = (
         "",
         show=repr,
     ),
+    Axis("guest", str, "names of guest recipes; initramfs is busybox and our probe", GUESTS[0], named=True),
 )
 """In the order of nesting: the last one varies fastest."""
 

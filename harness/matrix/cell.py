@@ -10,6 +10,9 @@ from dataclasses import dataclass
 LOADERS = ("direct",)
 """Loaders without a recipe. ``direct``: QEMU's ``-kernel``; the firmware starts the kernel's EFI stub."""
 
+GUESTS = ("initramfs",)
+"""Guests without a recipe. ``initramfs``: busybox and our probe."""
+
 LAST_ACTIONS = ("reboot", "kexec", "crash")
 """Actions after which the kernel that did them is gone."""
 
@@ -42,7 +45,7 @@ class Cell:
     """One boot. ``firmware`` and ``kernel`` name recipes; ``platform`` is what the guest really runs on.
 
     ``cmdline`` holds words added to the kernel's command line; ``action`` is what the guest does after it has
-    reported: words such as ``touch:4096``, done in order.
+    reported: words such as ``touch:4096``, done in order; ``guest`` names what runs in it.
     """
 
     firmware: str
@@ -53,13 +56,15 @@ class Cell:
     vcpus: int = 1
     cmdline: str = ""
     action: str = ""
+    guest: str = GUESTS[0]
 
     @property
     def id(self) -> str:
         """Such as ``debian-2025.02+debian-6.12+direct+8G+snp-emulated``; unique, and safe as a file name.
 
-        What has its usual value is left out: one vCPU, nothing added to the command line, no action. Words
-        added to the command line show as their beginning and a digest (``+accept_memory-eager-1b2c3d``).
+        What has its usual value is left out: one vCPU, nothing added to the command line, no action, the
+        initramfs guest. Words added to the command line show as their beginning and a digest
+        (``+accept_memory-eager-1b2c3d``).
         """
         parts = [self.firmware, self.kernel, self.loader, format_memory(self.memory_mib), self.platform]
         if self.vcpus != 1:
@@ -69,6 +74,8 @@ class Cell:
             parts.append(f"{words}-{hashlib.sha256(self.cmdline.encode()).hexdigest()[:6]}")
         if self.action:
             parts.append(self.action.replace(":", "-").replace(" ", "."))
+        if self.guest != GUESTS[0]:
+            parts.append(self.guest)
         return "+".join(parts)
 
     def __str__(self) -> str:

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from harness.matrix.cell import LOADERS
+from harness.matrix.cell import GUESTS, LOADERS
 from harness.yamlfile import near
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Known:
     kernel: frozenset[str]
     loader: frozenset[str] = frozenset(LOADERS)
     action: frozenset[str] = frozenset()
+    guest: frozenset[str] = frozenset(GUESTS)
     versions: Mapping[str, Mapping[str, Version]] = field(default_factory=dict)
     groups: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     outcome: frozenset[str] | None = None

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from harness.artifacts.traits import FirmwareTraits, KernelTraits
     from harness.matrix.cell import Cell
+    from harness.matrix.plan import Planned, Said
     from harness.session import Session
 
 HERE = Path(__file__).parent
@@ -67,15 +68,22 @@ TESTS = {FILE.base: "test_unmutated_firmware_passes"} | {
 
 
 class ClaimedRun(CellRun):
-    """A cell that is judged by given traits of its firmware, not by those of the image."""
+    """A cell that is judged by given traits of its firmware, not by those of the image.
 
-    def __init__(self, session: Session, cell: Cell, claimed: FirmwareTraits) -> None:
-        super().__init__(session, cell)
+    What the scenario calls known bad of the base says nothing about a mutant, and is not asked.
+    """
+
+    def __init__(self, session: Session, cell: Cell, said: Said, claimed: FirmwareTraits) -> None:
+        super().__init__(session, cell, said)
         self._claimed = claimed
 
     @cached_property
     def traits(self) -> tuple[FirmwareTraits, KernelTraits]:
         return self._claimed, self._session.ingredients.kernel(self.cell.kernel).traits
+
+    @cached_property
+    def checks(self) -> tuple[Check, ...]:
+        return tuple(check for check in super().checks if not self.said.bad(check.name))
 
 
 @dataclass(frozen=True)
@@ -98,8 +106,8 @@ class Firmware:
         self._started: dict[str, list[CellRun] | HarnessError] = {}
 
     @cached_property
-    def cells(self) -> tuple[Cell, ...]:
-        return self._session.plan(HERE / "scenario.yaml").cells
+    def planned(self) -> tuple[Planned, ...]:
+        return self._session.plan(HERE / "scenario.yaml").planned
 
     def start(self, name: str) -> None:
         """Build the base or a mutant and queue its boots; they run while the next one is built."""
@@ -113,14 +121,21 @@ class Firmware:
 
     def _runs(self, name: str) -> list[CellRun]:
         chosen = FILE.base if name == FILE.base else f"mutant-{name}"
-        cells = [dataclasses.replace(cell, firmware=chosen) for cell in self.cells]
         ingredients = self._session.ingredients
         if name != FILE.base:
             base = ingredients.firmware_recipe(FILE.base)
             patches = (*base.patches, BY_NAME[name].patch)
             ingredients.add_firmware(dataclasses.replace(base, name=chosen, patches=patches, expect=()))
         claimed = ingredients.firmware(FILE.base).traits
-        return [ClaimedRun(self._session, cell, claimed) for cell in cells]
+        return [
+            ClaimedRun(
+                self._session,
+                dataclasses.replace(planned.cell, firmware=chosen),
+                planned.said,
+                claimed,
+            )
+            for planned in self.planned
+        ]
 
     def runs(self, name: str) -> list[CellRun]:
         self.start(name)

@@ -199,7 +199,8 @@ void helper_rmpadjust(CPUX86State *env)
         set_result(env, SNP_FAIL_INUSE, false);
         return;
     }
-    ledger_event(SNP_OP_RMPADJUST, &o, gpa, size);
+    ledger_event(rdx & ADJUST_VMSA ? SNP_OP_VMSA : SNP_OP_RMPADJUST, &o, gpa,
+                 size);
     rmp_set(gpa, size, (state & ~RMP_VMSA) |
                        (rdx & ADJUST_VMSA ? RMP_VMSA : 0));
     set_result(env, SNP_SUCCESS, false);

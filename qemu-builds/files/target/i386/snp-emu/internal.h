@@ -51,6 +51,7 @@ typedef enum SnpOp {
     SNP_OP_IMPLICIT_PRIVATE,
     SNP_OP_IMPLICIT_SHARED,
     SNP_OP_RMPADJUST,
+    SNP_OP_VMSA,
     SNP_OP_GHCB_REGISTER,
     SNP_OP__MAX,
 } SnpOp;

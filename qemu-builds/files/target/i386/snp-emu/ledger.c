@@ -27,6 +27,7 @@ static const char *const op_names[SNP_OP__MAX] = {
     [SNP_OP_IMPLICIT_PRIVATE] = "implicit-private",
     [SNP_OP_IMPLICIT_SHARED] = "implicit-shared",
     [SNP_OP_RMPADJUST] = "rmpadjust",
+    [SNP_OP_VMSA] = "vmsa",
     [SNP_OP_GHCB_REGISTER] = "ghcb-register",
 };
 

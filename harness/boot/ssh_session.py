@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""What the harness does in a Debian guest: log in once it has reported, ask, act, power it off."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import secrets
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from harness.evidence.record import DOCUMENT_END, write_json
+from harness.evidence.ssh import IS_RUNNING, LIST_FAILED, OS_RELEASE, RELEASE, SSH_REPORT
+from harness.machine.spec import Drive
+from harness.machine.ssh import NETWORK, Keys, Said, Ssh, SshError, forwarded_port
+from harness.matrix.cell import LAST_ACTIONS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.machine.machine import Machine
+    from harness.machine.spec import MachineSpec
+
+KEYS_DISK, USER_KEY = "ssh-keys.img", "ssh-key"
+_CONNECT_SECONDS = 60.0
+_ASK_SECONDS = 90.0
+_ACTION_SECONDS = 600.0
+"""At most; the boot's own limits, which know the guest's memory and its consoles, end it earlier."""
+
+
+@dataclass
+class SshSession:
+    """A talk (``harness.boot.talk``) over SSH; its report is ``ssh.json`` in ``folder``."""
+
+    keys: Keys
+    actions: tuple[str, ...]
+    folder: Path
+    nonce: str = field(default_factory=lambda: secrets.token_hex(64))
+
+    def attach(self, machine: Machine) -> None:
+        """Have nothing to watch: the console keeps the end of what it got."""
+
+    def run(self, machine: Machine) -> None:
+        """Wait for the guest's document, then do everything; leave the report, however it ends."""
+        end = f"{DOCUMENT_END}\r\n".encode()
+        console = machine.consoles["serial"]
+        machine.wait(lambda: end in console.tail or machine.ended is not None or None, math.inf)
+        if machine.ended is not None:
+            return
+        said: list[Said] = []
+        port, connected = forwarded_port(machine.qmp), -1.0
+        try:
+            with Ssh(port, self.keys, seconds=_CONNECT_SECONDS) as ssh:
+                connected = round(machine.clock(), 3)
+                self._talk(ssh, said)
+        finally:
+            report = {"connected": connected, "nonce": self.nonce, "said": [asdict(one) for one in said]}
+            write_json(self.folder / SSH_REPORT, report)
+
+    def _talk(self, ssh: Ssh, said: list[Said]) -> None:
+        for question in (RELEASE, OS_RELEASE, IS_RUNNING, LIST_FAILED):
+            said.append(ssh.run(question, _ASK_SECONDS))  # noqa: PERF401  # what was said before an error counts
+        for action in self.actions:
+            command = f"NONCE={self.nonce} /bin/busybox sh /tell action {action}"
+            try:
+                said.append(ssh.run(command, _ACTION_SECONDS))
+            except SshError:
+                if action.partition(":")[0] not in LAST_ACTIONS:
+                    raise
+                return  # the guest is gone, as it was told
+        said.append(ssh.run("/bin/busybox sh /tell done", _ASK_SECONDS))
+        with contextlib.suppress(SshError):  # the connection may go first
+            ssh.run("systemctl poweroff", _ASK_SECONDS)
+
+
+def with_ssh(spec: MachineSpec, actions: tuple[str, ...], folder: Path) -> tuple[MachineSpec, SshSession]:
+    """Give a Debian's machine its network and the run's keys, files in ``folder``, and the talk."""
+    session = SshSession(Keys.generate(), actions, folder)
+    disk, key = folder / KEYS_DISK, folder / USER_KEY
+    disk.write_bytes(session.keys.disk())
+    key.touch(0o600)
+    key.write_text(session.keys.user, encoding="ascii")
+    drives = (*spec.drives, Drive(path=disk.absolute(), read_only=True))
+    return replace(spec, drives=drives, extra=(*spec.extra, *NETWORK)), session

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""A conversation with a booting guest, beside the watch over its consoles: menus of loaders, SSH."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from harness.machine.machine import Machine
+
+_END_SECONDS = 10.0
+"""How long a conversation may need to notice that its guest has gone."""
+
+
+class Talk(Protocol):
+    """What a boot runs on a thread of its own, from the guest's first instruction on."""
+
+    def attach(self, machine: Machine) -> None:
+        """Prepare while the guest is paused: watch consoles."""
+
+    def run(self, machine: Machine) -> None:
+        """Talk; return when all is said, raise HarnessError when the guest does not answer as it should.
+
+        Once ``machine.ended`` is not None every wait must end soon.
+        """
+
+
+class Conversation:
+    """One talk on its thread. ``failure`` is what it raised, in one line."""
+
+    def __init__(self, talk: Talk | None, machine: Machine) -> None:
+        self.failure = ""
+        self._talk = talk
+        self._machine = machine
+        self._thread = threading.Thread(target=self._run, name="harness-talk", daemon=True)
+        if talk is not None:
+            talk.attach(machine)
+
+    def start(self) -> None:
+        if self._talk is not None:
+            self._thread.start()
+
+    def finish(self) -> None:
+        """Wait for the thread; the guest has ended."""
+        if self._thread.ident is not None:
+            self._thread.join(_END_SECONDS)
+
+    def _run(self) -> None:
+        assert self._talk is not None
+        try:
+            self._talk.run(self._machine)
+        except HarnessError as error:
+            self.failure = error.what.replace("\n", " ")
+        except Exception as error:  # noqa: BLE001  # a thread has nobody else to tell
+            self.failure = f"{type(error).__name__}: {error}"

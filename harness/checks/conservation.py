@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Checks that no page is lost on the way into Linux, and each is accepted or known not to be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.checks.finding import Check, Problem
+from harness.evidence.e820 import ranges_of_kind
+from harness.evidence.kernel_log import memory_line
+from harness.evidence.problems import EvidenceError
+from harness.evidence.ram import PAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.checks.view import Evidence
+
+_KIB = 1024
+_UNIT = 2 << 20
+"""Memory that one bit of Linux's table of unaccepted memory stands for (PMD_SIZE)."""
+
+
+def _table_pages(evidence: Evidence) -> int:
+    """Give the most pages that Linux's table of unaccepted memory can lie in, 0 without such a table.
+
+    Linux counts them as its own, though they are ACPI data to e820 (``reserve_unaccepted()``).
+    """
+    if "Unaccepted" not in evidence.config_tables:
+        return 0
+    bits = -(-evidence.high_ram.size // _UNIT)
+    return 2 + bits // 8 // PAGE  # its head, and that it need not begin with a page
+
+
+def _present_is_usable(evidence: Evidence) -> Iterator[Problem]:
+    """Ask that the pages which Linux counts are those that e820 calls usable; it leaves out the first one."""
+    line = memory_line(evidence.record.serial_text)
+    usable = ranges_of_kind(evidence.e820, "usable")
+    pages = sum(end // PAGE - -(-start // PAGE) for start, end in usable) - 1
+    present = line.present_kb * _KIB // PAGE
+    if not pages <= present <= pages + _table_pages(evidence):
+        yield Problem(
+            f"e820 offers {pages} pages, Linux counts {present}: {present - pages:+} pages",
+            line.text,
+            *(entry.line for entry in evidence.e820 if entry.kind == "usable"),
+        )
+
+
+def _total_is_present(evidence: Evidence) -> Iterator[Problem]:
+    """Ask that MemTotal is what was present, less what the kernel reserved, plus what it freed since."""
+    line = memory_line(evidence.record.serial_text)
+    total = evidence.memory.total // _KIB
+    wanted = line.present_kb - line.reserved_kb + line.freed_kb
+    if total != wanted:
+        yield Problem(
+            f"MemTotal is {total} kB, and should be {wanted} kB: {line.present_kb} present - "
+            f"{line.reserved_kb} reserved + {line.freed_kb} freed: {total - wanted:+} kB",
+            line.text,
+        )
+
+
+def _meminfo_is_vmstat(evidence: Evidence) -> Iterator[Problem]:
+    unaccepted = evidence.memory.unaccepted
+    pages = evidence.guest.vmstat.get("nr_unaccepted", 0)
+    if unaccepted is not None and unaccepted != pages * PAGE:
+        yield Problem(f"meminfo says {unaccepted} bytes are unaccepted, vmstat {pages} pages")
+    if unaccepted is not None and unaccepted > evidence.memory.free:
+        yield Problem(
+            f"meminfo says {unaccepted} bytes are unaccepted, more than are free ({evidence.memory.free})"
+        )
+
+
+def _unvalidated_is_unaccepted(evidence: Evidence) -> Iterator[Problem]:
+    """Ask that what was usable and is neither validated nor shared in the end is in Linux's Unaccepted.
+
+    Unaccepted was read before, and only falls.
+    """
+    ledger = evidence.ledger
+    if ledger.end is None:
+        raise EvidenceError("the ledger was cut short", evidence.end)
+    state = ledger.final()
+    unaccepted = evidence.memory.unaccepted or 0
+    left = (ranges_of_kind(evidence.e820, "usable") & evidence.ram) - state.validated - state.shared
+    if left.size > unaccepted:
+        yield Problem(
+            f"{left.size} bytes of usable memory were never validated, meminfo calls {unaccepted} unaccepted",
+            f"not validated: {left}",
+        )
+
+
+PRESENT_IS_USABLE = Check(
+    "present-is-usable", "Does Linux count exactly the pages that e820 calls usable?", _present_is_usable
+)
+TOTAL_IS_PRESENT = Check(
+    "total-is-present",
+    "Is MemTotal, to the page, what was there less what the kernel keeps?",
+    _total_is_present,
+)
+MEMINFO_IS_VMSTAT = Check(
+    "meminfo-is-vmstat",
+    "Do meminfo and vmstat agree on unaccepted memory, as a part of free memory?",
+    _meminfo_is_vmstat,
+)
+UNVALIDATED_IS_UNACCEPTED = Check(
+    "unvalidated-is-unaccepted",
+    "Is all usable memory validated, or counted as Unaccepted by the kernel?",
+    _unvalidated_is_unaccepted,
+    needs_ledger=True,
+)

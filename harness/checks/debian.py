@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Checks of a Debian guest: that it is reached over SSH and runs whole, and what it says of its SNP self."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.checks.finding import Check, Problem
+from harness.evidence.snp_report import ECDSA_P384_SHA384, parse_response
+from harness.evidence.ssh import IS_RUNNING, LIST_FAILED, RELEASE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.checks.view import Evidence
+
+_SNP_STATUS = 0b111
+"""SEV_STATUS MSR: bits 0 to 2 are SEV, SEV-ES and SEV-SNP enabled (AMD APM volume 2, 15.34.10)."""
+
+
+def _ssh_reached(evidence: Evidence) -> Iterator[Problem]:
+    release = evidence.ssh.answer(RELEASE).stdout.strip()
+    if release != evidence.kernel.version:
+        yield Problem(
+            f"over SSH the kernel is {release}, the image's setup header says {evidence.kernel.version}"
+        )
+    found = evidence.ssh.os_release
+    system = f"{found.get('ID')}-{found.get('VERSION_CODENAME')}"
+    if system != evidence.guest_name:
+        yield Problem(f"over SSH the guest is {system}, not {evidence.guest_name}")
+
+
+def _system_runs(evidence: Evidence) -> Iterator[Problem]:
+    said = evidence.ssh.answer(IS_RUNNING)
+    if said.stdout.strip() != "running":
+        failed = evidence.ssh.answer(LIST_FAILED).stdout.splitlines()
+        yield Problem(f"systemd says that the system is {said.stdout.strip() or 'mute'}", *failed)
+
+
+def _stress_verified(evidence: Evidence) -> Iterator[Problem]:
+    for report in evidence.actions:
+        if report.name != "stress-ng":
+            continue
+        figures = {name: report.result.get(name) for name in ("bogo_ops", "passed", "failed")}
+        numbers = [value if isinstance(value, int) else -1 for value in figures.values()]
+        operations, passed, failed = numbers
+        if operations <= 0 or passed <= 0 or failed != 0:
+            told = ", ".join(f"{name} {value}" for name, value in figures.items())
+            yield Problem(f"{report.action} did not verify memory: {told}", report.errors)
+
+
+def _snp_self(evidence: Evidence) -> Iterator[Problem]:
+    for action in evidence.actions:
+        if action.name != "snp":
+            continue
+        result = action.result
+        status = int(str(result.get("sev_status", "0")), 0)
+        if evidence.record.platform == "plain":
+            if status & _SNP_STATUS or result.get("device"):
+                yield Problem(
+                    f"a plain guest has SEV_STATUS {status:#x}, /dev/sev-guest: {result.get('device')}"
+                )
+            continue
+        if status & _SNP_STATUS != _SNP_STATUS:
+            yield Problem(f"SEV_STATUS is {status:#x}: SEV, SEV-ES and SEV-SNP are bits 0 to 2")
+        if not result.get("device"):
+            yield Problem("there is no /dev/sev-guest", action.errors)
+            continue
+        report = parse_response(str(result.get("response", "")))
+        guest = evidence.record.spec.get("guest") or {}
+        wrong = {
+            f"version {report.version}": report.version < 2,
+            f"policy {report.policy:#x}": report.policy != guest.get("policy"),
+            f"VMPL {report.vmpl}": report.vmpl != 0,
+            f"report data {report.report_data.hex()}": report.report_data.hex() != evidence.ssh.nonce,
+            f"signature algorithm {report.signature_algorithm}": report.signature_algorithm
+            != ECDSA_P384_SHA384,
+            "no measurement": not any(report.measurement),
+        }
+        for what, is_wrong in wrong.items():
+            if is_wrong:
+                yield Problem(f"the attestation report has {what}", f"nonce {evidence.ssh.nonce}")
+
+
+SSH_REACHED = Check("ssh-reached", "Is it this kernel and this Debian that answer over SSH?", _ssh_reached)
+SYSTEM_RUNS = Check("system-runs", "Did every unit of the Debian start?", _system_runs)
+STRESS_VERIFIED = Check(
+    "stress-verified", "Did stress-ng find all memory as it had left it?", _stress_verified
+)
+SNP_SELF = Check("snp-self", "Does the guest see its SNP status and get its attestation report?", _snp_self)
+
+
+def guest_checks(guest: str, action: str) -> tuple[Check, ...]:
+    """Give the checks of a guest that is a Debian and is reached; none for the initramfs guest."""
+    if guest == "initramfs":
+        return ()
+    names = {word.partition(":")[0] for word in action.split()}
+    checks = [SSH_REACHED, SYSTEM_RUNS]
+    if "stress-ng" in names:
+        checks.append(STRESS_VERIFIED)
+    if "snp" in names:
+        checks.append(SNP_SELF)
+    return tuple(checks)

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""A guest over SSH: keys made for one run, a loopback port that QEMU forwards, commands and what they said.
+
+The user's public key and the guest's host key reach the guest on a small disk of their own, as a cpio
+archive without a file system. systemd takes credentials from the kernel command line, from SMBIOS and fw_cfg,
+but not in a confidential guest, because the host wrote them (systemd.system-credentials(7)); and what is in
+the initramfs or the command line would need new images of loaders for every run. A disk works with each
+loader, kernel and systemd.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import stat
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import paramiko
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from harness.artifacts.initramfs import CpioEntry, cpio_archive
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from harness.machine.qmp import Monitor
+
+ADDRESS = "127.0.0.1"
+USER = "root"
+NETWORK = (
+    *("-netdev", f"user,id=net0,restrict=on,hostfwd=tcp:{ADDRESS}:0-:22"),
+    *("-device", "virtio-net-pci,netdev=net0,disable-legacy=on,iommu_platform=on,romfile="),
+)
+"""The guest's only network: nothing but this port reaches it, and it reaches nothing. Port 0: a free one."""
+
+_FORWARD = re.compile(r"TCP\[HOST_FORWARD\] +\d+ +127\.0\.0\.1 +(?P<port>\d+) ")
+_MOST_OUTPUT = 1 << 20
+_QUIET_RETRY = 0.5
+
+
+class SshError(HarnessError):
+    """The guest could not be reached, or a command could not be run to its end."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The user's and the host's private key, in OpenSSH's format."""
+
+    user: str
+    host: str
+
+    @classmethod
+    def generate(cls) -> Self:
+        return cls(_new_key(), _new_key())
+
+    def disk(self) -> bytes:
+        """Return what the guest unpacks over its root: its host key and who may log in."""
+        private, public = stat.S_IFREG | 0o600, stat.S_IFREG | 0o644
+        authorized = f"{public_line(self.user)} harness\n".encode()
+        host = f"{public_line(self.host)} guest\n".encode()
+        return cpio_archive(
+            [
+                CpioEntry("etc/ssh/ssh_host_ed25519_key", private, self.host.encode()),
+                CpioEntry("etc/ssh/ssh_host_ed25519_key.pub", public, host),
+                CpioEntry("root/.ssh", stat.S_IFDIR | 0o700),
+                CpioEntry("root/.ssh/authorized_keys", private, authorized),
+            ]
+        )
+
+
+def _new_key() -> str:
+    private = Ed25519PrivateKey.generate()
+    return private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+
+
+def public_line(private: str) -> str:
+    """Give the public half of a key as authorized_keys and known_hosts write it."""
+    key = _load(private)
+    return f"{key.get_name()} {key.get_base64()}"
+
+
+def _load(private: str) -> paramiko.Ed25519Key:
+    return paramiko.Ed25519Key.from_private_key(io.StringIO(private))
+
+
+def forwarded_port(monitor: Monitor) -> int:
+    """Ask QEMU which port of the loopback address it forwards."""
+    text = str(monitor.execute("human-monitor-command", **{"command-line": "info usernet"}))
+    match = _FORWARD.search(text)
+    if match is None:
+        raise SshError(f"QEMU forwards no port: {text.strip()}", "was it built with user networking (slirp)?")
+    return int(match["port"])
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said; ``seconds`` is how long it took."""
+
+    command: str
+    status: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+class Ssh:
+    """A context manager around one connection; the guest's host key must be the run's own."""
+
+    def __init__(self, port: int, keys: Keys, *, seconds: float) -> None:
+        """Connect; retry for ``seconds`` while nothing answers. SshError if not, or to another host."""
+        self._client = paramiko.SSHClient()
+        self._client.set_missing_host_key_policy(paramiko.RejectPolicy())
+        host = _load(keys.host)
+        self._client.get_host_keys().add(f"[{ADDRESS}]:{port}", host.get_name(), host)
+        give_up = time.monotonic() + seconds
+        while (error := self._connect(port, keys, max(5.0, give_up - time.monotonic()))) is not None:
+            if time.monotonic() > give_up:
+                raise SshError(f"no SSH connection within {seconds:g} s: {error}", "see the serial log")
+            time.sleep(_QUIET_RETRY)
+
+    def _connect(self, port: int, keys: Keys, seconds: float) -> str | None:
+        """Try once; return what went wrong where another try may help."""
+        try:
+            self._client.connect(
+                ADDRESS, port, USER, pkey=_load(keys.user), look_for_keys=False, allow_agent=False,
+                timeout=seconds, banner_timeout=seconds, auth_timeout=seconds,
+            )  # fmt: skip
+        except (paramiko.BadHostKeyException, paramiko.AuthenticationException) as error:
+            raise SshError(
+                f"the guest is not who it should be, or does not know this run: {error}"
+            ) from error
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            return str(error) or type(error).__name__
+        return None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def run(self, command: str, seconds: float) -> Said:
+        """Run a command to its end; of each output the first MiB is kept. SshError when it does not end."""
+        began = time.monotonic()
+        try:
+            _, out, err = self._client.exec_command(command, timeout=seconds)
+            stdout, stderr = out.read(_MOST_OUTPUT), err.read(_MOST_OUTPUT)
+            status = out.channel.recv_exit_status()
+        except (TimeoutError, OSError, EOFError, paramiko.SSHException) as error:
+            why = str(error) or type(error).__name__
+            raise SshError(f"the guest did not finish {command!r}: {why}", "see the serial log") from error
+        texts = [text.decode(errors="replace") for text in (stdout, stderr)]
+        return Said(command, status, texts[0], texts[1], round(time.monotonic() - began, 3))

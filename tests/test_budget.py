@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Processes that share a host: never more than it has, first come first served, nothing lost with one."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.boot.budget import Budget
+from harness.boot.pool import Demand
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ONE = Demand(1, 1024)
+HOST = Demand(2, 10 * 1024)
+WAIT = 10.0
+
+
+class Holder(threading.Thread):
+    """Asks for a part of the host, and keeps it until it is let go."""
+
+    def __init__(self, budget: Budget, demand: Demand) -> None:
+        super().__init__(daemon=True)
+        self._budget, self._demand = budget, demand
+        self._go = threading.Event()
+        self.has = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        with self._budget.hold(self._demand):
+            self.has.set()
+            assert self._go.wait(WAIT)
+
+    def let_go(self) -> None:
+        self._go.set()
+        self.join(WAIT)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    Budget.create(tmp_path / "budget", HOST)
+    return tmp_path / "budget"
+
+
+def waiting(path: Path, count: int) -> bool:
+    """Wait until so many wait; a reader can meet the file half written."""
+    for _ in range(100):
+        text = path.read_text()
+        if text.endswith("}") and len(json.loads(text)["waiting"]) == count:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_no_more_than_the_host_has(path: Path) -> None:
+    first, second = Holder(Budget(path), ONE), Holder(Budget(path), ONE)
+    assert first.has.wait(WAIT)
+    assert second.has.wait(WAIT)
+    third = Holder(Budget(path), ONE)
+    assert not third.has.wait(0.4)
+    first.let_go()
+    assert third.has.wait(WAIT)
+    for holder in (second, third):
+        holder.let_go()
+    assert json.loads(path.read_text()) | {"capacity": 0} == {"running": {}, "waiting": [], "capacity": 0}
+
+
+def test_memory_counts(path: Path) -> None:
+    large = Demand(1, 15 * 1024)
+    first, second = Holder(Budget(path), large), Holder(Budget(path), large)
+    assert first.has.wait(WAIT) ^ second.has.wait(0.4)
+    first.let_go() if first.has.is_set() else second.let_go()
+    assert first.has.wait(WAIT)
+    assert second.has.wait(WAIT)
+    first.let_go()
+    second.let_go()
+
+
+def test_what_is_larger_than_the_host_runs_alone_and_is_not_overtaken(path: Path) -> None:
+    small = Holder(Budget(path), ONE)
+    assert small.has.wait(WAIT)
+    large = Holder(Budget(path), Demand(8, 1 << 20))
+    assert waiting(path, 1)
+    late = Holder(Budget(path), ONE)
+    assert not late.has.wait(0.4)  # it would fit
+    assert not large.has.is_set()
+    small.let_go()
+    assert large.has.wait(WAIT)
+    assert not late.has.wait(0.4)
+    large.let_go()
+    assert late.has.wait(WAIT)
+    late.let_go()
+
+
+def hold_for_ever(path: Path, has: object) -> None:
+    with Budget(path).hold(Demand(2, 1024)):
+        has.set()  # type: ignore[attr-defined]  # an Event of multiprocessing
+        time.sleep(60)
+
+
+def test_what_a_dead_process_had_is_free(path: Path) -> None:
+    has = multiprocessing.Event()
+    process = multiprocessing.Process(target=hold_for_ever, args=(path, has), daemon=True)
+    process.start()
+    assert has.wait(WAIT)
+    waits = Holder(Budget(path), ONE)
+    assert not waits.has.wait(0.4)
+    process.kill()
+    process.join(WAIT)
+    assert waits.has.wait(WAIT)
+    waits.let_go()
+
+
+def test_an_error_frees_its_part(path: Path) -> None:
+    with pytest.raises(ValueError, match="broken"), Budget(path).hold(HOST):
+        raise ValueError("broken")
+    with Budget(path).hold(HOST):
+        pass
