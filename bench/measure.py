@@ -105,7 +105,8 @@ def _cost(process: subprocess.Popen[bytes], began: float, interval: Interval) ->
 
 def _peak_mib(pid: int) -> int:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM:"))
+    # a process that has ended, and waits for us to notice, has no memory any more
+    return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM:")), 0)
 
 
 def alternate(sides: Mapping[str, Callable[[], Cost]], runs: int) -> dict[str, list[Cost]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.artifacts.ingredients import Ingredients
 from harness.artifacts.lock import update
+from harness.artifacts.package_set import update_set
 from harness.cli_firmware import add_build_firmware, add_firmware_commands
 from harness.cli_image import add_build_image, add_image_commands
 from harness.cli_kernel import add_kernel_commands
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
 
 USER_MISTAKE = 2
 INTERRUPTED = 130
+SHELL_CELL: dict[str, str | int] = {
+    "firmware": "debian-2025.02",
+    "kernel": "debian-6.12",
+    "loader": "direct",
+    "memory": "4G",
+    "vcpus": 1,
+    "cmdline": "",
+}
+"""What `harness shell` boots when nothing else is said."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,6 +80,13 @@ def _parser() -> argparse.ArgumentParser:
     add_kernel_commands(commands)
     add_image_commands(commands)
 
+    shell = commands.add_parser("shell", help="boot a Debian guest to work in, and say how to log in")
+    shell.add_argument("guest", nargs="?", default="debian-trixie", help="default: %(default)s")
+    for axis, usual in SHELL_CELL.items():
+        shell.add_argument(f"--{axis}", type=type(usual), default=usual, help=f"default: {usual or 'none'}")
+    shell.add_argument("--platform", choices=CHOICES, default="auto")
+    shell.set_defaults(run=_of_session("shell", "harness.cli_shell"))
+
     renew = commands.add_parser("update", help="lock the newest packages that answer the recipes")
     renew.set_defaults(run=_update)
 
@@ -81,11 +98,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _of_session(command: str) -> Callable[[argparse.Namespace], None]:
+def _of_session(command: str, module: str = "harness.cli_session") -> Callable[[argparse.Namespace], None]:
     """Commands about boots need half of the harness; the others should not wait for its import."""
 
     def run(options: argparse.Namespace) -> None:
-        getattr(importlib.import_module("harness.cli_session"), command)(options)
+        getattr(importlib.import_module(module), command)(options)
 
     return run
 
@@ -97,6 +114,8 @@ def _build(_options: argparse.Namespace) -> None:
     for name in ingredients.catalog.kernels:
         print(f"kernel {name}: {ingredients.kernel(name).path}")
     print(f"initramfs: {ingredients.initrd}")
+    for name in ingredients.catalog.guests:
+        print(f"guest {name}: {ingredients.guest_disk(name)}")
     print(f"qemu: {ingredients.qemu}")
 
 
@@ -106,6 +125,8 @@ def _update(_options: argparse.Namespace) -> None:
     for query, old, new in changes:
         print(f"{query.key}: {old.version if old else 'new'} -> {new.package} {new.version}")
     print(f"{ingredients.lock_file}: {len(changes)} changed")
+    for recipe in ingredients.catalog.guests.values():
+        print(f"{recipe.lock_file}: {update_set(recipe, ingredients.apt)} changed")
 
 
 def _why(_options: argparse.Namespace) -> None:

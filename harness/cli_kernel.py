@@ -71,6 +71,7 @@ def _source_lines(recipe: KernelRecipe, lock: Lock) -> Iterable[str]:
         yield f"package: {package.package} {package.version} ({package.suite})"
     if source.file is not None or source.tree is not None:
         told = source.model_dump(exclude_none=True)[source.way]
-        yield f"{source.way}: " + ", ".join(f"{key} {value}" for key, value in told.items())
+        yield f"{source.way}: {recipe.path(told.pop('path'))}"
+        yield from (f"{key}: {recipe.path(value)}" for key, value in told.items() if isinstance(value, str))
     if not recipe.efi_stub:
         yield "changed: the entries of EFI stub and handover are cleared"

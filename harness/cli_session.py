@@ -46,10 +46,12 @@ def plan(options: argparse.Namespace) -> None:
     session = Session(Options(platform=options.platform, axes=axis_options(options)), Path.cwd(), say)
     words = compiled(options.keywords) if options.keywords else None
     shown = []
-    for path in options.files or sorted((PROJECT / "scenarios").glob("*.yaml")):
+    for path in options.files or sorted((PROJECT / "scenarios").rglob("*.yaml")):
         made = session.plan(path)
         if words is not None:
             made = made.only(partial(_is_about, words, path))
+            if not made.planned and not made.removed:
+                continue
         selected = frozenset(planned.cell for planned in selection(made, full=False))
         shown.append(Shown(made, selected))
     if options.format == "json":

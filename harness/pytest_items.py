@@ -36,35 +36,42 @@ REQUIREMENTS = "requirements"
 
 @dataclass(frozen=True)
 class Chosen:
-    """The cells of a scenario that a run takes, out of ``plan``, of which it could have taken all."""
+    """The cells of a scenario that a run takes, out of ``plan``: what the command line left of ``whole``."""
 
     planned: tuple[Planned, ...]
     plan: Plan
+    whole: Plan
 
 
 def choose(config: pytest.Config, path: Path) -> Chosen:
     """Plan a scenario and choose its cells as the command line says: names, ``-k``, ``--full``."""
     session = config.stash[SESSION]
-    plan = session.plan(path)
-    if named := _named_cells(config, path):
-        plan = plan.only(lambda cell: cell.id in named)
-        return Chosen(plan.planned, plan)
+    plan = whole = session.plan(path)
+    asked = _asked(config, path)
+    if asked is None and plan.selection == "on-request" and not session.options.full:
+        return Chosen((), plan, whole)
+    if asked:
+        plan = plan.only(lambda cell: cell.id in asked)
+        return Chosen(plan.planned, plan, whole)
     if words := config.getoption("keyword"):
         names = path.relative_to(config.rootpath).parts if path.is_relative_to(config.rootpath) else ()
         keep = {it.cell for it in plan.planned if _has_item(session, it, names, compiled(words))}
         plan = plan.only(keep.__contains__)
-    return Chosen(session.select(plan), plan)
+    return Chosen(session.select(plan), plan, whole)
 
 
-def _named_cells(config: pytest.Config, path: Path) -> set[str]:
-    """Return the cells of a file that the command line names (``x.yaml::CELL``); none when it names all."""
-    found = set()
+def _asked(config: pytest.Config, path: Path) -> set[str] | None:
+    """Return the cells of a file that the command line names (``x.yaml::CELL``).
+
+    Empty: it names the file itself. None: it names neither.
+    """
+    found: set[str] | None = None
     for argument in config.args:
         file, *names = argument.split("::")
         if (config.invocation_params.dir / file).absolute() == path:
             if not names:
                 return set()
-            found.add(names[0])
+            found = {*(found or ()), names[0]}
     return found
 
 
@@ -119,7 +126,7 @@ def refuse_idle_known_bad(session: Session, chosen: Chosen, runs: list[CellRun])
         return
     taken = {run.cell: {check.name for check in run.checks} for run in runs if run.said.known_bad}
     about_cells: dict[Bad, list[Cell]] = {}
-    for planned in chosen.plan.planned:
+    for planned in chosen.whole.planned:
         for bad in planned.said.known_bad:
             about_cells.setdefault(bad, []).append(planned.cell)
     for bad, cells in about_cells.items():
@@ -178,6 +185,13 @@ class FindingsError(Exception):
         super().__init__(f"{shown}\n\nboot record: {record}")
 
 
+class OtherFindingsError(Exception):
+    """Findings of a check that is known to fail, but not of these."""
+
+    def __init__(self, findings: FindingsError, bad: Bad) -> None:
+        super().__init__(f"{findings}\nknown-bad of {bad.where}, but no finding says {bad.says!r}")
+
+
 class CheckItem(pytest.Item):
     """One question to one boot's record."""
 
@@ -199,7 +213,11 @@ class CheckItem(pytest.Item):
         record = self.run.record
         self.user_properties.append(("record", str(record.path)))
         if findings := self.check(self.run.evidence):
-            raise FindingsError(findings, record.path)
+            error = FindingsError(findings, record.path)
+            bad = self.run.said.bad(self.check.name)
+            if bad is not None and bad.says not in str(error):
+                raise OtherFindingsError(error, bad)
+            raise error
 
     def _tell_root(self, failure: str) -> None:
         """Let one item of the cell fail, whichever is selected, so that no selection hides the failure."""
@@ -224,4 +242,5 @@ class CheckItem(pytest.Item):
 
 def _in_short(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
     """Give the text meant for the user, without a traceback; "" for an error that is ours."""
-    return str(excinfo.value) if isinstance(excinfo.value, (HarnessError, FindingsError)) else ""
+    ours = (HarnessError, FindingsError, OtherFindingsError)
+    return str(excinfo.value) if isinstance(excinfo.value, ours) else ""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """pytest's front door: options, and scenario files as tests. Registered as a ``pytest11`` entry point.
 
-A scenario file ``scenarios/*.yaml`` is collected as one node per cell, and each cell as one item per check.
-All items of a cell read the record of one boot. A boot that ends otherwise than expected fails its first
-item; the others then say that there was nothing to judge.
+A scenario file, ``scenarios/*.yaml`` or in a folder there, is collected as one node per cell, and each cell
+as one item per check. All items of a cell read the record of one boot. A boot that ends otherwise than
+expected fails its first item; the others then say that there was nothing to judge.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def _progress(config: pytest.Config) -> Progress:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    if file_path.suffix == ".yaml" and file_path.parent.name == FOLDER:
+    if file_path.suffix == ".yaml" and FOLDER in (file_path.parent.name, file_path.parent.parent.name):
         return ScenarioFile.from_parent(parent, path=file_path)
     return None
 

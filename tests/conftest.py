@@ -13,8 +13,9 @@ import pytest
 from harness import cell_run, session
 from harness.artifacts.catalog import load_catalog
 from harness.artifacts.loader_traits import Entry, LoaderTraits
-from harness.artifacts.lock import Lock
+from harness.artifacts.lock import LOCK_NAME, Lock
 from harness.evidence.record import BootRecord
+from harness.paths import PROJECT
 from harness.platforms.host import Host
 from harness.pytest_plugin import SESSION
 
@@ -100,7 +101,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> StandIns:
 
     class Fake:
         catalog = load_catalog()
-        lock = Lock(Path("no.lock"), {})
+        lock = Lock.load(PROJECT / LOCK_NAME)
 
         def __init__(self, progress: Callable[[str], None]) -> None:
             self.progress = progress

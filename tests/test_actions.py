@@ -96,11 +96,18 @@ def test_actions_of_a_scenario(tmp_path: Path) -> None:
 
 def test_the_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HARNESS_QEMU", raising=False)
-    file = SimpleNamespace(path=Path("/f"), words=None, traits=SimpleNamespace(kernel_hashes=False))
+    file = SimpleNamespace(
+        path=Path("/f"),
+        words=None,
+        traits=SimpleNamespace(kernel_hashes=False),
+        require=lambda _options, _what: None,
+    )
     ingredients = cast(
         "Ingredients",
         SimpleNamespace(
             qemu=Path("/q"),
+            catalog=SimpleNamespace(guest_actions=frozenset()),
+            action_needs=lambda _name: (),
             firmware=lambda _name: file,
             kernel=lambda _name: file,
             initrd=Path("/initrd"),

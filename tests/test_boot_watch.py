@@ -10,7 +10,7 @@ import pytest
 from harness.boot.patterns import PATTERNS
 from harness.boot.phases import Limit, Phase, deadlines, phase_of
 from harness.boot.verdict import judge, next_look
-from harness.boot.watch import MOST_REMARKS, Seen, Watch
+from harness.boot.watch import MOST_REMARKS, MOST_REPEATS, Seen, Watch
 from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, Outcome, OutcomeKind, PhaseMark
 from harness.machine.qmp import Event
 
@@ -152,6 +152,16 @@ def test_bad_bytes_and_endless_lines_are_lines_too() -> None:
     watch = Watch()
     watch.feed("serial", b"\xff\xfe" * 100_000 + b"\nKernel panic \xff\nKernel panic - not syncing\n", 1.0)
     assert watch.seen().death is not None
+
+
+def test_an_endless_loop_is_a_hang_that_nobody_waits_for() -> None:
+    again = b"\r\nTrying to terminate EFI services again\r\n"
+    watch = Watch()
+    watch.feed("serial", again * (MOST_REPEATS - 1) + b"something else\r\n" + again * (MOST_REPEATS - 1), 1.0)
+    assert watch.seen().death is None
+    watch.feed("serial", again, 2.0)
+    found = outcome(watch.seen())
+    assert (found.kind, "endless loop" in found.detail) == (OutcomeKind.HANG, True)
 
 
 def test_the_last_line_may_be_unfinished() -> None:

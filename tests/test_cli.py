@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ import pytest
 from harness import cli
 from harness.artifacts.lock import PackageQuery, PackageVersion
 from harness.errors import HarnessError
+from harness.paths import PROJECT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,14 +21,32 @@ if TYPE_CHECKING:
 OVMF = PackageVersion("ovmf", "2", "all", "trixie", "00", 1, "pool/ovmf.deb")
 
 
+def plans(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[Any]:
+    assert cli.main(["plan", "--format", "json", *arguments]) == 0
+    made: list[Any] = json.loads(capsys.readouterr().out)
+    return made
+
+
 def test_plan_of_all_scenarios(stand_ins: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    files = list((PROJECT / "scenarios").rglob("*.yaml"))
     assert cli.main(["plan"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert "first-boot: 16 cells, 0 left out" in lines
-    assert "  debian-6.12  8G      snp-emulated" in lines
-    assert cli.main(["plan", "--platform", "plain"]) == 0
-    assert "first-boot: 8 cells, 8 left out" in capsys.readouterr().out
+    heads = [line for line in capsys.readouterr().out.splitlines() if re.match(r"[a-z-]+: \d+ cell", line)]
+    names = [made["scenario"] for made in plans(capsys)]
+    assert [head.partition(":")[0] for head in heads] == names
+    assert len(set(names)) == len(files)
+    plain = plans(capsys, "--platform", "plain")
+    assert {cell["platform"] for made in plain for cell in made["cells"]} == {"plain"}
+    assert "not on platform plain" in {gone["reason"] for made in plain for gone in made["removed"]}
+    few = plans(capsys, "-k", "first-boot and 5.10 and not plain")
+    assert [made["scenario"] for made in few] == ["first-boot"]
+    found = {(cell["kernel"], cell["platform"]) for cell in few[0]["cells"]}
+    assert found == {("debian-5.10", "snp-emulated")}
     assert stand_ins.built == []
+
+
+def test_keywords_that_cannot_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan", "-k", "loaders and"]) == 2
+    assert "harness: -k loaders and: expected" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("stand_ins")
@@ -66,7 +87,9 @@ def test_host(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
 class Fake:
     """Ingredients that are files of these names."""
 
-    catalog = SimpleNamespace(firmware=("f",), kernels=("k",))
+    catalog = SimpleNamespace(
+        firmware=("f",), kernels=("k",), guests={"g": SimpleNamespace(lock_file="/g.packages")}
+    )
     initrd = "/i"
     apt = None
     lock_file = "/lock"
@@ -78,6 +101,9 @@ class Fake:
         return SimpleNamespace(path=f"/{name}")
 
     kernel = firmware
+
+    def guest_disk(self, name: str) -> str:
+        return f"/{name}"
 
     @property
     def qemu(self) -> str:
@@ -99,6 +125,7 @@ def test_build(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
         "firmware f: /f",
         "kernel k: /k",
         "initramfs: /i",
+        "guest g: /g",
         "qemu: /q",
     ]
     assert cli.main(["why"]) == 0
@@ -132,9 +159,11 @@ def test_update(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(cli, "Ingredients", Fake)
     monkeypatch.setattr(cli, "update", update)
+    monkeypatch.setattr(cli, "update_set", lambda *_: 0)
     assert cli.main(["update"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "trixie:ovmf: 1 -> ovmf 2",
         "trixie:qemu: new -> ovmf 2",
         "/lock: 2 changed",
+        "/g.packages: 0 changed",
     ]

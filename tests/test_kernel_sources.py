@@ -179,7 +179,7 @@ def test_recipes_of_files_and_trees(recipe: Callable[..., Ingredients], tmp_path
         ("{file: {path: alone-1}}", r"carries none \(CONFIG_IKCONFIG\)\n  put the .config .* as config-1"),
         ("{file: {path: ../linux/arch/x86/boot/bzImage}}", r"no config: [^\n]*\n  .*say tree:\S*/linux$"),
         ("{file: {path: alone-1, config: none}}", r"\S*/none: cannot be read: .*No such file"),
-        ("{file: {path: text, config: given}}", r"\S*/text: the kernel image is no bzImage"),
+        ("{file: {path: text, config: given}}", r"\S*/text is no bzImage\n  name arch/x86"),
         ("{file: {path: alone-1, config: text}}", r"\S*/alone-1: the kernel config holds no option"),
         ("{tree: {path: none}}", r"\S*/none/arch/x86/boot/bzImage: no such file\n  run `make bzImage"),
         ("{tree: {path: ../stale}}", r"bzImage is 6.12.1-test, but the tree is configured as 6.12.2\n  run"),

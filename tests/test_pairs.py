@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.matrix.axes import TABLE
 from harness.matrix.cell import Cell
 from harness.matrix.pairs import SMALL, cover, selection
 from harness.matrix.plan import Plan, Planned
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from harness.matrix.rules import Point
 
-USUAL = (1, "", "")
+USUAL = tuple(axis.default for axis in TABLE[5:])
 
 
 def points(firmware: int, kernels: int, loaders: int, sizes: int) -> list[Point]:
@@ -77,7 +78,7 @@ def test_one_axis_alone_shows_all_its_values() -> None:
 def test_what_is_not_reduced() -> None:
     every = points(3, 4, 5, 2)
     assert len(selection(plan(every), full=True)) == 120
-    assert len(selection(plan(every, whole=True), full=False)) == 120
+    assert len(selection(plan(every, selection="all"), full=False)) == 120
     assert len(selection(plan(every[:SMALL]), full=False)) == SMALL
     taken = selection(plan(every), full=False)
     assert 20 <= len(taken) < 30

@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness import cli
 from harness.cell_run import CellRun
 from harness.selection import Options
 from harness.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 EMULATED = "debian-2025.02+debian-5.10+direct+2G+snp-emulated"
 PLAIN = "debian-2025.02+debian-6.1+direct+2G+plain"
@@ -81,6 +83,19 @@ def test_a_known_bad_check_fails_as_told(
     assert "no-sev - known bad since 6.1: because (https://example.org/1)" in text
 
 
+@pytest.mark.parametrize(
+    ("says", "outcome"), [("a plain guest speaks of SEV", "xfailed"), ("something else", "failed")]
+)
+def test_a_known_bad_check_fails_for_the_known_reason_alone(
+    pytester: pytest.Pytester, scenario: Callable[[str], Path], records: Path, says: str, outcome: str
+) -> None:
+    scenario(known_bad("no-sev").replace("since:", f"says: {says}, since:"))
+    break_no_sev(records)
+    result, text = run(pytester, "scenarios", "--replay", records)
+    assert result.parseoutcomes()[outcome] == 1
+    assert ("known-bad of scenarios/s.yaml" in text) == (outcome == "failed")
+
+
 def test_a_known_bad_check_that_passes_fails_the_run(
     pytester: pytest.Pytester, scenario: Callable[[str], Path], records: Path
 ) -> None:
@@ -90,6 +105,20 @@ def test_a_known_bad_check_that_passes_fails_the_run(
     assert "[XPASS(strict)] known bad since 6.1: because (https://example.org/1)" in text
 
 
+@pytest.mark.parametrize(("says", "failed"), [("speaks of SEV", 0), ("active: AMD SEV", 0), ("is mute", 1)])
+def test_known_bad_can_say_which_findings_it_excuses(
+    pytester: pytest.Pytester, scenario: Callable[[str], Path], records: Path, says: str, failed: int
+) -> None:
+    scenario(known_bad("no-sev").replace("reason:", f"says: '{says}', reason:"))
+    break_no_sev(records)
+    result, text = run(pytester, "scenarios", "--replay", records)
+    assert result.parseoutcomes().get("failed", 0) == failed
+    assert result.parseoutcomes().get("xfailed", 0) == 1 - failed
+    if failed:
+        assert "no-sev: a plain guest speaks of SEV" in text
+        assert "known-bad of scenarios/s.yaml:7:5, but no finding says 'is mute'" in text
+
+
 def test_known_bad_excuses_findings_only(
     pytester: pytest.Pytester, scenario: Callable[[str], Path], records: Path
 ) -> None:
@@ -97,6 +126,16 @@ def test_known_bad_excuses_findings_only(
     (records / PLAIN / "boot.json").unlink()
     result, text = run(pytester, "scenarios", "--replay", records, "-k", "no-sev")
     result.assert_outcomes(failed=1, deselected=result.parseoutcomes()["deselected"])
+    assert "no boot.json, so an unfinished boot" in text
+
+
+def test_a_guest_that_did_not_start_is_not_what_was_known(
+    pytester: pytest.Pytester, scenario: Callable[[str], Path], records: Path
+) -> None:
+    scenario(known_bad("reaches-userspace"))
+    (records / PLAIN / "boot.json").unlink()
+    result, text = run(pytester, "scenarios", "--replay", records, "-k", "no-sev and plain")
+    assert result.parseoutcomes()["failed"] == 1
     assert "no boot.json, so an unfinished boot" in text
 
 
@@ -136,6 +175,14 @@ def test_known_bad_must_be_about_a_check_of_a_cell(
     # With a user's values, or some cells only, it cannot be known.
     for narrower in (["-k", "plain"], ["--platform", "plain"], ["--memory", "2G"]):
         assert run(pytester, "scenarios", "--collect-only", *narrower)[0].ret == 0
+
+
+def test_known_bad_may_be_about_a_check_of_a_cell_that_is_not_taken(
+    pytester: pytest.Pytester, scenario: Callable[[str], Path]
+) -> None:
+    scenario(known_bad("no-sev", "memory: 2G"))
+    assert run(pytester, "scenarios", "--collect-only", "-k", "emulated")[0].ret == 0
+    assert run(pytester, "scenarios", "--collect-only")[0].ret == 0
 
 
 def test_an_expected_outcome_takes_the_models_place(scenario: Callable[[str], Path], tmp_path: Path) -> None:
@@ -189,7 +236,8 @@ def test_a_replay_asks_nothing_of_the_host(
     pytester: pytest.Pytester, scenario: Callable[[str], Path], records: Path
 ) -> None:
     scenario(f"{TWO}requires: [{{cpus: 99999}}]\n")
-    assert "skipped" not in run(pytester, "scenarios", "--replay", records)[0].parseoutcomes()
+    outcomes = run(pytester, "scenarios", "--replay", records)[0].parseoutcomes()
+    assert set(outcomes) == {"passed"}
 
 
 def collected(result: pytest.RunResult) -> list[str]:
@@ -222,7 +270,6 @@ def test_options_choose_cells(
     found = collected(quiet)
     assert len(found) == cells
     assert result.ret == 0
-    assert collected(run(pytester, "scenarios", "--collect-only", "-q", *arguments)[0]) == found
 
 
 def test_a_cell_that_is_named_runs_whatever_the_selection(
@@ -244,13 +291,72 @@ def test_selection_all(pytester: pytest.Pytester, scenario: Callable[[str], Path
     assert "scenarios: 60 cells\n" in run(pytester, "scenarios", "--collect-only")[1]
 
 
+def test_selection_on_request(pytester: pytest.Pytester, scenario: Callable[[str], Path]) -> None:
+    path = scenario(MANY.replace("matrix:", "selection: on-request\nmatrix:"))
+    path.with_name("t.yaml").write_text(TWO)
+    cells = {
+        "scenarios": 2,
+        "scenarios/t.yaml scenarios/s.yaml": 16,  # they share cells
+        "scenarios --full": 60,
+        "scenarios -k 5.10": 1,
+        "scenarios/s.yaml -k 5.10": 15,
+        "scenarios/s.yaml::debian-2025.02+debian-6.1+direct+3G+plain+2cpu": 1,
+    }
+    for arguments, count in cells.items():
+        result, _ = run(pytester, *arguments.split(), "--collect-only", "-q")
+        assert len(collected(result)) == count, arguments
+
+
+def test_scenarios_in_folders(pytester: pytest.Pytester, scenario: Callable[[str], Path]) -> None:
+    scenario(TWO)
+    (pytester.path / "scenarios/family").mkdir()
+    (pytester.path / "scenarios/family/t.yaml").write_text(TWO.replace("name: two", "name: three"))
+    result, text = run(pytester, "scenarios", "--collect-only", "-q")
+    assert "scenarios/family/t.yaml::" in text
+    assert result.ret == 0
+
+
+@pytest.mark.parametrize(("kernel", "cells"), [("debian-6.12", 1), ("efi-probe-eager", 2)])
+def test_a_kernel_does_not_take_the_probes_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kernel: str, cells: int
+) -> None:
+    path = tmp_path / "s.yaml"
+    text = TWO.replace("debian-5.10", "efi-probe-lazy")
+    text = text.replace("debian-6.1, memory: 2G", "debian-6.1, memory: 3G")
+    path.write_text(text)
+    assert cli.main(["plan", str(path), "--kernel", kernel, "--format", "json"]) == 0
+    (made,) = json.loads(capsys.readouterr().out)
+    assert [cell["kernel"] for cell in made["cells"]] == [kernel] * cells
+    assert len(made["removed"]) == 2 - cells
+
+
 def test_workers_choose_the_same_cells(
     pytester: pytest.Pytester, scenario: Callable[[str], Path], records: Path
 ) -> None:
     scenario(TWO)
-    result = pytester.runpytest_subprocess("scenarios", "-n2", "--replay", records)
+    result = pytester.runpytest_subprocess("scenarios", "-n1", "-v", "--replay", records)
     assert result.ret == 0
+    cells = re.findall(r" PASSED [^:]*::([^:]*)::", str(result.stdout))
+    assert list(dict.fromkeys(cells)) == [EMULATED, PLAIN]  # xdist would begin with the one of most items
     assert str(result.stdout).count("scenarios: 2 cells\n") == 1
+
+
+@pytest.mark.usefixtures("scenario")
+def test_workers_share_the_host(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        import json
+        from harness.pytest_plugin import SESSION
+
+        def test_budget(request):
+            budget = request.config.stash[SESSION].options.budget
+            assert json.loads(budget.read_text())["capacity"][0] == 3
+            print("budget", budget)
+    """)
+    result = pytester.runpytest_subprocess("-n1", "--boots", "3", "-rP")
+    result.assert_outcomes(passed=1)
+    where = re.search(r"^budget (.*)$", str(result.stdout), re.MULTILINE)
+    assert where is not None
+    assert not Path(where[1]).exists()
 
 
 @pytest.mark.parametrize(
@@ -290,6 +396,7 @@ def test_items_come_in_the_order_in_which_boots_end(
     length = property(lambda run: 20.0 if run.cell.id == PLAIN else 5.0)
     monkeypatch.setattr(CellRun, "seconds", length)
     result, _ = run(pytester, "scenarios", "-v", "--boots", boots)
-    assert stand_ins.booted == [PLAIN, EMULATED]
+    assert sorted(stand_ins.booted) == [EMULATED, PLAIN]
+    assert boots != "1" or stand_ins.booted == [PLAIN, EMULATED]
     names = re.findall(r"s\.yaml::([^:]*)::", str(result.stdout))
     assert list(dict.fromkeys(names)) == judged

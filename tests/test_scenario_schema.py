@@ -75,7 +75,7 @@ def schema() -> Any:
     return json.loads(json.dumps(scenario_schema(session.known)))
 
 
-@pytest.mark.parametrize("path", sorted((PROJECT / "scenarios").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((PROJECT / "scenarios").rglob("*.yaml")), ids=str)
 def test_the_schema_takes_the_projects_scenarios(path: Path, schema: Any) -> None:
     assert valid(yaml.safe_load(path.read_text()), schema, schema)
 

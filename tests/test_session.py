@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import threading
 from dataclasses import replace
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.boot.budget import Budget
+from harness.boot.pool import Demand
 from harness.cell_run import TRAITS
 from harness.errors import HarnessError
 from harness.selection import Options
@@ -171,6 +174,17 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_boot(
     session = start(tmp_path)
     with pytest.raises(told, match=os.strerror(number)):
         _ = session.run(cells(session, scenario)[PLAIN]).record
+
+
+def test_a_boot_holds_its_part_of_a_shared_host(stand_ins: Any, scenario: Path, tmp_path: Path) -> None:
+    budget, seen = tmp_path / "budget", []
+    Budget.create(budget, Demand(1, 1 << 20))
+    stand_ins.in_boot = lambda: seen.append(len(json.loads(budget.read_text())["running"]))
+    session = start(tmp_path, budget=budget)
+    runs = [session.run(cell) for cell in chosen(session, scenario)]
+    session.schedule(runs)
+    assert len([run.record for run in runs]) == 2
+    assert seen == [1, 1]
 
 
 def test_close_forgets_the_boots_that_have_not_begun(stand_ins: Any, scenario: Path, tmp_path: Path) -> None:

@@ -48,7 +48,14 @@ def write_ext4(
         *("-d", str(work / "root"), str(image), f"{_size(archive) >> 10}k"),
     ]
     script = ["sh", "-euc", _UNPACK_AND_MAKE, "sh", str(archive), str(work / "root"), *make]
-    times = {"SOURCE_DATE_EPOCH": str(epoch), "E2FSPROGS_FAKE_TIME": str(epoch), "MKE2FS_CONFIG": os.devnull}
+    # A user's PATH often lacks the folders of the system's tools.
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+    times = {
+        "PATH": path,
+        "SOURCE_DATE_EPOCH": str(epoch),
+        "E2FSPROGS_FAKE_TIME": str(epoch),
+        "MKE2FS_CONFIG": os.devnull,
+    }
     run_step(f"{label}: making the ext4 file system", [*fake, *script], work, log, progress, times)
     with image.open("r+b") as file:
         settle_times(file, epoch)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from harness.artifacts.apt import AptRoot, FetchError
 from harness.artifacts.catalog import load_catalog
-from harness.artifacts.debian_guest import debian_disk, debian_initrd, module_names
+from harness.artifacts.debian_disk import debian_disk
+from harness.artifacts.debian_guest import debian_initrd, module_names
 from harness.artifacts.efi_probe import ProbeRecipe, resolve_probe
 from harness.artifacts.filelock import Progress, say
 from harness.artifacts.firmware import Firmware, explain, resolve_firmware

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.artifacts.aptsuite import FetchError
 from harness.artifacts.kernel_config import embedded_config
-from harness.artifacts.kernel_traits import read_release
+from harness.artifacts.kernel_traits import is_bzimage, read_release
 from harness.artifacts.tree import only
 from harness.errors import HarnessError
 
@@ -141,6 +141,11 @@ def _of_file(recipe: KernelRecipe, file: File) -> KernelFiles:
     image = recipe.path(file.path)
     if not image.is_file():
         raise HarnessError(f"{recipe.title}: {image}: no such file")
+    data = image.read_bytes()
+    if not is_bzimage(data):
+        raise HarnessError(
+            f"{recipe.title}: {image} is no bzImage", "name arch/x86/boot/bzImage, or a vmlinuz"
+        )
     if file.config is False:
         return KernelFiles(image, None)
     if isinstance(file.config, str):
@@ -151,7 +156,7 @@ def _of_file(recipe: KernelRecipe, file: File) -> KernelFiles:
     for name in names:
         if (beside := image.with_name(name)).is_file():
             return KernelFiles(image, _read(recipe, beside))
-    if inside := embedded_config(image.read_bytes()):
+    if inside := embedded_config(data):
         return KernelFiles(image, inside)
     hint = f"put the .config that it was built with beside it, as {names[0]}"
     if image.as_posix().endswith(BZIMAGE):

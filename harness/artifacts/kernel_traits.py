@@ -78,8 +78,13 @@ def read_release(image: bytes) -> str:
     return text.split(b" ", 1)[0].decode("ascii", errors="replace") if pointer else ""
 
 
+def is_bzimage(image: bytes) -> bool:
+    """Look for the magic of the setup header."""
+    return len(image) >= 0x400 and image[_MAGIC : _MAGIC + 4] == b"HdrS"
+
+
 def _require_bzimage(image: bytes) -> None:
-    if len(image) < 0x400 or image[_MAGIC : _MAGIC + 4] != b"HdrS":
+    if not is_bzimage(image):
         raise HarnessError(
             "the kernel image is no bzImage: no HdrS in its setup header", "give the vmlinuz file"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.artifacts.uki import add_sections
@@ -22,6 +22,8 @@ FALLBACK = "EFI/BOOT/BOOTX64.EFI"
 """What firmware starts when no boot option says otherwise (UEFI specification, 3.5.1.1)."""
 KERNEL, INITRD = "vmlinuz", "initrd"
 _TITLE = "guest"
+SECOND, SECOND_WORD = "second", "menu.entry=second"
+"""Title of the other entry of a menu that is shown, and what its command line has in addition."""
 _OS_RELEASE = f'ID=ovmf-acceptance\nNAME="{_TITLE}"\nPRETTY_NAME="{_TITLE}"\nVERSION_ID=1\n'
 _GRUB_PLAIN = re.compile(r"[A-Za-z0-9_./:,=@%+-]+")
 
@@ -52,6 +54,8 @@ def esp_files(recipe: LoaderRecipe, binaries: Mapping[str, Path], payload: Paylo
         chosen = "guest.conf"
         if "stub" in binaries:
             entry, chosen = {"EFI/Linux/guest.efi": _uki(recipe, binaries["stub"], payload)}, "guest.efi"
+        if kind.systemd_boot.timeout and "stub" not in binaries:
+            entry["loader/entries/second.conf"] = boot_entry(_second(payload), SECOND).encode()
         config = f"timeout {kind.systemd_boot.timeout}\ndefault {chosen}\neditor yes\n"
         return {FALLBACK: binaries["image"], "loader/loader.conf": config.encode(), **entry}
     if kind.uki is not None:
@@ -63,7 +67,29 @@ def esp_files(recipe: LoaderRecipe, binaries: Mapping[str, Path], payload: Paylo
 
 
 def grub_config(grub: Grub, payload: Payload) -> str:
-    """Write GRUB's configuration: a menu of one entry, on the serial console."""
+    """Write GRUB's configuration: a menu on the serial console, of one entry, or of two when it is shown."""
+    entries = _grub_entry(grub, payload, _TITLE)
+    if grub.timeout:
+        entries += _grub_entry(grub, _second(payload), SECOND)
+    return "\n".join(
+        [
+            "serial --unit=0 --speed=115200",
+            "terminal_input serial",
+            "terminal_output serial",
+            f"set timeout={grub.timeout}",
+            "set default=0",
+            *entries,
+            "",
+        ]
+    )
+
+
+def _second(payload: Payload) -> Payload:
+    """Give what the second entry of a menu starts: the same, told apart by a word that the kernel ignores."""
+    return replace(payload, cmdline=f"{payload.cmdline} {SECOND_WORD}".strip())
+
+
+def _grub_entry(grub: Grub, payload: Payload, title: str) -> list[str]:
     words = " ".join(_grub_word(word) for word in payload.cmdline.split())
     if grub.command == "chainloader":
         options = " ".join(_grub_word(word) for word in _stub_options(payload).split())
@@ -72,24 +98,12 @@ def grub_config(grub: Grub, payload: Payload) -> str:
         lines = [f"{grub.command} /{KERNEL} {words}".rstrip()]
         if payload.initrd is not None:
             lines.append(f"{grub.command.replace('linux', 'initrd')} /{INITRD}")
-    return "\n".join(
-        [
-            "serial --unit=0 --speed=115200",
-            "terminal_input serial",
-            "terminal_output serial",
-            f"set timeout={grub.timeout}",
-            "set default=0",
-            f"menuentry '{_TITLE}' {{",
-            *(f"    {line}" for line in lines),
-            "}",
-            "",
-        ]
-    )
+    return [f"menuentry '{title}' {{", *(f"    {line}" for line in lines), "}"]
 
 
-def boot_entry(payload: Payload) -> str:
+def boot_entry(payload: Payload, title: str = _TITLE) -> str:
     """Write systemd-boot's entry (UAPI group, Boot Loader Specification, type #1)."""
-    lines = [f"title {_TITLE}", f"linux /{KERNEL}"]
+    lines = [f"title {title}", f"linux /{KERNEL}"]
     if payload.initrd is not None:
         lines.append(f"initrd /{INITRD}")
     return "\n".join([*lines, f"options {payload.cmdline}", ""])

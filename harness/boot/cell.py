@@ -84,16 +84,13 @@ def _refuse_impossible(cell: Cell, ingredients: Ingredients) -> None:
     """Raise HarnessError for a guest or a kernel that cannot do what the cell asks of it."""
     kernel = ingredients.kernel(cell.kernel)
     names = {word.partition(":")[0] for word in cell.action.split()}
-    if cell.guest == INITRAMFS:
-        cannot, hint = (
-            names & ingredients.catalog.guest_actions,
-            "name a Debian as its guest, such as debian-trixie",
-        )
-    else:
-        cannot, hint = names & SECOND_KERNEL.keys(), "name initramfs as its guest"
-        if kernel.words is not None:
-            raise HarnessError(f"{cell.id}: the EFI probe starts no {cell.guest}", hint)
-    if cannot:
+    debian = cell.guest != INITRAMFS
+    hint = "name initramfs as its guest" if debian else "name a Debian as its guest, such as debian-trixie"
+    if debian and kernel.words is not None:
+        raise HarnessError(f"{cell.id}: the EFI probe starts no {cell.guest}", hint)
+    if not names:
+        return
+    if cannot := names & (SECOND_KERNEL.keys() if debian else ingredients.catalog.guest_actions):
         raise HarnessError(f"{cell.id}: the guest {cell.guest} cannot do {', '.join(sorted(cannot))}", hint)
     for name in sorted(names):
         kernel.require(ingredients.action_needs(name), f"the action {name}")

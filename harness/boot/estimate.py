@@ -20,9 +20,9 @@ _PROBE = 3.0
 _KERNEL = 7.0
 _PER_VCPU = 4.0
 _WHOLE_SYSTEM = 40.0
-_PER_GIB_EAGER = 0.3
-_ACTIONS = {"kexec": 7.0, "crash": 15.0, "reboot": 1.0, "drain": 6.0}
-_ACTION = 3.0
+_PER_GIB_EAGER = 0.02
+_ACTIONS = {"kexec": 7.0, "crash": 15.0, "reboot": 1.0, "drain": 3.0}
+_ACTION = 1.5
 """Seconds under emulation on an idle machine, from stored records. Only their order matters."""
 
 

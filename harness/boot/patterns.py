@@ -99,6 +99,11 @@ PATTERNS = (
     ),
 )
 
+LOOP = Pattern(
+    "endless-loop", re.compile(r"(?!)"), "the same line over and over: an endless loop", OutcomeKind.HANG
+)
+"""Not told by what a line says, but by how often it comes."""
+
 _ANY = re.compile("|".join(f"(?:{pattern.regex.pattern})" for pattern in PATTERNS))
 _PRINTK = re.compile(r"^\[ *\d+\.\d+\] ")
 

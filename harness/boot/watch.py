@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.boot.patterns import matches
+from harness.boot.patterns import LOOP, matches
 from harness.boot.phases import DONE, Phase, phase_of
 from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, PhaseMark, Remark
 from harness.evidence.text import plain_text
@@ -20,6 +20,9 @@ LONGEST_LINE = 8192
 """Bytes; a longer line is looked at in pieces of this size."""
 
 MOST_REMARKS = 200
+
+MOST_REPEATS = 500
+"""Lines of serial output in a row that may be the same, outside of the guest's document."""
 _NEWLINE = re.compile(rb"[\r\n]+")
 
 
@@ -47,6 +50,7 @@ class Watch:
         self._marks = [PhaseMark(Phase.LAUNCH.label, 0.0)]
         self._last_byte = 0.0
         self._last_line = ""
+        self._repeats = 0
         self._death: tuple[Pattern, Remark] | None = None
         self._remarks: list[Remark] = []
 
@@ -79,6 +83,7 @@ class Watch:
         if not line:
             return
         if console == "serial":
+            self._count_repeats(line, t)
             self._last_line = line
             if line == DOCUMENT_END:
                 self._in_document = False
@@ -91,6 +96,11 @@ class Watch:
                 self._death = (pattern, remark)
             if len(self._remarks) < MOST_REMARKS:
                 self._remarks.append(remark)
+
+    def _count_repeats(self, line: str, t: float) -> None:
+        self._repeats = self._repeats + 1 if line == self._last_line and not self._in_document else 1
+        if self._repeats == MOST_REPEATS and self._death is None:
+            self._death = (LOOP, Remark(round(t, 4), "serial", LOOP.name, line))
 
     def _enter(self, phase: Phase, t: float) -> None:
         if phase > self._phase:

@@ -3,8 +3,8 @@
 
 ``<name>.log`` holds the raw bytes. ``<name>.times.jsonl`` says when they came: ``{"offset": n, "t": s}``
 means that the bytes from ``offset`` up to the next entry's arrived ``s`` seconds after the guest was let run
-(resolution: ``BATCH_SECONDS``). Of a guest that says more than ``CAP``, the log holds the beginning, a line that
-says how much is left out, and the end; a last entry with ``dropped`` counts the bytes that it lacks from there.
+(resolution: ``BATCH_SECONDS``). Of a guest that says more than ``CAP``, the log holds the beginning, a line
+that says how much is left out, and the end; a last entry with ``dropped`` counts what it lacks from there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BATCH_SECONDS = 0.005
 """After a read the console rests this long: one wake-up for many of the guest's single bytes."""
 
 CAP = 16 << 20
-"""Bytes kept in the log, and the last ``TAIL_BYTES``; what lies between is watched for patterns and counted."""
+"""Bytes kept in the log; the last ``TAIL_BYTES`` are as well, what lies between is watched and counted."""
 
 LEFT_OUT = b"=====HARNESS-LEFT-OUT===== %d bytes"
 """The line between a log's beginning and end."""

@@ -11,6 +11,7 @@ loader, kernel and systemd.
 from __future__ import annotations
 
 import io
+import logging
 import re
 import stat
 import time
@@ -36,6 +37,9 @@ NETWORK = (
     *("-device", "virtio-net-pci,netdev=net0,disable-legacy=on,iommu_platform=on,romfile="),
 )
 """The guest's only network: nothing but this port reaches it, and it reaches nothing. Port 0: a free one."""
+
+# Its errors are raised as well; without a handler Python would print them besides.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 _FORWARD = re.compile(r"TCP\[HOST_FORWARD\] +\d+ +127\.0\.0\.1 +(?P<port>\d+) ")
 _MOST_OUTPUT = 1 << 20
@@ -130,9 +134,7 @@ class Ssh:
                 timeout=seconds, banner_timeout=seconds, auth_timeout=seconds,
             )  # fmt: skip
         except (paramiko.BadHostKeyException, paramiko.AuthenticationException) as error:
-            raise SshError(
-                f"the guest is not who it should be, or does not know this run: {error}"
-            ) from error
+            raise SshError(f"the guest has not, or knows not, the keys of this run: {error}") from error
         except (OSError, EOFError, paramiko.SSHException) as error:
             return str(error) or type(error).__name__
         return None

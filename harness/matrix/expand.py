@@ -171,12 +171,8 @@ class _Expansion:
                     made.setdefault(target, changes)
                     if point in self.included:
                         included.add(target)
-        option = f"--{substitution.axis}"
-        self.gone += [
-            (point, f"{option} does not replace {point[index]}")
-            for point in self.points
-            if point[index] in substitution.not_for
-        ]
+        reason = f"--{substitution.axis} replaces no such {substitution.axis}"
+        self.gone += [(point, reason) for point in self.points if point[index] in substitution.not_for]
         self.points, self.included = made, included
 
     def _made(self) -> Plan:
@@ -194,8 +190,7 @@ class _Expansion:
                 always = point in self.included
                 planned[cell] = Planned(cell, point, said.get(point, NOTHING_SAID), changes, always)
         self._refuse_same_names(planned)
-        whole = self.scenario.selection == "all"
-        return Plan(self.scenario.name, tuple(planned.values()), tuple(removed), whole)
+        return Plan(self.scenario.name, tuple(planned.values()), tuple(removed), self.scenario.selection)
 
     def _cell(self, point: Point) -> Cell:
         asked = point[_PLATFORM]
@@ -238,7 +233,7 @@ def _tell_expects(said: Said, where: str, entry: Expectation) -> Said:
 
 
 def _tell_bad(said: Said, where: str, entry: KnownBad) -> Said:
-    bad = Bad(where, entry.checks, entry.reason, entry.link, entry.since)
+    bad = Bad(where, entry.checks, entry.reason, entry.link, entry.since, entry.says or "")
     return replace(said, known_bad=(*said.known_bad, bad))
 
 

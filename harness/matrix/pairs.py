@@ -24,10 +24,10 @@ SMALL = 24
 def selection(plan: Plan, *, full: bool) -> tuple[Planned, ...]:
     """Return the cells that a run takes, in the plan's order: all, or enough for every pair of values.
 
-    Included cells are always among them. Only pairs that some cell has are asked for, so what exclude rules
-    out stays out.
+    A scenario that runs on request has been asked for. Included cells are always taken. Only pairs that some
+    cell has are wanted, so what exclude rules out stays out.
     """
-    if full or plan.whole or len(plan.planned) <= SMALL:
+    if full or plan.selection == "all" or len(plan.planned) <= SMALL:
         return plan.planned
     chosen = cover([planned.point for planned in plan.planned], [p.always for p in plan.planned])
     return tuple(plan.planned[index] for index in sorted(chosen))

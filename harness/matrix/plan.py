@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.matrix.cell import Cell
     from harness.matrix.rules import Point
+
+
+Selection = Literal["pairs", "all", "on-request"]
 
 
 @dataclass(frozen=True)
@@ -35,13 +38,14 @@ class Expects:
 
 @dataclass(frozen=True)
 class Bad:
-    """Checks that are known to fail."""
+    """Checks that are known to fail; ``says``: words that a finding must have, "" for any."""
 
     where: str
     checks: tuple[str, ...]
     reason: str
     link: str
     since: str
+    says: str = ""
 
     def __str__(self) -> str:
         return f"known bad since {self.since}: {self.reason} ({self.link})"
@@ -89,12 +93,12 @@ class Removed:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a scenario asks for on this host; ``whole``: it says that every cell matters."""
+    """What a scenario asks for on this host; ``selection`` is what it says about runs without ``--full``."""
 
     scenario: str
     planned: tuple[Planned, ...]
     removed: tuple[Removed, ...] = ()
-    whole: bool = False
+    selection: Selection = "pairs"
 
     @property
     def cells(self) -> tuple[Cell, ...]:

@@ -30,6 +30,7 @@ from harness.matrix.axes import (
     tested,
 )
 from harness.matrix.names import GROUP, Choice, Known
+from harness.matrix.plan import Selection  # noqa: TC001  # pydantic reads it at run time
 from harness.yamlfile import Document, json_schema, load_document, near
 
 if TYPE_CHECKING:
@@ -170,6 +171,9 @@ class KnownBad(_Strict):
 
     when: About
     checks: OneOrMany[CheckName] = Field(description="names of checks")
+    says: Text | None = Field(
+        default=None, description="words that a finding of theirs must have: they fail for this reason alone"
+    )
     reason: Reason
     link: Link
     since: Text = Field(description="version or date from which on it is so")
@@ -182,10 +186,10 @@ class Scenario(_Strict):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="short name: lower-case words and hyphens")
     description: str = Field(min_length=1, description="first line: the question that this scenario answers")
-    selection: Literal["pairs", "all"] = Field(
+    selection: Selection = Field(
         default="pairs",
-        description="pairs: a run without --full takes cells that cover every pair of axis values; "
-        "all: every cell matters",
+        description="what a run without --full takes. pairs: cells that cover every pair of axis values; "
+        "all: every cell; on-request: nothing, unless the command line names the file",
     )
     matrix: Matrix | None = Field(default=None, description="axes; every combination is a cell")
     exclude: tuple[When, ...] = Field(default=(), description="rules that leave out cells of the matrix")

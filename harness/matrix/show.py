@@ -33,38 +33,35 @@ class Shown:
 
 def as_text(shown: Shown) -> str:
     """Show the cells as a table without the axes on which all are the same, then what rules did."""
-    plan = shown.plan
+    table = _table(shown)
     lines = [_head(shown)]
-    same, differ = _axes(plan.cells)
-    if same:
-        lines.append("  all cells: " + ", ".join(f"{axis.name} {text}" for axis, text in same))
-    rows = [[axis.name for axis in differ], *([*_texts(cell, differ)] for cell in plan.cells)]
-    if differ:
-        marks = [" ", *(MARK if cell in shown.marked else " " for cell in plan.cells)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines += [
-            f"{mark} "
-            + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-            for mark, row in zip(marks, rows, strict=True)
-        ]
-    for heading, cells in _notes(plan):
-        lines += [f"  {heading}:", *(f"    {cell}" for cell in cells)]
+    if table.same:
+        lines.append(f"  all cells: {', '.join(table.same)}")
+    widths = [max(map(len, column)) for column in zip(*table.rows, strict=True)]
+    lines += [
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in table.rows
+    ]
+    lines += [f"  {number}: {note}" for note, number in table.notes.items()]
+    for reason, cells in _left_out(shown.plan).items():
+        lines += [f"  {count(len(cells), 'cell')} {reason}:", *(f"    {cell}" for cell in cells)]
     return "\n".join(lines)
 
 
 def as_markdown(shown: Shown) -> str:
     """Show the same as a Markdown section."""
-    plan = shown.plan
-    _, differ = _axes(plan.cells)
-    axes = differ or [axis for axis, _ in _axes(plan.cells)[0]]
-    lines = [f"## {plan.scenario}", "", _head(shown), ""]
-    if same := [f"{axis.name} `{text}`" for axis, text in _axes(plan.cells)[0]]:
-        lines += ["All cells: " + ", ".join(same), ""]
-    if plan.cells:
-        lines += [_row(["", *(axis.name for axis in axes)]), _row(["---"] * (len(axes) + 1))]
-        lines += [_row([MARK if c in shown.marked else "", *_texts(c, axes)]) for c in plan.cells] + [""]
-    for heading, cells in _notes(plan):
-        lines += [f"{heading}:", "", *(f"- `{cell}`" for cell in cells), ""]
+    table = _table(shown)
+    lines = [f"## {shown.plan.scenario}", "", _head(shown), ""]
+    if table.same:
+        lines += [f"All cells: {', '.join(table.same)}", ""]
+    if table.rows:
+        head, *rows = (
+            "| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in table.rows
+        )
+        lines += [head, "| --- " * len(table.rows[0]) + "|", *rows, ""]
+    lines += [f"- {number}: {note}" for note, number in table.notes.items()]
+    for reason, cells in _left_out(shown.plan).items():
+        lines += ["", f"{count(len(cells), 'cell')} {reason}:", "", *(f"- `{cell}`" for cell in cells)]
     return "\n".join(lines)
 
 
@@ -94,6 +91,8 @@ def as_json(shown: Shown) -> dict[str, Any]:
 def _head(shown: Shown) -> str:
     plan = shown.plan
     parts = [count(len(plan.cells), "cell")]
+    if plan.selection == "on-request":
+        parts.append("on request only")
     if shown.marked:
         parts.append(f"{len(shown.selected)} without --full (marked {MARK})")
     changed = sum(bool(planned.changes) for planned in plan.planned)
@@ -107,6 +106,33 @@ def _head(shown: Shown) -> str:
 def count(number: int, what: str) -> str:
     """Write ``1 cell``, ``2 cells``."""
     return f"{number} {what}{'s' * (number != 1)}"
+
+
+@dataclass(frozen=True)
+class _Table:
+    """``same``: what all cells have; ``notes``: what rules say, with the numbers that stand in the table."""
+
+    same: list[str]
+    rows: list[list[str]]
+    notes: dict[str, int]
+
+
+def _table(shown: Shown) -> _Table:
+    planned = shown.plan.planned
+    same, differ = _axes(shown.plan.cells)
+    if len(planned) == 1:
+        same, differ = [], [axis for axis, _ in same]
+    notes: dict[str, int] = {}
+    for one in planned:
+        for note in _notes(one):
+            notes.setdefault(note, len(notes) + 1)
+    rows = [[" ", *(axis.name for axis in differ), *(["rules"] if notes else [])]] if planned else []
+    for one in planned:
+        row = [MARK if one.cell in shown.marked else " ", *_texts(one.cell, differ)]
+        if notes:
+            row.append(" ".join(str(notes[note]) for note in _notes(one)))
+        rows.append(row)
+    return _Table([f"{axis.name} {text}" for axis, text in same], rows, notes)
 
 
 def _axes(cells: Sequence[Cell]) -> tuple[list[tuple[Axis, str]], list[Axis]]:
@@ -138,18 +164,8 @@ def _texts(cell: Cell, axes: Iterable[Axis]) -> list[str]:
     return [str(values[axis.name]) for axis in axes]
 
 
-def _notes(plan: Plan) -> list[tuple[str, list[str]]]:
-    """Gather the cells that each rule touched, below a heading that names it."""
-    notes: dict[str, list[str]] = {}
-    for planned in plan.planned:
-        for heading in _headings(planned):
-            notes.setdefault(heading, []).append(planned.cell.id)
-    for gone in plan.removed:
-        notes.setdefault(f"left out, {gone.reason}", []).append(gone.cell.id)
-    return list(notes.items())
-
-
-def _headings(planned: Planned) -> Iterable[str]:
+def _notes(planned: Planned) -> Iterable[str]:
+    """Say what rules did to a cell, or say about it."""
     yield from (f"overridden, {change}" for change in planned.changes)
     if expect := planned.said.expect:
         yield f"expected to be {expect.outcome} by {expect.where}: {expect.reason} ({expect.link})"
@@ -159,5 +175,9 @@ def _headings(planned: Planned) -> Iterable[str]:
         yield f"skipped here, {planned.lacks}"
 
 
-def _row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+def _left_out(plan: Plan) -> dict[str, list[str]]:
+    """Gather the cells that each rule removed."""
+    found: dict[str, list[str]] = {}
+    for gone in plan.removed:
+        found.setdefault(f"left out, {gone.reason}", []).append(gone.cell.id)
+    return found

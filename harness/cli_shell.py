@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The command ``harness shell``: a Debian guest to work in by hand."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.artifacts.filelock import say
+from harness.artifacts.ingredients import Ingredients
+from harness.boot.running_guest import running_guest
+from harness.errors import HarnessError
+from harness.matrix.cell import Cell, parse_memory
+from harness.platforms.host import probe
+from harness.platforms.kvm_probe import guest_runs
+from harness.platforms.platform import resolver
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def shell(options: argparse.Namespace) -> None:
+    """Boot the guest, say how to log in, and wait until it powers off or the user has had enough."""
+    ingredients = Ingredients(progress=say)
+    host = probe(guest_runs=lambda: guest_runs(ingredients.qemu))
+    platform = resolver(options.platform, host)("plain" if options.platform == "plain" else "snp")
+    ingredients.catalog.guest_recipe(options.guest)
+    try:
+        memory = parse_memory(options.memory)
+    except ValueError as error:
+        raise HarnessError(f"--memory: {error}") from error
+    cell = Cell(
+        ingredients.choose_firmware(options.firmware),
+        ingredients.choose_kernel(options.kernel),
+        options.loader,
+        memory,
+        platform,
+        options.vcpus,
+        options.cmdline,
+        guest=options.guest,
+    )
+    with tempfile.TemporaryDirectory(prefix="harness-shell-") as folder:
+        say(f"booting {cell.id}")
+        with running_guest(cell, ingredients, host, Path(folder)) as guest:
+            print(f"{guest.command}\n# its consoles are in {folder}; Ctrl-C here ends the guest", flush=True)
+            machine = guest.machine
+            machine.wait(lambda: machine.ended is not None or bool(machine.events) or None, math.inf)
+    say("the guest has ended")

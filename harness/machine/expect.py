@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""pexpect over a machine's serial console, for menus and shells that a guest shows before its kernel runs."""
+
+from __future__ import annotations
+
+import codecs
+import re
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pexpect
+from pexpect.spawnbase import SpawnBase
+
+if TYPE_CHECKING:
+    from harness.machine.machine import Machine
+
+    _TextSpawn = SpawnBase[str]
+else:
+    _TextSpawn = SpawnBase  # generic in its type stubs alone
+
+WINDOW = 4096
+"""Characters at the end of what was read in which a pattern is looked for."""
+_LOOK_SECONDS = 0.25
+# ECMA-48 control sequences and two-character escapes; what may be the beginning of one waits for its rest.
+_SEQUENCE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_78=>])")
+_BEGUN = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*)?\Z")
+
+
+def split_sequences(data: bytes) -> tuple[bytes, bytes]:
+    """Give the data without terminal sequences, and the beginning of one at its end."""
+    begun = _BEGUN.search(data)
+    end = begun.start() if begun else len(data)
+    return _SEQUENCE.sub(b"", data[:end]), data[end:]
+
+
+class Serial(_TextSpawn):
+    """What the console says, without terminal sequences; make it before the guest is let run."""
+
+    def __init__(self, machine: Machine, *, timeout: float) -> None:
+        super().__init__(timeout=timeout, searchwindowsize=WINDOW, encoding="utf-8", codec_errors="replace")
+        self._text = codecs.getincrementaldecoder("utf-8")("replace")
+        self._machine = machine
+        self._arrived = threading.Condition()
+        self._pending = b""
+        self._ready = b""
+        machine.watch("serial", self._feed)
+
+    def _feed(self, data: bytes, _t: float) -> None:
+        with self._arrived:
+            clean, self._pending = split_sequences(self._pending + data)
+            self._ready += clean
+            self._arrived.notify_all()
+
+    def read_nonblocking(self, size: int = 1, timeout: float | None = None) -> str:
+        """Give what has come, at most ``size`` bytes; pexpect's EOF once QEMU has ended, else its TIMEOUT."""
+        seconds = self.timeout if timeout is None or timeout < 0 else timeout
+        give_up = time.monotonic() + (seconds or 0)
+        with self._arrived:
+            while not self._ready:
+                if self._machine.ended is not None:
+                    raise pexpect.EOF("the guest has ended")
+                left = give_up - time.monotonic()
+                if left <= 0:
+                    raise pexpect.TIMEOUT("the console was silent")
+                self._arrived.wait(min(left, _LOOK_SECONDS))
+            data, self._ready = self._ready[:size], self._ready[size:]
+        return self._text.decode(data)
+
+    def send(self, text: str) -> int:
+        """Type ``text``."""
+        self._machine.serial_write(text.encode())
+        return len(text)
+
+    def isalive(self) -> bool:
+        return self._machine.ended is None
+
+
+def last_words(serial: Serial) -> str:
+    """Give the end of what was read since the last match, for a message."""
+    return " ".join(str(serial.before or "").split())[-200:]
