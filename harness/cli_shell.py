@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.artifacts.filelock import say
 from harness.artifacts.ingredients import Ingredients
-from harness.boot.running_guest import running_guest
+from harness.boot.running_guest import has_ended, running_guest
 from harness.errors import HarnessError
 from harness.matrix.cell import Cell, parse_memory
 from harness.platforms.host import probe
@@ -46,5 +46,5 @@ def shell(options: argparse.Namespace) -> None:
         with running_guest(cell, ingredients, host, Path(folder)) as guest:
             print(f"{guest.command}\n# its consoles are in {folder}; Ctrl-C here ends the guest", flush=True)
             machine = guest.machine
-            machine.wait(lambda: machine.ended is not None or bool(machine.events) or None, math.inf)
+            machine.wait(lambda: has_ended(machine) or None, math.inf)
     say("the guest has ended")

@@ -49,6 +49,7 @@ def zstd(data: bytes) -> bytes:
 @pytest.fixture
 def ingredients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ingredients:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HARNESS_DEBIAN_MIRROR", "http://127.0.0.1:9/debian")
     return Ingredients(progress=lambda _line: None)
 
 

@@ -72,8 +72,9 @@ def test_a_conversation_that_fails_ends_the_boot(tmp_path: Path) -> None:
 
 def test_death_explains_a_conversation_that_fails(tmp_path: Path) -> None:
     talk = Answer(b"boot: ", b"", HarnessError("reset by peer"))
-    panic = {"serial": "Kernel panic - not syncing: x\r\n"}
-    record = run(tmp_path, talk, {"serial": "boot: \r\n"}, {"sleep": 0.1}, panic)
+    slowly: list[dict[str, object]] = [{"serial": "Call Trace:\r\n"}, {"sleep": 0.1}]
+    panic: dict[str, object] = {"serial": "Kernel panic - not syncing: x\r\n"}
+    record = run(tmp_path, talk, {"serial": "boot: \r\n"}, *slowly * 5, panic)
     assert record.outcome.kind is OutcomeKind.GUEST_PANIC
 
 

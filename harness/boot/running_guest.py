@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 from harness.boot.cell import machine_spec
 from harness.boot.ssh_session import USER_KEY, with_ssh
+from harness.boot.verdict import ends
 from harness.errors import HarnessError
 from harness.evidence.record import DOCUMENT_END
+from harness.evidence.text import plain_text
 from harness.machine.machine import Machine
 from harness.machine.overlay import on_overlays
 from harness.machine.ssh import ADDRESS, USER, Ssh, forwarded_port, public_line
@@ -42,6 +44,11 @@ class RunningGuest:
     command: str
 
 
+def has_ended(machine: Machine) -> bool:
+    """Say whether the guest does not go on."""
+    return machine.ended is not None or any(ends(event) for event in machine.events)
+
+
 @contextmanager
 def running_guest(cell: Cell, ingredients: Ingredients, host: Host, folder: Path) -> Iterator[RunningGuest]:
     """Boot a cell whose guest is a Debian and log in; the guest ends with the block.
@@ -56,11 +63,10 @@ def running_guest(cell: Cell, ingredients: Ingredients, host: Host, folder: Path
         machine.cont()
         console = machine.consoles["serial"]
 
-        def over() -> bool | None:
-            return end in console.tail or machine.ended is not None or bool(machine.events) or None
-
-        if machine.wait(over, BOOT_SECONDS) is None or end not in console.tail:
-            raise HarnessError(f"{cell.id}: the guest did not come up", f"see {folder / 'serial.log'}")
+        machine.wait(lambda: end in console.tail or has_ended(machine) or None, BOOT_SECONDS)
+        if end not in console.tail:
+            said = " ".join(plain_text(console.tail).split())[-300:]
+            raise HarnessError(f"{cell.id}: the guest did not come up; its console ends with: {said}")
         port = forwarded_port(machine.qmp)
         with Ssh(port, session.keys, seconds=_CONNECT_SECONDS) as ssh:
             known = folder / _KNOWN_HOSTS
