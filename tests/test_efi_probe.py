@@ -204,7 +204,8 @@ def test_mistakes_in_recipes_have_a_place(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     guest = tmp_path / "guest-images"
     guest.mkdir()
-    (guest / "kernels.yaml").write_text("kernels:\n  - {name: k, package: linux-image-1, suite: trixie}\n")
+    source = "{prebuilt: {package: linux-image-1, suite: trixie}}"
+    (guest / "kernels.yaml").write_text(f"kernels:\n  - {{name: k, source: {source}}}\n")
     (guest / "efi-probe.yaml").write_text(
         "probes:\n  - {name: p, options: alow=1}\n  - {name: q, options: ebs=99}\n  - {name: r, option: x}\n"
     )

@@ -15,7 +15,7 @@ from harness.yamlfile import YamlError, json_schema
 if TYPE_CHECKING:
     from pathlib import Path
 
-KERNELS = "kernels:\n  - {name: k, package: linux-image-1, suite: trixie}\n"
+KERNELS = "kernels:\n  - {name: k, source: {prebuilt: {package: linux-image-1, suite: trixie}}}\n"
 BASE = """\
 firmware:
   - name: base

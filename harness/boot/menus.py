@@ -24,6 +24,7 @@ END_OF_LINE, NEXT_LINE, BOOT = "\x05", "\x0e", "\x18"
 _TOP = UP * 16
 _SECONDS = 60.0
 """For each step, whatever the host has to do besides."""
+_PAUSE = 0.4
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Menu:
         assert self.serial is not None
         for step in self.script:
             expect(self.serial, step.wait)
+            self.serial.wait_quiet(_PAUSE)  # keys that come while a menu is drawn can be lost
             if machine.ended is None:
                 self.serial.send(step.keys)
 

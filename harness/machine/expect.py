@@ -67,6 +67,13 @@ class Serial(_TextSpawn):
             data, self._ready = self._ready[:size], self._ready[size:]
         return self._text.decode(data)
 
+    def wait_quiet(self, pause: float) -> None:
+        """Wait until nothing has come for ``pause`` seconds; what came stays to be read."""
+        give_up = time.monotonic() + (self.timeout or 0)
+        with self._arrived:
+            while self._arrived.wait(pause) and time.monotonic() < give_up:
+                pass
+
     def send(self, text: str) -> int:
         """Type ``text``."""
         self._machine.serial_write(text.encode())
