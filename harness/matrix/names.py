@@ -6,7 +6,7 @@ from __future__ import annotations
 import operator
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.matrix.cell import GUESTS, LOADERS
 from harness.yamlfile import near
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
 Version = tuple[int, ...]
+Selection = Literal["pairs", "all", "on-request"]
+"""Which of a scenario's cells a run takes that asks for no more."""
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,

@@ -4,16 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.matrix.cell import Cell
+    from harness.matrix.names import Selection
     from harness.matrix.rules import Point
-
-
-Selection = Literal["pairs", "all", "on-request"]
 
 
 @dataclass(frozen=True)

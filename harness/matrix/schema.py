@@ -29,8 +29,7 @@ from harness.matrix.axes import (
     several,
     tested,
 )
-from harness.matrix.names import GROUP, Choice, Known
-from harness.matrix.plan import Selection  # noqa: TC001  # pydantic reads it at run time
+from harness.matrix.names import GROUP, Choice, Known, Selection
 from harness.yamlfile import Document, json_schema, load_document, near
 
 if TYPE_CHECKING:
