@@ -132,6 +132,13 @@ def test_a_firmware_assertion_on_the_debug_console(run: Run) -> None:
     assert "ASSERT" in record.debugcon_text
 
 
+def test_an_exception_in_the_firmware_is_told_whole(run: Run) -> None:
+    dump = Path(__file__).parent / "data/firmware-exception.serial.log"
+    outcome = run({"hex": dump.read_bytes().hex()}).outcome
+    assert outcome.kind is OutcomeKind.FIRMWARE_ASSERT
+    assert "#PF, error code 0x2, address 0x123456789000, at 0x7d988b06" in outcome.detail
+
+
 def test_termination(run: Run) -> None:
     record = run(KERNEL, {"event": ["GUEST_PANICKED", {"action": "pause"}]})
     assert record.outcome.kind is OutcomeKind.TERMINATED

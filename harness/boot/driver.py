@@ -21,6 +21,7 @@ from harness.boot.talk import Conversation, Talk
 from harness.boot.verdict import ends, judge, next_look
 from harness.boot.watch import Watch
 from harness.errors import HarnessError
+from harness.evidence.exception_dump import exception_dump
 from harness.evidence.record import (
     INDEX,
     BootRecord,
@@ -197,6 +198,9 @@ def _finish(record: BootRecord) -> None:
         write_json(record.path / "guest.json", document)
     elif record.outcome.kind is OutcomeKind.COMPLETED:
         details.append(trouble)
+    if record.outcome.kind is OutcomeKind.FIRMWARE_ASSERT:
+        dump = exception_dump(record.serial_text) or exception_dump(record.debugcon_text)
+        details += [str(dump)] if dump else []
     details += record.left_out
     record = replace(record, outcome=replace(record.outcome, detail="; ".join(details)))
     record.write_index()
