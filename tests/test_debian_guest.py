@@ -189,7 +189,7 @@ def test_keys_are_of_one_run(tmp_path: Path) -> None:
     keys, other = Keys.generate(), Keys.generate()
     assert len({keys.user, keys.host, other.user, other.host}) == 4
     (tmp_path / "disk").write_bytes(keys.disk())
-    command = f"cd {tmp_path} && busybox cpio -idu < disk"
+    command = f"cd {tmp_path} && cpio --quiet -idu < disk"
     subprocess.run(["sh", "-c", command], check=True, capture_output=True)
     authorized = (tmp_path / "root/.ssh/authorized_keys").read_text()
     assert authorized.startswith("ssh-ed25519 ")
