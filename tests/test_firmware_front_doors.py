@@ -191,7 +191,7 @@ def test_list_show_why_path(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out.splitlines()
     assert shown[0] == "name: safe-2022.11"
     assert "source: debian-source: package edk2, suite bookworm, version 2022.11-*" in shown[2]
-    assert sum(line.startswith("patch: ") for line in shown) == 9
+    assert sum(line.startswith("patch: ") for line in shown) == 10
     assert "build: OvmfPkg/OvmfPkgX64.dsc X64 DEBUG" in shown
     assert "pcd: gEfiMdePkgTokenSpaceGuid.PcdDebugPrintErrorLevel=0x8240004F" in shown
     assert "image: /images/safe-2022.11" in shown
