@@ -52,7 +52,7 @@ def apply(path: Path) -> dict[str, bytes | None]:
         b"diff --git a/x.c b/x.c\nindex 1..2 100644\n" + X + b"Only in b: z\n" + Y,
         mail("[PATCH 1/2] x", X) + mail("[PATCH 2/2] y", Y),
         mail("x", X, "base64") + mail("y", Y, "quoted-printable"),
-        mail("cover", b"") + mail("x", X) + mail("Re: x", X.replace(b"2", b"3")) + mail("y", Y),
+        mail("cover", b"") + mail("x", X) + mail("Re: x", X[:60]) + mail("y", Y),
         mail("both", X + Y).partition(b"\n")[2],
         gzip.compress(mail("both", X + Y)),
         mail("y", Y) + mail("x", X.replace(b"two", b"2"))[:0] + mail("x", X),
@@ -95,6 +95,35 @@ def test_what_git_writes(tmp_path: Path) -> None:
     assert apply(series) == expected
 
 
+def test_copies_and_empty_files_and_unusual_names(tmp_path: Path) -> None:
+    """In one diff a copy is of the file as it was, whatever the diff makes of that file before."""
+
+    def git(*arguments: str) -> bytes:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "core.autocrlf=false"]
+        command = ["git", *identity, *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout
+
+    git("init", "-q")
+    before = {"x.c": TREE["x.c"] * 9, 'ü "q".c': b"old\n", "empty": b""}
+    after = {"x.c": before["x.c"] + b"end\r\n", "z.c": before["x.c"], 'ü "q".c': b"new\n", "made": b""}
+    for name, content in before.items():
+        (tmp_path / name).write_bytes(content)
+    git("add", ".")
+    git("commit", "-qm", "base")
+    (tmp_path / "empty").unlink()
+    for name, content in after.items():
+        (tmp_path / name).write_bytes(content)
+    git("add", ".")
+    git("commit", "-qm", "größer")
+    series = tmp_path / "out.mbox"
+    series.write_bytes(git("format-patch", "-1", "-C", "--no-renames", "--find-copies-harder", "--stdout"))
+    assert b"copy from x.c" in series.read_bytes()
+    (patch,) = read_patches(series)
+    assert patch.title == "out.mbox ([PATCH] größer)"
+    changed = apply_patches([patch], before.get)
+    assert changed == {**after, "empty": None}
+
+
 def test_later_patches_see_earlier_ones(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(Y)
     (tmp_path / "b").write_bytes(b"--- a/y.c\n+++ b/y.c\n@@ -2 +2 @@\n-more\n+most\n")
@@ -128,7 +157,7 @@ def test_paths_stay_inside_the_tree(name: str, tmp_path: Path) -> None:
 
 def test_a_rename_onto_another_file(tmp_path: Path) -> None:
     (tmp_path / "p").write_bytes(b"diff --git a/x.c b/y.c\nrename from x.c\nrename to y.c\n")
-    with pytest.raises(HarnessError, match=r"renamed to y\.c, which is there already"):
+    with pytest.raises(HarnessError, match=r"become y\.c, which is there already"):
         apply(tmp_path / "p")
 
 

@@ -10,14 +10,16 @@ import email
 import gzip
 import re
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from email import policy
 from typing import TYPE_CHECKING
 
 from harness.artifacts.unified_diff import DiffError, FileDiff, apply_diff, parse_diff
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable, Mapping
     from email.message import Message
     from pathlib import Path
 
@@ -26,6 +28,10 @@ _FROM = re.compile(rb"^From \S+ .*\d\d:\d\d.* \d{4}\r?$", re.MULTILINE)
 _HEADERS = re.compile(rb"\A(?:[A-Za-z][A-Za-z0-9-]*:.*\r?\n(?:[ \t].*\r?\n)*)+\r?\n")
 _GZIP = b"\x1f\x8b"
 _PATCH_TYPES = {"text/plain", "text/x-patch", "text/x-diff", "application/octet-stream"}
+
+
+Read = Callable[[str], bytes | None]
+"""Gives a file's content by its path, None when there is none."""
 
 
 @dataclass(frozen=True)
@@ -46,34 +52,34 @@ def read_patches(path: Path) -> tuple[Patch, ...]:
         raise HarnessError(f"patch {path}: cannot be read: {error}") from error
     patches = []
     for subject, text in _mails(raw):
+        if subject.lower().startswith("re:"):
+            continue  # what a reply quotes is not to be applied
         title = f"{path.name} ({subject})" if subject else path.name
         try:
             files = parse_diff(text)
         except DiffError as error:
             raise HarnessError(f"patch {title}: {error}", f"the file is {path}") from error
-        if files and not subject.lower().startswith("re:"):
+        if files:
             patches.append(Patch(title, files))
     if not patches:
         raise HarnessError(f"patch {path}: there is no diff in it", "diffs, or mails with diffs, are read")
     return tuple(patches)
 
 
-def apply_patches(patches: Iterable[Patch], read: Callable[[str], bytes | None]) -> dict[str, bytes | None]:
+def apply_patches(patches: Iterable[Patch], read: Read) -> dict[str, bytes | None]:
     """Apply patches in order; gives the new content of every file that they change (None: it goes away).
 
-    ``read`` gives a file of the tree, None when there is none. HarnessError with patch, file, hunk and the
-    rejected lines for the first patch that does not apply.
+    ``read`` gives a file of the tree. HarnessError with patch, file, hunk and the rejected lines for the
+    first patch that does not apply.
     """
     changed: dict[str, bytes | None] = {}
-
-    def current(name: str) -> bytes | None:
-        return changed[name] if name in changed else read(name)
-
+    current = _over(changed, read)
     for patch in patches:
         rejected = []
+        before = _over(dict(changed), read)
         for diff in patch.files:
             try:
-                changed |= _apply(diff, current)
+                changed |= _apply(diff, current, before)
             except DiffError as error:
                 rejected.append(f"{diff.name}: {error}")
         if rejected:
@@ -81,14 +87,30 @@ def apply_patches(patches: Iterable[Patch], read: Callable[[str], bytes | None])
     return changed
 
 
-def _apply(diff: FileDiff, current: Callable[[str], bytes | None]) -> dict[str, bytes | None]:
+def _over(changed: Mapping[str, bytes | None], read: Read) -> Read:
+    """Read a file from ``changed``, or else with ``read``."""
+
+    def content(name: str) -> bytes | None:
+        return changed[name] if name in changed else read(name)
+
+    return content
+
+
+def _apply(diff: FileDiff, current: Read, before: Read) -> dict[str, bytes | None]:
+    """Give what a diff makes of ``current`` content. ``before`` is the content before the whole patch.
+
+    Git names the files of a rename or copy as they are before the patch, in whatever order it lists them.
+    """
     old, new = diff.old or diff.name, diff.new or diff.name
     if any(part in {"", "..", "."} for name in (old, new) for part in name.split("/")):
         raise DiffError("that is not a path inside the tree")
-    if new != old and current(new) is not None:
-        raise DiffError(f"it would be renamed to {new}, which is there already")
-    result = apply_diff(diff, current(old))
-    return {old: None, new: result}
+    if new == old:
+        return {new: apply_diff(diff, current(old))}
+    if current(new) is not None:
+        raise DiffError(f"it would become {new}, which is there already")
+    content = before(old)
+    result = apply_diff(diff, current(old) if content is None else content)
+    return {new: result} if diff.copied else {old: None, new: result}
 
 
 def _mails(raw: bytes) -> list[tuple[str, bytes]]:
@@ -105,7 +127,7 @@ def _mails(raw: bytes) -> list[tuple[str, bytes]]:
 
 
 def _mail(raw: bytes) -> tuple[str, bytes]:
-    message = email.message_from_bytes(raw)
+    message = email.message_from_bytes(raw, policy=policy.default)
     subject = " ".join(str(message.get("subject", "")).split())
     return subject, b"\n".join(_texts(message))
 

@@ -34,11 +34,15 @@ class Hunk:
 
 @dataclass(frozen=True)
 class FileDiff:
-    """What a diff does to one file; ``old`` is None for a new file, ``new`` for one that goes away."""
+    """What a diff does to one file; ``old`` is None for a new file, ``new`` for one that goes away.
+
+    Where they differ, the file is renamed, or ``copied``: then the old one stays.
+    """
 
     old: str | None
     new: str | None
     hunks: tuple[Hunk, ...]
+    copied: bool = False
 
     @property
     def name(self) -> str:
@@ -56,15 +60,16 @@ def parse_diff(text: bytes) -> tuple[FileDiff, ...]:
         if line.startswith(b"diff --git "):
             found += git.alone()
             git = _GitHeader()
+            git.take(line)
         elif line.startswith((b"GIT binary patch", b"Binary files ")):
             raise DiffError(f"line {at + 1}: it changes a binary file, which is not supported")
         elif line.startswith(b"--- ") and at + 1 < len(lines) and lines[at + 1].startswith(b"+++ "):
             old, new = git.names(_name(line), _name(lines[at + 1]))
-            git = _GitHeader()
-            at, hunks = _hunks(lines, at + 2)
             if old is None and new is None:
                 raise DiffError(f"line {at + 1}: a change from nothing to nothing")
-            found.append(FileDiff(old, new, hunks))
+            at, hunks = _hunks(lines, at + 2)
+            found.append(FileDiff(old, new, hunks, git.copies))
+            git = _GitHeader()
             continue
         else:
             git.take(line)
@@ -73,24 +78,34 @@ def parse_diff(text: bytes) -> tuple[FileDiff, ...]:
 
 
 class _GitHeader:
-    """Git's extended header lines, which tell of renames."""
+    """Git's extended header lines, which tell of renames and copies, and of empty files."""
 
     def __init__(self) -> None:
-        self._from: str | None = None
-        self._to: str | None = None
+        self._old: str | None = None
+        self._new: str | None = None
+        self._both: str | None = None
+        self.copies = False
 
     def take(self, line: bytes) -> None:
-        if line.startswith(b"rename from "):
-            self._from = _text(line[len(b"rename from ") :])
-        elif line.startswith(b"rename to ") and self._from is not None:
-            self._to = _text(line[len(b"rename to ") :])
+        words = line.rstrip(b"\r\n")
+        if words.startswith(b"diff --git "):
+            self._both = _one_name(words.removeprefix(b"diff --git "))
+        elif words.startswith((b"rename from ", b"copy from ")):
+            self._old = _unquoted(words.partition(b" from ")[2])
+            self.copies = words.startswith(b"copy")
+        elif words.startswith((b"rename to ", b"copy to ")) and self._old is not None:
+            self._new = _unquoted(words.partition(b" to ")[2])
+        elif words.startswith(b"new file mode ") and self._both is not None:
+            self._new = self._both
+        elif words.startswith(b"deleted file mode ") and self._both is not None:
+            self._old = self._both
 
     def names(self, old: str | None, new: str | None) -> tuple[str | None, str | None]:
-        return (self._from, self._to) if self._to else (old, new)
+        return (self._old, self._new) if self._old and self._new else (old, new)
 
     def alone(self) -> list[FileDiff]:
-        """Give a rename that changes nothing in the file."""
-        return [FileDiff(self._from, self._to, ())] if self._to else []
+        """Give what has no hunks: a rename or copy as it is, an empty file that comes or goes."""
+        return [FileDiff(self._old, self._new, (), self.copies)] if self._old or self._new else []
 
 
 def _lines(text: bytes) -> list[bytes]:
@@ -100,16 +115,29 @@ def _lines(text: bytes) -> list[bytes]:
     return [*whole, parts[-1]] if parts[-1] else whole
 
 
-def _text(raw: bytes) -> str:
-    return raw.rstrip(b"\r\n").decode("utf-8", "surrogateescape")
+def _unquoted(name: bytes) -> str:
+    """Read a file's name, which git writes as a text of C when it has unusual characters."""
+    if len(name) > 1 and name.startswith(b'"') and name.endswith(b'"'):
+        try:
+            name = name[1:-1].decode("unicode_escape").encode("latin-1")
+        except UnicodeError as error:
+            raise DiffError(f"{name!r} is not a file's name as git quotes it") from error
+    return name.decode("utf-8", "surrogateescape")
 
 
 def _name(line: bytes) -> str | None:
     """Read a ``---`` or ``+++`` line without the first directory, as ``patch -p1`` does."""
-    path = _text(line[4:]).split("\t")[0].strip()
+    path = _unquoted(line[4:].split(b"\t")[0].strip())
     if path == "/dev/null":
         return None
     return path.partition("/")[2] or path
+
+
+def _one_name(pair: bytes) -> str | None:
+    """Read the name in ``a/NAME b/NAME``; None for two names."""
+    half = len(pair) // 2
+    old, new = (_unquoted(name).partition("/")[2] for name in (pair[:half], pair[half + 1 :]))
+    return old if old == new else None
 
 
 def _hunks(lines: list[bytes], at: int) -> tuple[int, tuple[Hunk, ...]]:
