@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.artifacts.apt import AptRoot
-from harness.artifacts.edk2_source import Edk2Source, edk2_source
+from harness.artifacts.edk2_source import Edk2Source, edk2_source, tree_source
 from harness.artifacts.firmware_recipes import FirmwareRecipe, FirmwareSource
 from harness.artifacts.lock import Lock
 from harness.artifacts.store import Store
@@ -101,7 +101,7 @@ def test_a_commit_that_is_not_there(repositories: Repositories) -> None:
 
 def test_a_working_tree_is_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/BaseTools").mkdir(parents=True)
     (tmp_path / "mine/a.c").write_text("1")
     recipe = FirmwareRecipe("x", FirmwareSource.model_validate({"tree": {"path": "mine"}}), folder=tmp_path)
     apt, lock = AptRoot("http://127.0.0.1:9/debian"), Lock(Path("lock"), {})
@@ -111,3 +111,12 @@ def test_a_working_tree_is_its_content(tmp_path: Path, monkeypatch: pytest.Monke
     assert first.line == second.line
     assert first.content != second.content
     assert second.open().root == tmp_path / "mine"
+
+
+def test_a_folder_that_is_not_edk2_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/a.c").write_text("1")
+    with pytest.raises(HarnessError, match="home: no edk2 sources"):
+        tree_source(tmp_path / "home")
+    assert not (tmp_path / "cache").exists()

@@ -89,7 +89,7 @@ def test_a_developers_own_image(image: Path) -> None:
 def test_a_developers_own_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     tree = tmp_path / "edk2"
-    tree.mkdir()
+    (tree / "BaseTools").mkdir(parents=True)
     (tree / "a.c").write_text("1")
     recipe = choose_firmware(f"tree:{tree}", load_catalog())
     assert recipe.name.startswith("tree-edk2-")

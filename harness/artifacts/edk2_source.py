@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from harness.artifacts.store import Artifact
 
 KIND = "edk2-source"
+TOOLS = "BaseTools"
+"""What every edk2 tree has."""
 _TAIL = 5  # lines of git's complaint
 
 
@@ -52,8 +54,13 @@ def edk2_source(recipe: FirmwareRecipe, apt: AptRoot, lock: Lock) -> Edk2Source:
 
 
 def tree_source(path: Path) -> Edk2Source:
-    """Return a working tree's sources as they are now; HarnessError when there is no such folder."""
+    """Return a working tree's sources as they are now; HarnessError for a folder that is not edk2's.
+
+    Other folders are refused before they are read and copied: one may be a home or a whole disk.
+    """
     root = path.resolve()
+    if root.is_dir() and not (root / TOOLS).is_dir():
+        raise HarnessError(f"{root}: no edk2 sources, it has no folder {TOOLS}", "name edk2's topmost folder")
     digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
     found = working_tree(root, cache_dir() / "edk2" / f"{digest}.looks.json")
     return Edk2Source(f"tree {root}", f"tree {found.digest}", lambda: found)
