@@ -59,7 +59,7 @@ def _build(options: argparse.Namespace) -> None:
                 raise
             failures.append(str(error))
     if failures:
-        raise HarnessError("\nharness: ".join(failures))
+        raise HarnessError("\nharness: ".join(dict.fromkeys(failures)))
 
 
 def _list(_options: argparse.Namespace) -> None:
