@@ -87,6 +87,7 @@ def _recipe_lines(recipe: FirmwareRecipe) -> Iterable[str]:
     way = recipe.source.way
     told = recipe.source.model_dump(by_alias=True, exclude_none=True)[way]
     yield f"source: {way}: " + ", ".join(f"{key} {value}" for key, value in told.items() if value)
+    yield from (f"expect: {trait}={str(wanted).lower()}" for trait, wanted in recipe.expect)
     if recipe.source.is_image:
         return
     for patch in recipe.patches:

@@ -195,6 +195,7 @@ def test_list_show_why_path(capsys: pytest.CaptureFixture[str]) -> None:
     assert sum(line.startswith("patch: ") for line in shown) == 10
     assert "build: OvmfPkg/OvmfPkgX64.dsc X64 DEBUG" in shown
     assert "pcd: gEfiMdePkgTokenSpaceGuid.PcdDebugPrintErrorLevel=0x8240004F" in shown
+    assert "expect: accepts_at_exit=true" in shown
     assert "image: /images/safe-2022.11" in shown
     assert any(line.startswith("accepts_at_exit: false (drivers with both") for line in shown)
     assert cli.main(["firmware", "show", "debian-2025.02"]) == 0
