@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.json_schema import GenerateJsonSchema
 
 from harness.yamlnodes import TAG, JsonReader, Loc, Place, Problem, Source, YamlError, compose, found, locate
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from pydantic.json_schema import JsonSchemaValue
     from pydantic_core import ErrorDetails
+    from pydantic_core.core_schema import DictSchema
 
 __all__ = ["Document", "Loc", "Problem", "YamlError", "json_schema", "load", "load_document", "near"]
 
@@ -91,7 +94,16 @@ def load_document(path: Path, model: type[M], *, context: object = None) -> Docu
 
 def json_schema(model: type[BaseModel]) -> dict[str, Any]:
     """Export the JSON Schema of a model's files, for editors and other checkers."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()}
+    made = model.model_json_schema(schema_generator=_Closed)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+
+
+class _Closed(GenerateJsonSchema):
+    """Mappings whose names follow a pattern have no others: pydantic checks that, but does not export it."""
+
+    def dict_schema(self, schema: DictSchema) -> JsonSchemaValue:
+        made = super().dict_schema(schema)
+        return {**made, "additionalProperties": False} if "patternProperties" in made else made
 
 
 def near(word: str, known: Iterable[str]) -> str:

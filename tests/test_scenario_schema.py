@@ -4,20 +4,21 @@
 from __future__ import annotations
 
 import json
-import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from harness import cli
+from harness.artifacts.firmware_recipes import FirmwareFile
 from harness.matrix.schema import load_scenario, scenario_schema
 from harness.paths import PROJECT
 from harness.selection import Options
 from harness.session import Session
+from harness.yamlfile import json_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 SCENARIO = """\
@@ -43,41 +44,27 @@ known-bad:
 """
 
 
-def valid(value: Any, part: Any, schema: Any) -> bool:
-    """Check a JSON value against what pydantic's JSON Schemas use of the language; an unknown word raises."""
-    if "$ref" in part:
-        part = {**schema["$defs"][part["$ref"].rsplit("/", 1)[1]], **part}
-    tests: dict[str, Callable[[Any], bool]] = {
-        "type": lambda kind: isinstance(value, TYPES[kind]) and (kind != "integer" or value is not True),
-        "anyOf": lambda branches: any(valid(value, branch, schema) for branch in branches),
-        "enum": lambda values: value in values,
-        "const": lambda wanted: value == wanted,
-        "pattern": lambda pattern: not isinstance(value, str) or re.search(pattern, value) is not None,
-        "minLength": lambda least: len(value) >= least,
-        "minItems": lambda least: len(value) >= least,
-        "minimum": lambda least: not isinstance(value, int) or value >= least,
-        "maximum": lambda most: not isinstance(value, int) or value <= most,
-        "items": lambda item: all(valid(one, item, schema) for one in value),
-        "required": lambda keys: set(keys) <= set(value),
-        "properties": lambda own: all(valid(value[key], own[key], schema) for key in set(value) & set(own)),
-        "additionalProperties": lambda other: other is not False or set(value) <= set(part["properties"]),
-    }
-    ignored = {"$ref", "$defs", "$schema", "title", "description", "default"}
-    return all(tests[word](told) for word, told in part.items() if word not in ignored)
-
-
-TYPES: dict[str, Any] = {"object": dict, "array": list, "string": str, "integer": int, "null": type(None)}
+MISTAKES: dict[str, dict[str, object]] = {
+    "two sources": {"name": "a", "source": {"tree": {"path": "x"}, "file": {"path": "y"}}},
+    "a key misspelt": {"name": "a", "source": {"file": {"path": "y"}}, "tagret": "DEBUG"},
+    "half a commit": {"name": "a", "source": {"git": {"url": "x", "commit": "c0ffee"}}},
+    "an unknown suite": {"name": "a", "source": {"debian-source": {"suite": "woody"}}},
+    "a name that is none": {"name": "A b", "extends": "a"},
+    "a define that is none": {"name": "a", "extends": "b", "defines": {"A=1": 1}},
+}
 
 
 @pytest.fixture(scope="module")
-def schema() -> Any:
+def schema() -> Draft202012Validator:
     session = Session(Options(), PROJECT, print)
-    return json.loads(json.dumps(scenario_schema(session.known)))
+    made = json.loads(json.dumps(scenario_schema(session.known)))
+    Draft202012Validator.check_schema(made)
+    return Draft202012Validator(made)
 
 
 @pytest.mark.parametrize("path", sorted((PROJECT / "scenarios").rglob("*.yaml")), ids=str)
-def test_the_schema_takes_the_projects_scenarios(path: Path, schema: Any) -> None:
-    assert valid(yaml.safe_load(path.read_text()), schema, schema)
+def test_the_schema_takes_the_projects_scenarios(path: Path, schema: Draft202012Validator) -> None:
+    schema.validate(yaml.safe_load(path.read_text()))
 
 
 def test_the_example_is_a_scenario(tmp_path: Path) -> None:
@@ -105,9 +92,9 @@ def test_the_example_is_a_scenario(tmp_path: Path) -> None:
         ("docs/", "dogs/"),
     ],
 )
-def test_the_schema_knows_words_and_names(schema: Any, old: str, new: str) -> None:
+def test_the_schema_knows_words_and_names(schema: Draft202012Validator, old: str, new: str) -> None:
     assert old in SCENARIO
-    assert valid(yaml.safe_load(SCENARIO.replace(old, new)), schema, schema) is (old == new)
+    assert schema.is_valid(yaml.safe_load(SCENARIO.replace(old, new))) is (old == new)
 
 
 @pytest.mark.parametrize(
@@ -124,4 +111,16 @@ def test_schemas_of_recipes(kind: str, files: str, capsys: pytest.CaptureFixture
     assert cli.main(["schema", kind]) == 0
     schema = json.loads(capsys.readouterr().out)
     assert "groups" in schema["properties"]
-    assert list(PROJECT.glob(files))
+    Draft202012Validator.check_schema(schema)
+    paths = list(PROJECT.glob(files))
+    assert paths
+    for path in paths:
+        Draft202012Validator(schema).validate(yaml.safe_load(path.read_text()))
+
+
+def test_mistakes_in_recipes_of_firmware() -> None:
+    schema = Draft202012Validator(json_schema(FirmwareFile))
+    right: dict[str, object] = {"name": "a", "source": {"file": {"path": "x"}}}
+    assert schema.is_valid({"firmware": [right], "groups": {"some": ["a"]}})
+    assert not schema.is_valid({"firmware": [right], "groups": {"S ome": ["a"]}})
+    assert [name for name, wrong in MISTAKES.items() if schema.is_valid({"firmware": [wrong]})] == []
