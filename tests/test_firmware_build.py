@@ -19,6 +19,7 @@ import pytest
 from harness.artifacts import edk2_build, leftovers, tree
 from harness.artifacts.apt import AptRoot
 from harness.artifacts.edk2_build import build_command, toolchain
+from harness.artifacts.filelock import held
 from harness.artifacts.firmware import resolve_firmware
 from harness.artifacts.firmware_build import build_firmware, explain_firmware
 from harness.artifacts.firmware_recipes import BuildOptions, FirmwareRecipe, FirmwareSource
@@ -236,7 +237,11 @@ def test_errors_of_other_kinds(lines: list[str], said: list[str]) -> None:
 def test_a_patch_that_does_not_apply_is_told_before_anything_is_touched(firmware: Firmware) -> None:
     firmware.build()
     firmware.patch("bad.patch", PATCH.replace("-two", "-three"))
-    with pytest.raises(HarnessError, match=r"bad\.patch does not apply\n  Pkg/Two\.c: hunk 1 of 1"):
+    (work,) = (firmware.root / "cache/edk2").glob("debug-*")
+    with (
+        held(work.with_name(f".{work.name}.lock"), "a build in the same tree", firmware.said.append),
+        pytest.raises(HarnessError, match=r"bad\.patch does not apply\n  Pkg/Two\.c: hunk 1 of 1"),
+    ):
         firmware.build("bad", patches=["bad.patch"])
     firmware.compiled()
     firmware.build("y", patches=["two.patch"])

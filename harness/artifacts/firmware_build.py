@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.artifacts.apt import AptRoot
+    from harness.artifacts.filelock import Progress
     from harness.artifacts.firmware_recipes import FirmwareRecipe
     from harness.artifacts.inputs import JSONValue
     from harness.artifacts.lock import Lock
@@ -63,28 +64,28 @@ def build_firmware(recipe: FirmwareRecipe, apt: AptRoot, lock: Lock) -> Artifact
 
     def build(directory: Path) -> None:
         edk2_build.check_tools()
+        pristine = source.open()
+        # Before the wait for another build in the same tree: what does not apply is told at once.
+        patches = [patch for path in recipe.patches for patch in read_patches(path)]
+        overlay = apply_patches(patches, pristine.read)
         work = _work_tree(recipe, source)
-        what = f"firmware {recipe.name}"
-        with held(work.root.with_name(f".{work.root.name}.lock"), f"a build in {work.root}", apt.progress):
-            _build_in(work, recipe, source, directory, apt, what)
+        with (
+            held(work.root.with_name(f".{work.root.name}.lock"), f"a build in {work.root}", apt.progress),
+            work.prepared(pristine, overlay) as changed,
+        ):
+            apt.progress(f"firmware {recipe.name}: {changed} files changed in {work.root}")
+            _build_in(work, recipe, directory, apt.progress)
 
     inputs = build_inputs(recipe, source)
     return apt.store.get(KIND, recipe.name, inputs, build, apt.progress, tools=("gcc", "nasm", "make"))
 
 
-def _build_in(
-    work: WorkTree, recipe: FirmwareRecipe, source: Edk2Source, directory: Path, apt: AptRoot, what: str
-) -> None:
-    pristine = source.open()
-    patches = [patch for path in recipe.patches for patch in read_patches(path)]
-    overlay = apply_patches(patches, pristine.read)
+def _build_in(work: WorkTree, recipe: FirmwareRecipe, directory: Path, progress: Progress) -> None:
     log = cache_dir() / "logs" / f"firmware-{recipe.name}.log"
     log.unlink(missing_ok=True)
-    with work.prepared(pristine, overlay) as changed:
-        apt.progress(f"{what}: {changed} files changed in {work.root}")
-        output = edk2_build.build(work, recipe.options, log, what, apt.progress)
-        edk2_build.collect(output, work.source, recipe.options.arch, directory)
-        shutil.copy2(log, directory / LOG)
+    output = edk2_build.build(work, recipe.options, log, f"firmware {recipe.name}", progress)
+    edk2_build.collect(output, work.source, recipe.options.arch, directory)
+    shutil.copy2(log, directory / LOG)
 
 
 def _work_tree(recipe: FirmwareRecipe, source: Edk2Source) -> WorkTree:
