@@ -198,7 +198,7 @@ def apply_diff(diff: FileDiff, content: bytes | None) -> bytes | None:
         result += [*lines[done:place], *hunk.new]
         done = place + len(hunk.old)
     if rejected:
-        raise DiffError("\n".join(rejected))
+        raise DiffError("\n  ".join(rejected))
     joined = b"".join([*result, *lines[done:]])
     if diff.new is None:
         if joined:
