@@ -165,6 +165,7 @@ def test_the_fixture(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_inprocess("--firmware", "unsafe-2022.11")
     result.assert_outcomes(errors=2)
     assert "Traceback" not in result.stdout.str()
+    assert result.stdout.str().count("\ninstall gcc\n") + result.stdout.str().count("\n  install gcc\n") == 2
     result.stdout.fnmatch_lines(["*no compiler"])
 
 
