@@ -338,6 +338,8 @@ def test_explain(store: Store, build: Callable[[Path], None]) -> None:
         "  patches.1: 'b' -> 'c'",
         "  patches.2: 'd' was added",
     ]
+    first = store.explain("ovmf", "safe", {**INPUTS, "patches": ["0", "a", "b"]})
+    assert first.splitlines()[1:] == ["  patches.0: '0' was added"]  # not that all others moved
     assert store.explain("ovmf", "safe", {"version": "1"}).endswith("\n  patches: ['a', 'b'] was removed")
     overwrite(path / "sub/file", "TEXT")
     assert store.explain("ovmf", "safe", INPUTS).startswith("ovmf safe: damaged")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -46,12 +47,25 @@ def differences(old: JSONValue, new: JSONValue, where: str = "") -> list[str]:
                 lines += differences(old[name], new[name], path)
         return lines
     if isinstance(old, list | tuple) and isinstance(new, list | tuple):
-        return differences(
-            {str(index): item for index, item in enumerate(old)},
-            {str(index): item for index, item in enumerate(new)},
-            where,
-        )
+        return _of_lists(old, new, where)
     return [] if old == new else [f"{where}: {_short(old)} -> {_short(new)}"]
+
+
+def _of_lists(old: Sequence[JSONValue], new: Sequence[JSONValue], where: str) -> list[str]:
+    """List what came, went or changed; what only moved up or down because of that is not told."""
+    lines = []
+    matcher = difflib.SequenceMatcher(None, [*map(canonical, old)], [*map(canonical, new)], autojunk=False)
+    for kind, old_at, old_end, new_at, new_end in matcher.get_opcodes():
+        if kind == "equal":
+            continue
+        both = min(old_end - old_at, new_end - new_at)
+        for step in range(both):
+            lines += differences(old[old_at + step], new[new_at + step], f"{where}.{new_at + step}")
+        for index in range(old_at + both, old_end):
+            lines.append(f"{where}.{index}: {_short(old[index])} was removed")
+        for index in range(new_at + both, new_end):
+            lines.append(f"{where}.{index}: {_short(new[index])} was added")
+    return lines
 
 
 def _short(value: JSONValue) -> str:
