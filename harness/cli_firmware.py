@@ -46,13 +46,14 @@ def add_firmware_commands(commands: Commands) -> None:
 
 def _build(options: argparse.Namespace) -> None:
     if bool(options.names) == options.all:
-        raise HarnessError("harness build firmware: name firmware, or say --all")
+        raise HarnessError("name firmware, or say --all")
     ingredients = Ingredients()
-    names = options.names or list(ingredients.catalog.firmware)
+    # All of them before the first is built: a misspelt one is told at once.
+    texts = options.names or ingredients.catalog.firmware
+    names = list(dict.fromkeys(ingredients.choose_firmware(text) for text in texts))
     failures = []
-    for text in dict.fromkeys(names):
+    for name in names:
         try:
-            name = ingredients.choose_firmware(text)
             print(f"firmware {name}: {ingredients.firmware(name).path}", flush=True)
         except HarnessError as error:
             if len(names) == 1:

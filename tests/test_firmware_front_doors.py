@@ -179,6 +179,10 @@ def test_build_firmware(capsys: pytest.CaptureFixture[str], image: Path) -> None
     out, err = capsys.readouterr()
     assert out.count("\n") == len(load_catalog().firmware) - 2
     assert err == "harness: no compiler\n  install gcc\n"
+    assert cli.main(["build", "firmware", "stock-2025.02", "stock-2052.02"]) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert "unknown firmware 'stock-2052.02'" in err
     for wrong in ([], ["x", "--all"]):
         assert cli.main(["build", "firmware", *wrong]) == 2
         assert "name firmware, or say --all" in capsys.readouterr().err
