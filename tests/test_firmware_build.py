@@ -264,6 +264,18 @@ def test_builds_of_one_tree_take_turns(firmware: Firmware) -> None:
     assert images == ["one\ntwo\n", "one\nTWO\n"] * 2
 
 
+def test_patched_flags_have_a_work_tree_of_their_own(firmware: Firmware) -> None:
+    name = "BaseTools/Conf/tools_def.template"
+    conf = (firmware.edk2 / name).read_text().splitlines()[0]
+    firmware.patch("flags.patch", f"--- a/{name}\n+++ b/{name}\n@@ -1 +1 @@\n-{conf}\n+{conf} # -g3\n")
+    firmware.build("a")
+    firmware.build("b", patches=["flags.patch"])
+    assert firmware.compiled() == ["tools", "One", "Two"] * 2
+    firmware.build("c", patches=["two.patch"])
+    firmware.build("d", patches=["flags.patch", "two.patch"])
+    assert firmware.compiled() == ["tools", "Two"] * 2
+
+
 def test_a_killed_build_is_recovered_from(firmware: Firmware) -> None:
     firmware.build()
     firmware.compiled()

@@ -25,6 +25,7 @@ from harness.errors import HarnessError
 from harness.paths import cache_dir
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from harness.artifacts.apt import AptRoot
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 KIND = "firmware"
 LOG = "build.log"
+_CONF = "BaseTools/Conf/"
+"""Where edk2 keeps the compilers' command lines and what makes which file of which."""
 _WAY = 1
 """How images are built here; a change of it that changes images gets the next number."""
 
@@ -68,7 +71,7 @@ def build_firmware(recipe: FirmwareRecipe, apt: AptRoot, lock: Lock) -> Artifact
         # Before the wait for another build in the same tree: what does not apply is told at once.
         patches = [patch for path in recipe.patches for patch in read_patches(path)]
         overlay = apply_patches(patches, pristine.read)
-        work = _work_tree(recipe, source)
+        work = _work_tree(recipe, source, overlay)
         with (
             held(work.root.with_name(f".{work.root.name}.lock"), f"a build in {work.root}", apt.progress),
             work.prepared(pristine, overlay) as changed,
@@ -88,9 +91,17 @@ def _build_in(work: WorkTree, recipe: FirmwareRecipe, directory: Path, progress:
     shutil.copy2(log, directory / LOG)
 
 
-def _work_tree(recipe: FirmwareRecipe, source: Edk2Source) -> WorkTree:
-    """Find the work tree that everything with these sources and options shares."""
-    identity = canonical({"source": source.line, **_flags(recipe)})
+def _work_tree(recipe: FirmwareRecipe, source: Edk2Source, overlay: Mapping[str, bytes | None]) -> WorkTree:
+    """Find the work tree that everything with these sources and flags shares.
+
+    A patched compiler command line is a flag like any other: all modules depend on it.
+    """
+    conf = {
+        name: hashlib.sha256(content).hexdigest() if content is not None else None
+        for name, content in overlay.items()
+        if name.startswith(_CONF)
+    }
+    identity = canonical({"source": source.line, **_flags(recipe), **conf})
     digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
     return WorkTree(cache_dir() / "edk2" / f"{recipe.options.target.lower()}-{digest}")
 
