@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,7 +78,7 @@ def test_without_a_line_that_looks_like_an_error_all_are_shown_up_to_a_dozen(tmp
 
 
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(HarnessError, match="Thing: no-such-program: No such file"):
+    with pytest.raises(HarnessError, match="Thing: no-such-program: no such program"):
         run_step("Thing", ["no-such-program"], tmp_path, tmp_path / "log", ignore)
 
 
@@ -104,4 +106,23 @@ def test_an_interrupt_ends_the_command_and_all_it_started(
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     while any(alive(pid) for pid in pids):
         assert time.monotonic() - begin < 10, pids
+        time.sleep(0.01)
+
+
+def test_a_command_does_not_outlive_a_killed_harness(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path; from harness.artifacts.command import run_step\n"
+        "run_step('Thing', ['sh', '-c', 'echo $$ >pid; mv pid there; sleep 50'], Path(), Path('log'), print)"
+    )
+    harness = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    begin = time.monotonic()
+    while not (tmp_path / "there").exists():
+        assert time.monotonic() - begin < 10
+        time.sleep(0.01)
+    pid = int((tmp_path / "there").read_text())
+    assert alive(pid)
+    harness.kill()
+    harness.wait()
+    while alive(pid):
+        assert time.monotonic() - begin < 20
         time.sleep(0.01)

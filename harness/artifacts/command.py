@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,8 @@ Steps = Callable[[str], tuple[int, int] | None]
 """Reads how many steps are done, and of how many, from a line of output; None for any other line."""
 Trouble = Callable[[Sequence[str]], Sequence[str]]
 """Picks the lines of a failed command's output that say what is wrong; none: all are shown, up to a dozen."""
+DYING = ("setpriv", "--pdeathsig", "KILL", "--")
+"""Before a command: it ends with the thread that started it, however that ends (PR_SET_PDEATHSIG)."""
 _STEP = re.compile(r"\[(\d+)/(\d+)\]")
 _TROUBLE = re.compile(r"\berror\b|\bERROR\b|FAILED|No such file|not found|fatal:")
 _SHOWN = 12
@@ -57,28 +60,27 @@ def run_step(
 
     ``steps`` makes progress of lines. Raises HarnessError with the lines of the output that ``trouble``
     picks, and the log's path, when the command fails. Neither the command nor what it has started outlives
-    Ctrl-C.
+    Ctrl-C, and the command does not outlive the harness.
     """
     progress(what)
+    if shutil.which(argv[0]) is None:
+        raise HarnessError(f"{what}: {argv[0]}: no such program", "is it installed?")
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8", errors="replace") as sink:
         sink.write(f"+ {' '.join(argv)}\n")
         sink.flush()
         start = sink.tell()
-        try:
-            child = subprocess.Popen(
-                argv,
-                cwd=directory,
-                env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                start_new_session=True,  # a group of its own, to be ended as a whole
-            )
-        except (FileNotFoundError, PermissionError) as error:
-            raise HarnessError(f"{what}: {argv[0]}: {error.strerror}", "is it installed?") from error
+        child = subprocess.Popen(
+            [*DYING, *argv],
+            cwd=directory,
+            env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # a group of its own, to be ended as a whole
+        )
         with child:
             try:
                 _follow(child, what, sink.write, progress, steps)

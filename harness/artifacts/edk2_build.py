@@ -135,8 +135,7 @@ def _environment(work: WorkTree) -> list[str]:
         # Makefiles list sets; in another order they would be other makefiles, and all be compiled again.
         "PYTHONHASHSEED": "0",
     }
-    dying = ["setpriv", "--pdeathsig", "KILL", "--"]  # with the harness
-    return [*dying, "env", "-i", work.mark, *(f"{name}={value}" for name, value in settings.items())]
+    return ["env", "-i", work.mark, *(f"{name}={value}" for name, value in settings.items())]
 
 
 def _copy_if_other(template: Path, target: Path) -> None:
