@@ -50,7 +50,7 @@ KNOWN = Known(
     },
     groups={"kernel": {"old": ("k-6.1", "k-5.10"), "all": ("k-6.12", "k-5.10", "k-6.1")}},
     outcome=frozenset({"lazy", "eager"}),
-    check=frozenset({"ram-accounted", "no-alarms"}),
+    check=frozenset({"ram-accounted", "no-alarms", "no-sev"}),
 )
 HEAD = "name: s\ndescription: Does it?\n"
 MATRIX = HEAD + (
@@ -258,7 +258,7 @@ SAID = MATRIX + (
     f"  - {{when: {{kernel: k-6.12, memory: 8G}}, outcome: eager, {WHY}}}\n"
     "known-bad:\n"
     f"  - {{when: {{memory: 8G}}, checks: [ram-accounted, no-alarms], says: x, {WHY}, since: '6.5'}}\n"
-    f"  - {{when: {{kernel: k-6.1}}, checks: no-alarms, {WHY}, since: '2026-01-01'}}\n"
+    f"  - {{when: {{kernel: k-6.1}}, checks: no-sev, {WHY}, since: '2026-01-01'}}\n"
 )
 
 
@@ -271,7 +271,7 @@ def test_what_is_said_about_cells(make: Callable[..., Plan]) -> None:
     cpus, hardware = Needs("s.yaml:9:5", cpus=4), Needs("s.yaml:10:5", "snp", 65536)
     expects = Expects("s.yaml:12:5", "eager", "because", "https://example.org/1")
     both = Bad("s.yaml:14:5", ("ram-accounted", "no-alarms"), "because", "https://example.org/1", "6.5", "x")
-    one = Bad("s.yaml:15:5", ("no-alarms",), "because", "https://example.org/1", "2026-01-01")
+    one = Bad("s.yaml:15:5", ("no-sev",), "because", "https://example.org/1", "2026-01-01")
     small, large, small_lazy, large_lazy = told.values()
     assert (small.requires, small.expect, small.known_bad) == ((cpus,), None, (one,))
     assert (large.requires, large.expect, large.known_bad) == ((cpus, hardware), None, (both, one))
@@ -344,6 +344,21 @@ def test_two_expectations_of_one_cell(make: Callable[..., Plan]) -> None:
     ]
 
 
+def test_two_reasons_why_one_check_of_a_cell_is_known_bad(make: Callable[..., Plan]) -> None:
+    """The first one would hide the second, and what it says."""
+    rules = "".join(
+        f"  - {{when: {{{when}}}, checks: [{checks}], {WHY}, since: '1'}}\n"
+        for when, checks in (
+            ("kernel: k-6.1", "no-alarms"),
+            ("kernel: k-6.1", "ram-accounted"),
+            ("memory: 8G", "no-alarms"),
+        )
+    )
+    assert said(make, f"{MATRIX}known-bad:\n{rules}") == [
+        "s.yaml:11:12: known-bad[2]: no-alarms of s.yaml:9:5 is about f-1+k-6.1+direct+8G+snp, too"
+    ]
+
+
 def test_a_users_values_come_after_the_rules(make: Callable[..., Plan]) -> None:
     """What is said about cells is said of those that result."""
     memory = Substitution("memory", (8192, 65536))
@@ -399,7 +414,7 @@ def test_plan_in_all_formats(make: Callable[..., Plan]) -> None:
         "*  k-6.12  2G",
         "*  k-6.12  8G      3 1",
         "  1: ram-accounted, no-alarms known bad since 6.5: because (https://example.org/1) by s.yaml:14:5",
-        "  2: no-alarms known bad since 2026-01-01: because (https://example.org/1) by s.yaml:15:5",
+        "  2: no-sev known bad since 2026-01-01: because (https://example.org/1) by s.yaml:15:5",
         "  3: expected to be eager by s.yaml:12:5: because (https://example.org/1)",
         "  1 cell left out, excluded by s.yaml:17:5 {kernel: k-6.1, memory: 2G}:",
         "    f-1+k-6.1+direct+2G+snp",

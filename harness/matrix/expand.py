@@ -44,7 +44,8 @@ def plan(
     The scenario's own rules come before ``substitutions``: a cell is asked of the user's value if it is asked
     of any value of the scenario. What is said of cells (expect, known-bad, requires) is said of those that
     result. Raises ``YamlError`` with all of: a value given twice on an axis, a rule that matches no cell or
-    changes none, an included cell that is there already, two cells of one name, no cell at all.
+    changes none, an included cell that is there already, two cells of one name, no cell at all; and with the
+    first of: two rules that expect something of one cell, or call one check of it known bad.
     """
     return _Expansion(document, resolve).plan(substitutions)
 
@@ -207,10 +208,8 @@ class _Expansion:
             for rule, entry in zip(rules(self.document, kind), entries, strict=True):
                 for point in filter(rule.matcher(values), self.points):
                     before = said.get(point, NOTHING_SAID)
-                    if kind == "expect" and before.expect is not None:
-                        message = (
-                            f"{kind}[{rule.number}]: {before.expect.where} is about {self._cell(point)}, too"
-                        )
+                    if first := _answered(before, kind, entry):
+                        message = f"{kind}[{rule.number}]: {first} is about {self._cell(point)}, too"
                         raise self.document.error_at(rule.loc, message)
                     said[point] = tell(before, rule.where, entry)
         return said
@@ -221,6 +220,14 @@ class _Expansion:
             if (first := named.setdefault(cell.id, cell)) is not cell:
                 message = f"two cells have the name {cell.id}: {first!r} and {cell!r}"
                 raise self.document.error_at(("matrix",), message, key=True)
+
+
+def _answered(said: Said, kind: str, entry: Any) -> str:
+    """Say where the question that a rule answers of a cell is answered already; "" when it is not."""
+    if kind == "expect" and said.expect is not None:
+        return said.expect.where
+    checks = entry.checks if kind == "known-bad" else ()
+    return next((f"{check} of {bad.where}" for check in checks if (bad := said.bad(check))), "")
 
 
 def _tell_needs(said: Said, where: str, entry: Requirement) -> Said:
