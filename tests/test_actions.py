@@ -189,10 +189,16 @@ def test_good_runs_have_no_findings(tmp_path: Path, action: str) -> None:
 @pytest.mark.parametrize(
     ("action", "serial", "said"),
     [
-        ("touch:16 drain", end("touch:16"), "asked for: touch:16, drain; begun: touch:16"),
+        ("idle:1 drain", end("idle:1"), "asked for: idle:1, drain; begun: idle:1"),
         ("touch:16", f"{ACTION_BEGIN} touch:16\n", "touch:16 did not end"),
         ("touch:16", end("touch:16", 3, "no memory"), "touch:16 failed with status 3\n    no memory"),
         ("touch:16", end("touch:16", unaccepted_kb=[4, 8]), "Unaccepted rose from 4 to 8 kB"),
+        (
+            "touch:16 drain",
+            end("touch:16", unaccepted_kb=[8, 4]) + end("drain", unaccepted_kb=[6, 0]),
+            "drain: Unaccepted rose from 4 to 6 kB",
+        ),
+        ("drain", end("drain"), "drain took no sample of Unaccepted"),
         ("drain", end("drain", unaccepted_kb=[8, 4]), "still 4 kB are unaccepted"),
         ("cpu-cycle", end("cpu-cycle", before="0-1", offline="0-1", after="0-1"), "but the first: 0-1"),
         ("cpu-cycle", end("cpu-cycle", before="0-1", offline="0", after="0"), "after: 0"),

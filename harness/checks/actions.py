@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from harness.checks.finding import Check, Problem
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 
 _FOLLOWED_BY = {"kexec": "kexec-done", "crash": "vmcore"}
 """What the next kernel does when the action has worked."""
+_SAMPLED = frozenset({"touch", "hog", "drain"})
+"""Actions that use memory, and watch meminfo's Unaccepted meanwhile."""
 
 
 def _actions_done(evidence: Evidence) -> Iterator[Problem]:
@@ -38,13 +39,17 @@ def _actions_done(evidence: Evidence) -> Iterator[Problem]:
 
 
 def _unaccepted_falls(evidence: Evidence) -> Iterator[Problem]:
-    """Ask that meminfo's Unaccepted never rises, and is zero once all memory was in use."""
+    """Ask that meminfo's Unaccepted never rises, from action to action, and is zero after a drain."""
+    last = None
     for report in evidence.actions:
         samples = report.unaccepted_kb
-        for before, after in pairwise(samples):
-            if after > before:
-                yield Problem(f"{report.action}: Unaccepted rose from {before} to {after} kB")
+        if report.name in _SAMPLED and report.status == 0 and not samples:
+            yield Problem(f"{report.action} took no sample of Unaccepted")
+        for sample in samples:
+            if last is not None and sample > last:
+                yield Problem(f"{report.action}: Unaccepted rose from {last} to {sample} kB")
                 break
+            last = sample
         if samples and report.name == "drain" and samples[-1] > 0:
             yield Problem(f"all available memory was in use, and still {samples[-1]} kB are unaccepted")
 
@@ -89,7 +94,7 @@ def action_checks(action: str) -> tuple[Check, ...]:
         return ()
     names = {word.partition(":")[0] for word in action.split()}
     checks = [ENDS_AS_ASKED, ACTIONS_DONE, NO_LATER_ALARMS]
-    if names & {"touch", "hog", "drain"}:
+    if names & _SAMPLED:
         checks.append(UNACCEPTED_FALLS)
     if "cpu-cycle" in names:
         checks.append(CPUS_CYCLE)
