@@ -18,7 +18,7 @@ import pytest
 
 from harness.artifacts.firmware_traits import FirmwareTraits
 from harness.artifacts.kernel_traits import KernelTraits
-from harness.checks.model import PLATFORMS, checks_for, expected
+from harness.checks.model import PLATFORMS, Expected, checks_for, expected
 from harness.checks.view import Evidence
 from harness.errors import HarnessError
 from harness.evidence.record import BootRecord, Outcome, OutcomeKind, guest_document, write_json
@@ -182,6 +182,13 @@ def drop_firmware_validation(start: int, end: int) -> Callable[[Sample], None]:
 
 def crash(sample: Sample) -> None:
     sample.outcome = replace(sample.outcome, kind=OutcomeKind.GUEST_PANIC)
+
+
+def ends_as(kind: OutcomeKind) -> Callable[[Sample], None]:
+    def mutate(sample: Sample) -> None:
+        sample.outcome = replace(sample.outcome, kind=kind)
+
+    return mutate
 
 
 def claim_userspace(sample: Sample) -> None:
@@ -418,6 +425,8 @@ MUTATIONS: list[tuple[str, str, Callable[[Sample], None]]] = [
     ("lazy", "no-unvalidated-access", add_fault),
     ("lazy", "no-termination", terminate),
     ("refuses", "no-userspace", claim_userspace),
+    ("refuses", "no-userspace", ends_as(OutcomeKind.QEMU_EXIT)),
+    ("refuses", "no-userspace", ends_as(OutcomeKind.UNREACHABLE)),
     (
         "refuses",
         "no-snp-claim",
@@ -473,6 +482,16 @@ def test_death_is_seen_in_either_place(tmp_path: Path) -> None:
     assert len(sample.judge(check)) == 1
     shutil.copy(DATA / f"{sample.stem}.ledger.jsonl", tmp_path / "ledger.jsonl")
     assert sample.judge(check) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [(OutcomeKind.HANG, []), (OutcomeKind.TERMINATED, ["hangs"])], ids=str
+)
+def test_a_boot_that_is_known_to_hang_must_hang(kind: OutcomeKind, said: list[str], tmp_path: Path) -> None:
+    sample = Sample("refuses", tmp_path)
+    sample.outcome = replace(sample.outcome, kind=kind)
+    checks = checks_for(Expected("hangs", "because", "docs/x.md"))
+    assert [finding.check for check in checks for finding in sample.judge(check)] == said
 
 
 @pytest.mark.parametrize(

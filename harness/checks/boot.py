@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from harness.checks.view import Evidence
 
 SNP_FEATURES = frozenset({"SEV", "SEV-ES", "SEV-SNP"})
+_NOT_THE_GUESTS_OWN = frozenset({OutcomeKind.QEMU_EXIT, OutcomeKind.UNREACHABLE})
+"""Ends that say nothing about the guest: QEMU died, or the harness could not talk to it."""
 # 5.10 says "SEV-ES: Unsupported exit-code 0x404 in early #VC", and "PANIC: Unsupported" before it gives up.
 _DEATH_BY_VC = re.compile(r"^.*Unsupported exit-code 0x404 in early #VC exception.*$", re.MULTILINE)
 
@@ -68,8 +70,11 @@ def _no_ledger(evidence: Evidence) -> Iterator[Problem]:
 
 
 def _no_userspace(evidence: Evidence) -> Iterator[Problem]:
-    if evidence.record.guest is not None or evidence.record.outcome.kind == OutcomeKind.COMPLETED:
+    outcome = evidence.record.outcome
+    if evidence.record.guest is not None or outcome.kind == OutcomeKind.COMPLETED:
         yield Problem("the guest reached userspace, which it must not", evidence.end)
+    if outcome.kind in _NOT_THE_GUESTS_OWN:
+        yield Problem("it was not the guest that ended the boot", evidence.end, outcome.detail)
 
 
 def _hangs(evidence: Evidence) -> Iterator[Problem]:
