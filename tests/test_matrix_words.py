@@ -152,10 +152,11 @@ def test_conditions(make: Callable[..., Plan], when: str, left: list[str] | None
 
 def test_conditions_that_cannot_be_read(make: Callable[..., Plan]) -> None:
     text = f"{MATRIX}exclude:\n  - {{memory: '>2'}}\n  - {{vcpus: '>x'}}\n  - {{vcpus: '> 2'}}\n"
-    assert said(make, f"{text}  - {{cmdline: ''}}\n  - {{platform: '>snp'}}\n") == [
+    assert said(make, f'{text}  - {{cmdline: "a\\nb"}}\n  - {{platform: ">snp"}}\n') == [
         "s.yaml:9:14: exclude[0].memory: the memory size 2 has no unit; write 2M or 2G",
         "s.yaml:10:13: exclude[1].vcpus: 'x' is not a whole number",
         "s.yaml:11:13: exclude[2].vcpus: '>' is not a comparison; write it without spaces, such as >",
+        "s.yaml:12:15: exclude[3].cmdline: a command line is one line of printable text",
         "s.yaml:13:16: exclude[4].platform: unknown value '>snp'; did you mean 'snp'?",
     ]
 

@@ -55,6 +55,12 @@ def _action(text: str, info: ValidationInfo) -> str:
     return " ".join(words)
 
 
+def _cmdline(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("a command line is one line of printable text")
+    return text
+
+
 def _number(text: str) -> int:
     if not text.isdecimal():
         raise ValueError(f"{text!r} is not a whole number")
@@ -66,6 +72,7 @@ Memory = Annotated[
 ]
 Platform = Literal["snp", "snp-emulated", "plain"]
 Vcpus = Annotated[int, Field(ge=1, le=4096)]
+Cmdline = Annotated[str, AfterValidator(_cmdline)]
 Action = Annotated[str, AfterValidator(_action)]
 
 
@@ -99,7 +106,7 @@ TABLE = (
         "Cell ids and results name what was really used: snp, snp-emulated or plain",
     ),
     Axis("vcpus", Vcpus, "number of vCPUs", 1, read=_number),
-    Axis("cmdline", str, "words added to the kernel's command line", "", show=repr),
+    Axis("cmdline", Cmdline, "words added to the kernel's command line", "", show=repr),
     Axis(
         "action",
         Action,
