@@ -137,6 +137,11 @@ def test_the_projects_scenarios(path: Path) -> None:
     document = load_scenario(path, replace(catalog.known(), versions=versions(catalog, ingredients.lock)))
     assert document.model.description.splitlines()[0].endswith("?")
     assert expand(document, EMULATED)
+    scenario = document.model
+    # What is known to be bad is known exactly: a check that fails for another reason is news.
+    assert not [bad.reason for bad in scenario.known_bad if bad.says is None]
+    links = [said.link for said in scenario.expect] + [said.link for said in scenario.known_bad]
+    assert not [link for link in links if link.startswith("docs/") and not (PROJECT / link).is_file()]
 
 
 def test_exclude_and_include(scenario: Load) -> None:
