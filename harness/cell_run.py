@@ -10,7 +10,6 @@ from dataclasses import asdict, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
-from harness.artifacts.guest_recipes import INITRAMFS
 from harness.artifacts.traits import FirmwareTraits, KernelTraits
 from harness.boot.budget import Budget
 from harness.boot.cell import done_line, limits, machine_spec
@@ -162,7 +161,7 @@ class CellRun:
             traits = {"firmware": asdict(firmware), "kernel": asdict(kernel), "entry": self.entry}
             write_json(folder / TRAITS, traits)
             talk = None
-            if cell.guest != INITRAMFS:
+            if cell.whole_system:
                 spec, talk = with_ssh(spec, tuple(cell.action.split()), folder)
             return boot(
                 spec,

@@ -125,6 +125,9 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> StandIns:
         def initrd(self) -> Path:
             return Path("/", made.fetch("initrd"))
 
+        def initrd_of(self, guest: str) -> Path:
+            return Path("/", guest)
+
     monkeypatch.setattr(session, "Ingredients", Fake)
     monkeypatch.setattr(cell_run, "boot", made.boot)
     host = Host(sev_snp=False, why=("there is no /dev/sev",))

@@ -110,13 +110,13 @@ def test_the_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
             action_needs=lambda _name: (),
             firmware=lambda _name: file,
             kernel=lambda _name: file,
-            initrd=Path("/initrd"),
+            initrd_of=lambda guest: Path("/", guest),
             initrd_with=lambda name: Path("/initrd-with", name),
         ),
     )
     spec = machine_spec(CELL, ingredients, Host(sev_snp=False))
     assert spec.cmdline.endswith(" harness.actions=touch:16,drain")
-    assert spec.initrd == Path("/initrd")
+    assert spec.initrd == Path("/initramfs")
     crash = machine_spec(replace(CELL, action="crash"), ingredients, Host(sev_snp=False))
     assert "crashkernel=512M harness.actions=crash" in crash.cmdline
     assert crash.initrd == Path("/initrd-with/k")

@@ -101,6 +101,7 @@ def test_the_debug_console_starts_the_firmware_phase_and_no_other() -> None:
         ("PANIC: Unsupported exit-code 0x404 in early #VC exception (IP:", "early-vc-exit", "guest-panic"),
         ("PANIC: early exception 0x1d IP 10:ffff error 404 cr2 0x0", "early-exception", "guest-panic"),
         ("EFI stub: ERROR: exit_boot() failed!", "stub-exit-boot", "guest-panic"),
+        ("EFI stub: ERROR: Failed to load initrd: 0x8000000000000009", "stub-initrd", "guest-panic"),
         ("EFI stub: ERROR: efi_main() failed!", "stub-failed", "guest-panic"),
         ("EFI stub: ERROR: efi_stub_entry() failed!", "stub-failed", "guest-panic"),
         ("ASSERT_EFI_ERROR (Status = Not Found)", "firmware-assert", "firmware-assert"),

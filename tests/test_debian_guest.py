@@ -85,6 +85,12 @@ def test_cell_of_a_debian() -> None:
         (replace(CELL, action="kexec"), "debian-trixie cannot do kexec"),
         (replace(CELL, guest="initramfs", action="snp"), "initramfs cannot do snp"),
         (replace(CELL, kernel="efi-probe-lazy"), "the EFI probe starts no debian-trixie"),
+        (replace(CELL, guest="initramfs-large", action="crash"), "initramfs-large cannot do crash"),
+        (replace(CELL, guest="initramfs-large", action="snp"), "initramfs-large cannot do snp"),
+        (
+            replace(CELL, guest="initramfs-large", kernel="efi-probe-lazy"),
+            "the EFI probe starts no initramfs-large",
+        ),
     ],
 )
 def test_what_a_guest_cannot_do(ingredients: Ingredients, cell: Cell, said: str) -> None:

@@ -32,7 +32,7 @@ def test_the_machine_boots_from_the_loaders_disk() -> None:
 
     ingredients: Any = SimpleNamespace(
         qemu=Path("/qemu"),
-        initrd=Path("/initrd"),
+        initrd_of=lambda guest: Path("/", guest),
         firmware=lambda _: SimpleNamespace(path=Path("/fd"), traits=SimpleNamespace(kernel_hashes=False)),
         kernel=lambda _: SimpleNamespace(path=Path("/k"), words=None),
         loader_image=image,
@@ -40,7 +40,7 @@ def test_the_machine_boots_from_the_loaders_disk() -> None:
     spec = machine_spec(CELL, ingredients, Host(sev_snp=False))
     assert (spec.kernel, spec.initrd, spec.cmdline) == (None, None, "")
     assert spec.drives == (Drive(path=Path("/disk.img"), boot_index=0),)
-    assert asked == [("grub-2.06-bookworm", "debian-6.1", Path("/initrd"), f"{CMDLINE} quiet")]
+    assert asked == [("grub-2.06-bookworm", "debian-6.1", Path("/initramfs"), f"{CMDLINE} quiet")]
 
 
 @pytest.mark.usefixtures("stand_ins")

@@ -11,11 +11,12 @@ from harness.artifacts.efi_probe import ProbeFile, ProbeRecipe
 from harness.artifacts.extends import whole_recipes
 from harness.artifacts.firmware_recipes import FirmwareEntry, FirmwareFile, FirmwareRecipe
 from harness.artifacts.groups import resolve_groups
-from harness.artifacts.guest_recipes import INITRAMFS, GuestFile, GuestRecipe, whole_guests
+from harness.artifacts.guest_recipes import GuestFile, GuestRecipe, whole_guests
 from harness.artifacts.kernel_recipes import KernelEntry, KernelFile, KernelRecipe
 from harness.artifacts.loader_recipes import BUILT_IN, LoaderFile, LoaderRecipe, whole_loaders
 from harness.artifacts.recipe_types import Located
 from harness.errors import HarnessError
+from harness.matrix.cell import GUESTS
 from harness.matrix.schema import Known
 from harness.paths import PROJECT
 from harness.yamlfile import Document, Loc, Problem, YamlError, load_document, near
@@ -79,7 +80,7 @@ class Catalog:
             kernel=frozenset(self.kernels),
             loader=frozenset(self.loaders),
             action=self.actions | self.guest_actions,
-            guest=frozenset((INITRAMFS, *self.guests)),
+            guest=frozenset((*GUESTS, *self.guests)),
             groups=self.groups,
         )
 

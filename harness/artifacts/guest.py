@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 BUSYBOX = PackageQuery("busybox-static", "trixie")
 BUSYBOX_PATH = "usr/bin/busybox"
 ACTIONS = "guest-images/initramfs/actions"
+LARGE = "initramfs-large"
+"""The guest whose initramfs the firmware and the EFI stub cannot both hold below 4 GiB."""
+_PART = 64 << 20
+_PARTS = 17
 _ARCHIVE = "initramfs.cpio"
 _COMPILE = ("gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s")
 _NEEDS = re.compile(r"^# needs (CONFIG_\w+(?: CONFIG_\w+)*)$", re.MULTILINE)
@@ -85,6 +89,25 @@ def initramfs_with_kernel(base: Path, kernel: Path, apt: AptRoot) -> Path:
 
     store = apt.store
     return store.get("initramfs", "probe-and-kernel", inputs, build, apt.progress).path / _ARCHIVE
+
+
+def initramfs_large(base: Path, apt: AptRoot) -> Path:
+    """Return ``base`` and more than a GiB behind it: twice that is more than all RAM below 4 GiB."""
+    inputs: dict[str, JSONValue] = {
+        "base": digest_file(base),
+        "parts": _PARTS,
+        "part": _PART,
+        "writer": digest_file(_WRITER),
+    }
+
+    def build(directory: Path) -> None:
+        zeros = cpio_archive([CpioEntry("zeros", stat.S_IFREG | 0o644, bytes(_PART))])
+        with (directory / _ARCHIVE).open("wb") as file:
+            file.write(base.read_bytes())
+            for _ in range(_PARTS):  # each takes the place of the one before it, and of its memory
+                file.write(zeros)
+
+    return apt.store.get("initramfs", LARGE, inputs, build, apt.progress).path / _ARCHIVE
 
 
 def compiler() -> str:

@@ -11,12 +11,10 @@ from pydantic import Field, StringConstraints
 
 from harness.artifacts.groups import Groups  # noqa: TC001  # pydantic reads it at run time
 from harness.artifacts.recipe_types import Name, Strict, Suite
+from harness.matrix.cell import GUESTS
 
 if TYPE_CHECKING:
     from harness.yamlfile import Document, Problem
-
-INITRAMFS = "initramfs"
-"""The guest that every project has: busybox and our probe, no disk."""
 
 Package = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]+$")]
 
@@ -60,7 +58,7 @@ def whole_guests(document: Document[GuestFile], problems: list[Problem]) -> dict
     """Return the file's guests by name; a name that is taken is a problem."""
     guests: dict[str, GuestRecipe] = {}
     for number, entry in enumerate(document.model.guests):
-        if entry.name == INITRAMFS or entry.name in guests:
+        if entry.name in {*GUESTS, *guests}:
             message = f"the name {entry.name!r} is taken"
             problems.append(document.problem_at(("guests", number, "name"), message))
         guests[entry.name] = GuestRecipe(

@@ -16,7 +16,14 @@ from harness.artifacts.efi_probe import ProbeRecipe, resolve_probe
 from harness.artifacts.filelock import Progress, say
 from harness.artifacts.firmware import Firmware, explain, resolve_firmware
 from harness.artifacts.firmware_choice import choose_firmware
-from harness.artifacts.guest import BUSYBOX, action_needs, initramfs, initramfs_with_kernel
+from harness.artifacts.guest import (
+    BUSYBOX,
+    LARGE,
+    action_needs,
+    initramfs,
+    initramfs_large,
+    initramfs_with_kernel,
+)
 from harness.artifacts.kernel import Kernel, resolve_kernel
 from harness.artifacts.kernel_choice import choose_kernel
 from harness.artifacts.kernel_modules import modules
@@ -159,6 +166,10 @@ class Ingredients:
     def initrd(self) -> Path:
         """The initramfs guest: static busybox, our probe and its actions."""
         return initramfs(self._project, self._apt, self.lock)
+
+    def initrd_of(self, guest: str) -> Path:
+        """Return the initramfs of a guest without a disk."""
+        return initramfs_large(self.initrd, self._apt) if guest == LARGE else self.initrd
 
     def initrd_with(self, kernel: str) -> Path:
         """Return the initramfs guest with a kernel inside, for guests that boot a second one."""

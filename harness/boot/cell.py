@@ -6,11 +6,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from harness.artifacts.guest_recipes import INITRAMFS
 from harness.artifacts.loader_recipes import DIRECT
 from harness.boot.phases import DONE, DONE_WITH_ACTIONS, Limit, Phase, deadlines
 from harness.errors import HarnessError
 from harness.machine.spec import Drive, MachineSpec
+from harness.matrix.cell import GUESTS
 from harness.platforms.platform import configure
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ SECOND_KERNEL = {"kexec": "", "crash": "crashkernel=512M"}
 
 def done_line(cell: Cell) -> re.Pattern[str]:
     """Give the serial line after which the guest has told everything."""
-    return DONE_WITH_ACTIONS if cell.action or cell.guest != INITRAMFS else DONE
+    return DONE_WITH_ACTIONS if cell.action or cell.whole_system else DONE
 
 
 def limits(cell: Cell, spec: MachineSpec) -> dict[Phase, Limit]:
     """Give the limits of each phase of the cell's boot."""
-    return deadlines(spec.accel, spec.memory_mib, debian=cell.guest != INITRAMFS)
+    return deadlines(spec.accel, spec.memory_mib, debian=cell.whole_system)
 
 
 def machine_spec(cell: Cell, ingredients: Ingredients, host: Host) -> MachineSpec:
@@ -52,12 +52,12 @@ def machine_spec(cell: Cell, ingredients: Ingredients, host: Host) -> MachineSpe
     words = [own, cell.cmdline, *(SECOND_KERNEL[action] for action in second)]
     initrd: Path | None = None
     disks: tuple[Drive, ...] = ()
-    if cell.guest != INITRAMFS:
+    if cell.whole_system:
         words.append(DEBIAN_CMDLINE)
         initrd = ingredients.guest_initrd(cell.kernel)
         disks = (Drive(path=ingredients.guest_disk(cell.guest)),)
     elif kernel.words is None:
-        initrd = ingredients.initrd_with(cell.kernel) if second else ingredients.initrd
+        initrd = ingredients.initrd_with(cell.kernel) if second else ingredients.initrd_of(cell.guest)
         if actions:
             words.append(f"harness.actions={','.join(actions)}")
     spec = MachineSpec(
@@ -84,13 +84,15 @@ def _refuse_impossible(cell: Cell, ingredients: Ingredients) -> None:
     """Raise HarnessError for a guest or a kernel that cannot do what the cell asks of it."""
     kernel = ingredients.kernel(cell.kernel)
     names = {word.partition(":")[0] for word in cell.action.split()}
-    debian = cell.guest != INITRAMFS
-    hint = "name initramfs as its guest" if debian else "name a Debian as its guest, such as debian-trixie"
-    if debian and kernel.words is not None:
+    usual = cell.guest == GUESTS[0]
+    hint = "name a Debian as its guest, such as debian-trixie" if usual else f"name {GUESTS[0]} as its guest"
+    if not usual and kernel.words is not None:
         raise HarnessError(f"{cell.id}: the EFI probe starts no {cell.guest}", hint)
     if not names:
         return
-    if cannot := names & (SECOND_KERNEL.keys() if debian else ingredients.catalog.guest_actions):
+    refused = set() if cell.whole_system else {*ingredients.catalog.guest_actions}
+    refused |= set() if usual else SECOND_KERNEL.keys()
+    if cannot := names & refused:
         raise HarnessError(f"{cell.id}: the guest {cell.guest} cannot do {', '.join(sorted(cannot))}", hint)
     for name in sorted(names):
         kernel.require(ingredients.action_needs(name), f"the action {name}")

@@ -6,8 +6,6 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, TypeVar
 
-from harness.matrix.cell import GUESTS
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -29,7 +27,7 @@ _ACTION = 1.5
 def boot_seconds(cell: Cell, *, probe: bool, eager: bool) -> float:
     """Guess a boot's length. ``probe``: it is the EFI probe's; ``eager``: all memory is accepted at once."""
     seconds = (_PROBE if probe else _KERNEL) + _PER_VCPU * (cell.vcpus - 1)
-    if cell.guest not in GUESTS:
+    if cell.whole_system:
         seconds += _WHOLE_SYSTEM
     if eager:
         seconds += _PER_GIB_EAGER * cell.memory_mib / 1024

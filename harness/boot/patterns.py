@@ -50,6 +50,11 @@ PATTERNS = (
         "the EFI stub could not leave boot services, not even with its one retry",
     ),
     _death(
+        "stub-initrd",
+        r"EFI stub: ERROR: Failed to load initrd: 0x",
+        "the EFI stub got no initramfs; 0x8000000000000009 is EFI_OUT_OF_RESOURCES",
+    ),
+    _death(
         "stub-failed", r"efi_(?:main|stub_entry)\(\) failed!", "the EFI stub gave up and returned to firmware"
     ),
     _death(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from harness.checks.finding import Check, Problem
 from harness.evidence.snp_report import ECDSA_P384_SHA384, parse_response
 from harness.evidence.ssh import IS_RUNNING, LIST_FAILED, RELEASE
+from harness.matrix.cell import GUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,8 +91,8 @@ SNP_SELF = Check("snp-self", "Does the guest see its SNP status and get its atte
 
 
 def guest_checks(guest: str, action: str) -> tuple[Check, ...]:
-    """Give the checks of a guest that is a Debian and is reached; none for the initramfs guest."""
-    if guest == "initramfs":
+    """Give the checks of a guest that is a Debian and is reached; none for one without a disk."""
+    if guest in GUESTS:
         return ()
     names = {word.partition(":")[0] for word in action.split()}
     checks = [SSH_REACHED, SYSTEM_RUNS]

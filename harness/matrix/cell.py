@@ -10,8 +10,9 @@ from dataclasses import dataclass
 LOADERS = ("direct",)
 """Loaders without a recipe. ``direct``: QEMU's ``-kernel``; the firmware starts the kernel's EFI stub."""
 
-GUESTS = ("initramfs",)
-"""Guests without a recipe. ``initramfs``: busybox and our probe."""
+GUESTS = ("initramfs", "initramfs-large")
+"""Guests without a recipe. ``initramfs``: busybox and our probe. ``initramfs-large``: the same, but
+more than a GiB."""
 
 LAST_ACTIONS = ("reboot", "kexec", "crash")
 """Actions after which the kernel that did them is gone."""
@@ -57,6 +58,11 @@ class Cell:
     cmdline: str = ""
     action: str = ""
     guest: str = GUESTS[0]
+
+    @property
+    def whole_system(self) -> bool:
+        """Whether the guest is a whole Debian, which is reached over SSH."""
+        return self.guest not in GUESTS
 
     @property
     def id(self) -> str:
