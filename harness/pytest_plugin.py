@@ -8,6 +8,7 @@ expected fails its first item; the others then say that there was nothing to jud
 
 from __future__ import annotations
 
+import argparse
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,6 +34,12 @@ _WORKER_RECORDS = "harness_records"
 _WORKER_BUDGET = "harness_budget"
 BUDGET = pytest.StashKey["TemporaryDirectory[str]"]()
 pytest_plugins = ["harness.pytest_firmware"]
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,7 +74,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--replay", type=Path, metavar="DIR", help="judge the stored boot records in DIR again; boot nothing"
     )
     group.addoption(
-        "--boots", type=int, metavar="N", help="boots at once (default: as processors and memory allow)"
+        "--boots",
+        type=_positive,
+        metavar="N",
+        help="boots at once (default: as processors and memory allow)",
     )
 
 

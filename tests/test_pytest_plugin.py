@@ -206,6 +206,7 @@ def test_an_unfinished_record(pytester: pytest.Pytester, records: Path, items: d
             "ERROR: --require-platform snp: no selected cell runs on it (there is no /dev/sev)",
         ),
         (["--require-platform", "plain", "-k", "emulated"], "ERROR: --require-platform plain: no selected"),
+        (["--boots", "0"], "error: argument --boots: '0' is not a number from 1 on"),
         (["--records", "scenarios/two.yaml/x"], "ERROR: boot records cannot be written to"),
     ],
 )
