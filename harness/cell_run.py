@@ -17,12 +17,14 @@ from harness.boot.driver import boot
 from harness.boot.estimate import boot_seconds
 from harness.boot.pool import Demand
 from harness.boot.ssh_session import with_ssh
+from harness.boot.verdict import never_started
 from harness.checks.actions import action_checks
 from harness.checks.debian import guest_checks
 from harness.checks.model import Expected, checks_for, expected
 from harness.checks.view import Evidence
 from harness.errors import HarnessError
 from harness.evidence.record import BootRecord, OutcomeKind, write_json
+from harness.machine.process import LaunchError
 from harness.matrix.plan import NOTHING_SAID
 
 if TYPE_CHECKING:
@@ -149,7 +151,21 @@ class CellRun:
     def _boot(self) -> BootRecord:
         shared = self._session.options.budget
         with nullcontext() if shared is None else Budget(shared).hold(self.demand):
-            return self._boot_now()
+            try:
+                return self._boot_now()
+            except LaunchError as error:
+                if self.expected.refused_by != "hypervisor":
+                    raise
+                return self._never_started(error)
+
+    def _never_started(self, error: LaunchError) -> BootRecord:
+        """Leave a record of a guest that QEMU refused to start, where that is what should happen."""
+        cell, outcome = self.cell, never_started(error.returncode, error.output)
+        record = BootRecord(
+            path=self._session.records / cell.id, cell=cell.id, platform=cell.platform, outcome=outcome
+        )
+        record.write_index()
+        return record
 
     def _boot_now(self) -> BootRecord:
         session, cell = self._session, self.cell

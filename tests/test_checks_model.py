@@ -18,6 +18,7 @@ import pytest
 
 from harness.artifacts.firmware_traits import FirmwareTraits
 from harness.artifacts.kernel_traits import KernelTraits
+from harness.checks import boot
 from harness.checks.model import PLATFORMS, Expected, checks_for, expected
 from harness.checks.view import Evidence
 from harness.errors import HarnessError
@@ -517,7 +518,12 @@ def test_expected_follows_the_firmware() -> None:
     no_snp = replace(FIRMWARE, snp_capable=False)
     what = expected(no_snp, K612, 8192, "snp")
     assert what.outcome == "refuses-to-boot"
-    assert "dies-on-unvalidated-access" not in {check.name for check in checks_for(what)}
+    assert [check.name for check in checks_for(what)] == ["never-started"]
+
+
+def test_a_guest_that_started_was_not_refused(tmp_path: Path) -> None:
+    sample = Sample("refuses", tmp_path)
+    assert [finding.check for finding in sample.judge(boot.NEVER_STARTED)] == ["never-started"]
 
 
 def test_expected_refuses_unknown_platform() -> None:

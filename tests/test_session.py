@@ -16,6 +16,7 @@ from harness.boot.budget import Budget
 from harness.boot.pool import Demand
 from harness.cell_run import TRAITS
 from harness.errors import HarnessError
+from harness.machine.process import LaunchError
 from harness.selection import Options
 from harness.session import Session
 
@@ -135,6 +136,27 @@ def test_a_boot_that_fails_fails_once(stand_ins: Any, scenario: Path, tmp_path: 
             _ = run.record
         assert run.root_failure == "QEMU did not start: x"
     assert stand_ins.booted == [PLAIN]
+
+
+@pytest.mark.parametrize("refusal", ["the firmware carries no SEV metadata", "no such CPU"])
+def test_a_guest_that_qemu_should_not_even_start(
+    stand_ins: Any, scenario: Path, tmp_path: Path, refusal: str
+) -> None:
+    """QEMU's refusal is the outcome where the firmware is not for SNP guests, and a failure elsewhere."""
+    log = tmp_path / "qemu.log"
+    log.write_text(f"qemu: warning: slow\nqemu: {refusal}\n")
+    session = start(tmp_path)
+    run = session.run(cells(session, scenario)[EMULATED])
+    stand_ins.failures[EMULATED] = LaunchError("it ended with exit code 1", ["qemu"], 1, log)
+    firmware, kernel = run.traits
+    run.traits = replace(firmware, snp_capable=False), kernel
+    (check,) = run.checks
+    assert run.root_failure == ""
+    assert bool(check(run.evidence)) == (refusal == "no such CPU")
+    replayed = start(tmp_path, replay=session.records).run(run.cell)
+    assert replayed.record.outcome == run.record.outcome
+    with pytest.raises(LaunchError):
+        _ = start(tmp_path, records=tmp_path / "other").run(run.cell).record
 
 
 def test_a_boot_that_nobody_scheduled_runs_when_asked_for(

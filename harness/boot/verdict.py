@@ -70,6 +70,12 @@ def judge(
     return Outcome(ending[0], seen.phase.label, seen.last_line, ending[1]) if ending else None
 
 
+def never_started(returncode: int | None, qemu_log: str) -> Outcome:
+    """Give the outcome of a QEMU that ended before its guest could run; ``qemu_log`` is its output."""
+    detail = f"QEMU ended with exit code {returncode}{_said(qemu_log)}"
+    return Outcome(OutcomeKind.QEMU_EXIT, Phase.LAUNCH.label, "", detail)
+
+
 def next_look(seen: Seen, limits: Mapping[Phase, Limit]) -> float:
     """Give the time at which the boot is a hang, unless something happens before."""
     limit, began = limits[seen.phase], seen.marks[-1].t

@@ -77,6 +77,15 @@ def _no_userspace(evidence: Evidence) -> Iterator[Problem]:
         yield Problem("it was not the guest that ended the boot", evidence.end, outcome.detail)
 
 
+def _never_started(evidence: Evidence) -> Iterator[Problem]:
+    """Ask for QEMU's own words, of emulation or KVM: it looks for the metadata before the guest runs."""
+    outcome = evidence.record.outcome
+    if (outcome.kind, outcome.phase) != (OutcomeKind.QEMU_EXIT, "launch"):
+        yield Problem("QEMU started a guest whose firmware has no SEV metadata", evidence.end)
+    elif "SEV metadata" not in outcome.detail:
+        yield Problem("QEMU did not start the guest, but not for want of SEV metadata", outcome.detail)
+
+
 def _hangs(evidence: Evidence) -> Iterator[Problem]:
     if evidence.record.outcome.kind is not OutcomeKind.HANG:
         yield Problem("the boot ended, and should have gone on for ever", evidence.end)
@@ -116,6 +125,9 @@ SNP_ACTIVE = Check("snp-active", "Does the guest say SEV, SEV-ES and SEV-SNP are
 NO_SEV_LINES = Check("no-sev", "Is a plain guest silent about SEV?", _no_sev_lines)
 NO_LEDGER = Check("no-ledger", "Is there no acceptance ledger for a plain guest?", _no_ledger)
 NO_USERSPACE = Check("no-userspace", "Does the guest never reach userspace?", _no_userspace)
+NEVER_STARTED = Check(
+    "never-started", "Does QEMU refuse to start a guest without SEV metadata?", _never_started
+)
 HANGS = Check("hangs", "Known fault: does the boot go on for ever, as ever?", _hangs)
 NO_SNP_CLAIM = Check("no-snp-claim", "Does a kernel without SNP support not claim SEV-SNP?", _no_snp_claim)
 DIES_ON_UNVALIDATED = Check(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.artifacts.loader_traits import Entry
     from harness.artifacts.traits import FirmwareTraits, KernelTraits
     from harness.checks.finding import Check
-    from harness.checks.rollout import Outcome
+    from harness.checks.rollout import Outcome, RefusedBy
 
 PLATFORMS = ("snp", "snp-emulated", "plain")
 
@@ -26,7 +26,7 @@ class Expected:
     """What a cell should do, why, and where that is written.
 
     ``high_bytes``: how much RAM it has at 4 GiB and above, which is what ``memory-lost`` loses.
-    ``kernel_refuses``: it is the kernel that cannot run as an SNP guest. ``probe``: the kernel is the EFI
+    ``refused_by``: who cannot run it as an SNP guest. ``probe``: the kernel is the EFI
     probe, which is asked other questions. ``legacy_entry``: the loader wrote the kernel's e820, by its own
     rules.
     """
@@ -35,7 +35,7 @@ class Expected:
     because: str
     source: str
     high_bytes: int = 0
-    kernel_refuses: bool = False
+    refused_by: RefusedBy | None = None
     probe: bool = False
     legacy_entry: bool = False
     vcpus: int = 1
@@ -81,7 +81,7 @@ def expected(
         because="; ".join([row.because, *traits]),
         source=row.source,
         high_bytes=high_bytes,
-        kernel_refuses=row.refused_by == "kernel",
+        refused_by=row.refused_by,
         probe=kernel.probe,
         legacy_entry=entry.startswith("legacy"),
         vcpus=vcpus,
@@ -179,12 +179,14 @@ _OF_OUTCOME: dict[Outcome, tuple[Check, ...]] = {
 def checks_for(what: Expected) -> tuple[Check, ...]:
     """Give a cell's checks; ``Check.not_applicable`` names those that a platform cannot answer."""
     checks = _OF_OUTCOME[what.outcome]
+    if what.refused_by == "hypervisor":
+        return (boot.NEVER_STARTED,)
     if what.probe:
         return PROBE_CHECKS.get(what.outcome, checks)
     if what.outcome == "refuses-to-boot":
         if what.legacy_entry:
             return (boot.NO_USERSPACE,)  # the kernel may run for a while
-        return (*checks, boot.DIES_ON_UNVALIDATED) if what.kernel_refuses else checks
+        return (*checks, boot.DIES_ON_UNVALIDATED) if what.refused_by == "kernel" else checks
     if what.legacy_entry:
         checks = tuple(check for check in checks if check not in _BY_STUB)
     if what.vcpus > 1 and what.outcome not in {"plain", "hangs"}:

@@ -29,6 +29,9 @@ Outcome = Literal[
 ``refuses-to-boot``: kernel, firmware or loader end the boot. ``hangs``: the boot never ends, a known fault.
 ``plain``: no SNP at all."""
 
+RefusedBy = Literal["kernel", "hypervisor"]
+"""Who, where that is asked: a kernel dies in its own way, a hypervisor does not even start the guest."""
+
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
@@ -93,7 +96,7 @@ class Row(_Strict):
     outcome: Outcome
     because: Text
     source: Text
-    refused_by: Literal["kernel"] | None = None
+    refused_by: RefusedBy | None = None
 
 
 class Table(_Strict):
