@@ -82,14 +82,18 @@ class CellRun:
         return loader.entry(self.traits[1])
 
     @cached_property
+    def modelled(self) -> Expected:
+        """What the rollout model says."""
+        cell = self.cell
+        return expected(*self.traits, cell.memory_mib, cell.platform, cell.cmdline, self.entry, cell.vcpus)
+
+    @cached_property
     def expected(self) -> Expected:
         """What the rollout model says, unless the scenario knows better."""
-        cell = self.cell
-        model = expected(*self.traits, cell.memory_mib, cell.platform, cell.cmdline, self.entry, cell.vcpus)
         if (said := self.said.expect) is None:
-            return model
+            return self.modelled
         outcome = cast("Outcome", said.outcome)  # one of OUTCOMES, else the scenario is not valid
-        return replace(model, outcome=outcome, because=said.reason, source=said.link)
+        return replace(self.modelled, outcome=outcome, because=said.reason, source=said.link, refused_by=None)
 
     @cached_property
     def checks(self) -> tuple[Check, ...]:

@@ -11,6 +11,7 @@ import pytest
 from harness.checks.names import check_names
 from harness.errors import HarnessError
 from harness.keywords import about, compiled
+from harness.matrix.plan import Expects
 from harness.session import Session
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class ScenarioFile(pytest.File):
             nodes = [(session.run(it.cell, it.said), it.lacks) for it in chosen.planned]
             runs = [run for run, lacks in nodes if not lacks]
             session.prepare(runs, build=not self.config.option.collectonly)
-            refuse_idle_known_bad(session, chosen, runs)
+            refuse_idle_rules(session, chosen, runs)
         except HarnessError as error:
             told = self.config.stash[TOLD]
             if str(error) in told:
@@ -116,27 +117,40 @@ class ScenarioFile(pytest.File):
         return _in_short(excinfo) or super().repr_failure(excinfo)
 
 
-def refuse_idle_known_bad(session: Session, chosen: Chosen, runs: list[CellRun]) -> None:
-    """Raise HarnessError for a known-bad check that none of the rule's cells is asked.
+def refuse_idle_rules(session: Session, chosen: Chosen, runs: list[CellRun]) -> None:
+    """Raise HarnessError for a known-bad check, or an expected outcome, that changes nothing.
 
-    Only known when the run takes all of them as the scenario writes them.
+    None of the rule's cells is asked the check, or the rollout model says the same of all of them. Only known
+    when the run takes all of them as the scenario writes them.
     """
     options = session.options
     if options.axes or options.replay is not None or options.platform != "auto":
         return
-    taken = {run.cell: {check.name for check in run.checks} for run in runs if run.said.known_bad}
-    about_cells: dict[Bad, list[Cell]] = {}
+    taken = {run.cell: run for run in runs}
+    about_cells: dict[Bad | Expects, list[Cell]] = {}
     for planned in chosen.whole.planned:
-        for bad in planned.said.known_bad:
-            about_cells.setdefault(bad, []).append(planned.cell)
-    for bad, cells in about_cells.items():
+        for rule in (planned.said.expect, *planned.said.known_bad):
+            if rule is not None:
+                about_cells.setdefault(rule, []).append(planned.cell)
+    for rule, cells in about_cells.items():
         if taken.keys() >= set(cells):
-            asked = set().union(*(taken[cell] for cell in cells))
-            if idle := [check for check in bad.checks if check not in asked]:
-                raise HarnessError(
-                    f"{bad.where}: known-bad: {', '.join(idle)}: asked of no cell that the rule is about",
-                    f"their checks are {', '.join(sorted(asked))}",
-                )
+            _refuse_idle(rule, [taken[cell] for cell in cells])
+
+
+def _refuse_idle(rule: Bad | Expects, runs: list[CellRun]) -> None:
+    if isinstance(rule, Expects):
+        if all(run.modelled.outcome == rule.outcome for run in runs):
+            raise HarnessError(
+                f"{rule.where}: expect: the rollout model says {rule.outcome} too",
+                "leave the rule out",
+            )
+        return
+    asked = {check.name for run in runs for check in run.checks}
+    if idle := [check for check in rule.checks if check not in asked]:
+        raise HarnessError(
+            f"{rule.where}: known-bad: {', '.join(idle)}: asked of no cell that the rule is about",
+            f"their checks are {', '.join(sorted(asked))}",
+        )
 
 
 class CellNode(pytest.Collector):

@@ -177,6 +177,16 @@ def test_known_bad_must_be_about_a_check_of_a_cell(
         assert run(pytester, "scenarios", "--collect-only", *narrower)[0].ret == 0
 
 
+def test_what_the_model_says_anyway_is_not_expected(
+    pytester: pytest.Pytester, scenario: Callable[[str], Path]
+) -> None:
+    scenario(f"{TWO}expect:\n  - {{when: {{platform: plain}}, outcome: plain, {WHY}}}\n")
+    result, text = run(pytester, "scenarios", "--collect-only")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert "scenarios/s.yaml:7:5: expect: the rollout model says plain too\n  leave the rule out" in text
+    assert run(pytester, "scenarios", "--collect-only", "-k", "emulated")[0].ret == 0
+
+
 def test_known_bad_may_be_about_a_check_of_a_cell_that_is_not_taken(
     pytester: pytest.Pytester, scenario: Callable[[str], Path]
 ) -> None:
@@ -192,6 +202,11 @@ def test_an_expected_outcome_takes_the_models_place(scenario: Callable[[str], Pa
     assert emulated.expected.outcome == "refuses-to-boot"
     assert (plain.expected.outcome, plain.expected.because) == ("eager", "because")
     assert plain.expected.source == "https://example.org/1"
+    assert emulated.expected.refused_by == "kernel"
+    path.write_text(path.read_text().replace("platform: plain}", "platform: snp}"))
+    other = Session(Options(), tmp_path, lambda _line: None)
+    overridden = [other.run(it.cell, it.said).expected for it in other.select(other.plan(path))]
+    assert [what.refused_by for what in overridden] == [None, None]
     names = {check.name for check in plain.checks}
     assert "accepted-before-kernel" in names
     assert "no-sev" not in names
