@@ -104,6 +104,13 @@ def busy(arguments: list[str]) -> bool:
     return _told("processors busy", used / wall / cpus, "", BUSY_GOAL, most=False)
 
 
+def _newest_run() -> Path:
+    runs = sorted((PROJECT / "out/records").glob("*"), key=lambda folder: folder.stat().st_mtime)
+    if not runs:
+        raise SystemExit("no stored run of scenarios: boot some, or name a folder with --replay")
+    return runs[-1]
+
+
 def _told(what: str, figure: float, unit: str, goal: float, *, most: bool) -> bool:
     holds = figure <= goal if most else figure >= goal
     limit = "most" if most else "least"
@@ -130,8 +137,7 @@ def main() -> int:
     if "busy" in wanted:
         good = busy(given) and good
     if "judging" in wanted:
-        runs = sorted((PROJECT / "out/records").iterdir(), key=lambda folder: folder.stat().st_mtime)
-        good = judging(options.replay or runs[-1]) and good
+        good = judging(options.replay or _newest_run()) and good
     return 0 if good else 1
 
 
