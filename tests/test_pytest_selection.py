@@ -267,7 +267,7 @@ def collected(result: pytest.RunResult) -> list[str]:
         (["-k", "5.10"], 15, "scenarios: 15 of 30 cells, every pair of axis values; --full runs all"),
         (["-k", "5.10 and 2G"], 6, "scenarios: 6 cells"),
         (["-k", "5.10 and 2G and no-userspace"], 3, "scenarios: 3 cells"),
-        (["--memory", "9G", "--memory", "2G"], 24, "scenarios: 24 cells"),
+        (["--memory", "9G"], 12, "scenarios: 12 cells"),
         (["--platform", "plain", "--full"], 30, "scenarios: 30 cells"),
     ],
 )

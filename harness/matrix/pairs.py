@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.matrix.rules import Point
 
 
-SMALL = 24
+SMALL = 12
 """Of no more cells than these all are taken."""
 
 
