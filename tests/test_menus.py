@@ -33,7 +33,7 @@ from harness.evidence.problems import EvidenceError
 from harness.evidence.ram import configured_ram
 from harness.evidence.record import OutcomeKind
 from harness.evidence.uefi_shell import parse_handles, parse_shell_memmap
-from harness.machine.expect import Serial, split_sequences
+from harness.machine.expect import MOST_AHEAD, Serial, split_sequences
 from harness.machine.machine import Machine
 from harness.machine.spec import MachineSpec
 from harness.matrix.cell import Cell
@@ -91,6 +91,28 @@ def test_a_console_that_stays_silent_or_ends() -> None:
         serial.read_nonblocking(1, 1)
     with pytest.raises(HarnessError, match="QEMU ended"):
         expect(serial, "Shell")
+
+
+def test_a_console_that_floods(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody reads once a menu is done, and a pattern may never come: neither costs memory without end."""
+    machine, serial = typed()
+    for number in range(40):
+        machine.feed(b"%02d" % number * (MOST_AHEAD // 32), 0.0)
+    assert len(serial._ready) == MOST_AHEAD
+    assert serial._ready.endswith(b"39")
+    machine.feed(b"\x1b[" + b"0" * 5000, 0.0)
+    assert len(serial._pending) < 100
+
+    def again(_size: int = 0, _timeout: float | None = None) -> str:
+        machine.feed(b"x" * 1000, 0.0)
+        return read(1000, 0)
+
+    read = serial.read_nonblocking
+    monkeypatch.setattr(serial, "read_nonblocking", again)
+    serial.timeout = 60
+    with pytest.raises(HarnessError, match=r"never showed /Shell/: not in 4 MiB; it said: "):
+        expect(serial, "Shell")
+    serial.wait_for("x+")  # another question may be asked
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
+import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 NONCE = "5a" * 64
 ACTION = "snp stress-ng:64:2:5"
+FLOOD = 3 << 20  # more than fits into a channel that is not read
 
 
 class Server(paramiko.ServerInterface):
@@ -51,7 +54,19 @@ class Server(paramiko.ServerInterface):
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         def answer() -> None:
-            if command != b"hang":
+            if command == b"no end":
+                channel.shutdown_write()
+            elif command == b"trickle":
+                with contextlib.suppress(OSError):  # until the client closes the channel
+                    while True:
+                        channel.sendall(b".")
+                        time.sleep(0.01)
+            elif command == b"floods 0":
+                channel.sendall_stderr(b"e" * FLOOD)
+                channel.sendall(b"o" * FLOOD)
+                channel.send_exit_status(0)
+                channel.close()
+            elif command != b"hang":
                 channel.sendall(b"said: " + command)
                 channel.send_exit_status(int(command.split()[-1]))
                 channel.close()
@@ -93,8 +108,11 @@ def test_commands(serve: Callable[[Keys], int]) -> None:
     with Ssh(serve(keys), keys, seconds=10) as guest:
         said = guest.run("exit 3", 5)
         assert (said.command, said.status, said.stdout, said.stderr) == ("exit 3", 3, "said: exit 3", "")
-        with pytest.raises(SshError, match="did not finish 'hang'"):
-            guest.run("hang", 0.2)
+        for command in ("hang", "trickle", "no end"):
+            with pytest.raises(SshError, match=f"did not finish '{command}'"):
+                guest.run(command, 0.3)
+        flooded = guest.run("floods 0", 30)
+        assert (flooded.status, flooded.stdout, flooded.stderr) == (0, "o" * (1 << 20), "e" * (1 << 20))
 
 
 @pytest.mark.parametrize("other", ["user", "host"])

@@ -94,12 +94,11 @@ class Menu:
 def expect(serial: Serial, pattern: str) -> str:
     """Wait for a pattern and give what came before it; HarnessError with the console's last words."""
     try:
-        serial.expect(pattern)
+        return serial.wait_for(pattern)
     except (pexpect.TIMEOUT, pexpect.EOF) as error:
-        why = "QEMU ended" if isinstance(error, pexpect.EOF) else f"not within {serial.timeout:g} s"
+        why = "QEMU ended" if isinstance(error, pexpect.EOF) else serial.missed
         said = last_words(serial)
         raise HarnessError(f"the console never showed /{pattern}/: {why}; it said: {said}") from error
-    return str(serial.before)
 
 
 def ask_shell(serial: Serial, command: str) -> str:

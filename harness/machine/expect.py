@@ -21,10 +21,15 @@ else:
 
 WINDOW = 4096
 """Characters at the end of what was read in which a pattern is looked for."""
+MOST_AHEAD = 1 << 20
+"""Bytes kept for a reader that lags behind, or never comes again: the latest."""
+MOST_BETWEEN = 4 << 20
+"""Bytes in which a pattern must be found: menus and answers are kilobytes, this is a guest that floods."""
 _LOOK_SECONDS = 0.25
-# ECMA-48 control sequences and two-character escapes; what may be the beginning of one waits for its rest.
-_SEQUENCE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_78=>])")
-_BEGUN = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*)?\Z")
+# ECMA-48 control sequences and two-character escapes; what may be the beginning of one waits for its rest. No
+# terminal takes a sequence of any length, and a guest could send one without end.
+_SEQUENCE = re.compile(rb"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|[@-Z\\-_78=>])")
+_BEGUN = re.compile(rb"\x1b(?:\[[0-?]{0,64}[ -/]{0,8})?\Z")
 
 
 def split_sequences(data: bytes) -> tuple[bytes, bytes]:
@@ -43,17 +48,39 @@ class Serial(_TextSpawn):
         self._machine = machine
         self._arrived = threading.Condition()
         self._pending = b""
-        self._ready = b""
+        self._ready = bytearray()
+        self._since_match = 0
         machine.watch("serial", self._feed)
 
     def _feed(self, data: bytes, _t: float) -> None:
         with self._arrived:
             clean, self._pending = split_sequences(self._pending + data)
             self._ready += clean
+            del self._ready[:-MOST_AHEAD]
             self._arrived.notify_all()
 
+    def wait_for(self, pattern: str) -> str:
+        """Wait for a pattern and give what came before it; pexpect's EOF or TIMEOUT when it does not come."""
+        self._since_match = 0
+        self.expect(pattern)
+        return str(self.before)
+
+    @property
+    def missed(self) -> str:
+        """How a pattern that did not come was missed: for a message, after pexpect's TIMEOUT."""
+        return f"not in {MOST_BETWEEN >> 20} MiB" if self._flooded else f"not within {self.timeout:g} s"
+
+    @property
+    def _flooded(self) -> bool:
+        return self._since_match >= MOST_BETWEEN
+
     def read_nonblocking(self, size: int = 1, timeout: float | None = None) -> str:
-        """Give what has come, at most ``size`` bytes; pexpect's EOF once QEMU has ended, else its TIMEOUT."""
+        """Give what has come, at most ``size`` bytes; pexpect's EOF once QEMU has ended, else its TIMEOUT.
+
+        TIMEOUT, too, when `MOST_BETWEEN` bytes have come since `wait_for` began.
+        """
+        if self._flooded:
+            raise pexpect.TIMEOUT(self.missed)
         seconds = self.timeout if timeout is None or timeout < 0 else timeout
         give_up = time.monotonic() + (seconds or 0)
         with self._arrived:
@@ -64,7 +91,9 @@ class Serial(_TextSpawn):
                 if left <= 0:
                     raise pexpect.TIMEOUT("the console was silent")
                 self._arrived.wait(min(left, _LOOK_SECONDS))
-            data, self._ready = self._ready[:size], self._ready[size:]
+            data = bytes(self._ready[:size])
+            del self._ready[:size]
+        self._since_match += len(data)
         return self._text.decode(data)
 
     def wait_quiet(self, pause: float) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import logging
 import re
+import select
 import stat
 import time
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 _FORWARD = re.compile(r"TCP\[HOST_FORWARD\] +\d+ +127\.0\.0\.1 +(?P<port>\d+) ")
 _MOST_OUTPUT = 1 << 20
+_READ = 64 << 10
 _QUIET_RETRY = 0.5
 
 
@@ -148,14 +150,47 @@ class Ssh:
         self._client.close()
 
     def run(self, command: str, seconds: float) -> Said:
-        """Run a command to its end; of each output the first MiB is kept. SshError when it does not end."""
+        """Run a command to its end; of each output the first MiB is kept.
+
+        SshError when it has not ended after ``seconds``, whatever it says in the meantime.
+        """
         began = time.monotonic()
         try:
-            _, out, err = self._client.exec_command(command, timeout=seconds)
-            stdout, stderr = out.read(_MOST_OUTPUT), err.read(_MOST_OUTPUT)
-            status = out.channel.recv_exit_status()
+            _, out, _ = self._client.exec_command(command, timeout=seconds)
+            with out.channel as channel:
+                stdout, stderr = _outputs(channel, began + seconds)
+                status = _status(channel, began + seconds)
         except (TimeoutError, OSError, EOFError, paramiko.SSHException) as error:
             why = str(error) or type(error).__name__
             raise SshError(f"the guest did not finish {command!r}: {why}", "see the serial log") from error
         texts = [text.decode(errors="replace") for text in (stdout, stderr)]
         return Said(command, status, texts[0], texts[1], round(time.monotonic() - began, 3))
+
+
+def _outputs(channel: paramiko.Channel, give_up: float) -> tuple[bytes, bytes]:
+    """Read stdout and stderr to their ends and keep the first of each; TimeoutError at ``give_up``.
+
+    Both are read as they come: a command that finds one of them full waits.
+    """
+    out, err = bytearray(), bytearray()
+    while True:
+        # Asked first: what came before the end is then certainly there to be read.
+        over = channel.eof_received or channel.closed
+        left = give_up - time.monotonic()
+        if left <= 0 and not over:
+            raise TimeoutError("it still runs")
+        if channel.recv_ready():
+            out += channel.recv(_READ)[: _MOST_OUTPUT - len(out)]
+        elif channel.recv_stderr_ready():
+            err += channel.recv_stderr(_READ)[: _MOST_OUTPUT - len(err)]
+        elif over:
+            return bytes(out), bytes(err)
+        else:
+            select.select([channel], [], [], left)
+
+
+def _status(channel: paramiko.Channel, give_up: float) -> int:
+    """Wait for the exit status, -1 where the guest's server gives none; TimeoutError at ``give_up``."""
+    if not channel.status_event.wait(max(0.0, give_up - time.monotonic())):
+        raise TimeoutError("its outputs are closed, but it still runs")
+    return channel.recv_exit_status()
