@@ -19,7 +19,8 @@ def bzimage(protocol: int = 0x20F) -> bytes:
     image[:2] = b"MZ"
     struct.pack_into("<I", image, 0x3C, 0x40)
     image[0x40:0x44] = b"PE\0\0"
-    image[0x202:0x206] = b"HdrS"
+    struct.pack_into("<I", image, 0x1F4, 1)
+    image[0x1F1], image[0x202:0x206] = 4, b"HdrS"
     struct.pack_into("<H", image, 0x206, protocol)
     struct.pack_into("<H", image, 0x20E, 0)
     struct.pack_into("<H", image, 0x236, 0x7F)

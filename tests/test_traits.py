@@ -81,6 +81,13 @@ def test_kernel_bad_input() -> None:
         read_kernel_traits(b"\x7fELF" + bytes(0x1000), CONFIG)
     with pytest.raises(HarnessError, match="holds no option"):
         read_kernel_traits(bzimage(), "")
+    image = bytearray(bzimage())
+    struct.pack_into("<I", image, 0x1F4, (len(image) - 5 * 512) // 16)
+    assert read_kernel_traits(bytes(image), CONFIG).version == "6.12.1-test"
+    with pytest.raises(HarnessError, match="cut short: it has 4095 bytes, its setup header says 4096"):
+        read_kernel_traits(bytes(image[:-1]), CONFIG)
+    image[0x900:0x904] = b"6.\x1b["  # what would reach a terminal
+    assert not read_kernel_traits(bytes(image), CONFIG).version
 
 
 ALL_KINDS = (1, 2, 3, 4)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # Offsets into a bzImage: Linux Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header".
+_SETUP_SECTORS = 0x1F1
+_SYSTEM_SIZE = 0x1F4
 _MAGIC = 0x202
 _PROTOCOL = 0x206
 _VERSION_POINTER = 0x20E
@@ -35,6 +37,7 @@ _PE_POINTER = 0x3C
 _SNP_MESSAGE = b"SEV-SNP supported indicated by CC blob"
 _UNACCEPTED_MESSAGE = b"Memory acceptance protocol failed"
 
+_RELEASE = re.compile(rb"[!-~]+")
 _OPTION = re.compile(r"^(?P<name>CONFIG_\w+)=(?P<value>.+)$", re.MULTILINE)
 
 
@@ -71,11 +74,14 @@ def _stated(options: Mapping[str, str], *names: str) -> str:
 
 
 def read_release(image: bytes) -> str:
-    """Give the release, as ``uname -r`` says it, from the string that the field kernel_version points to."""
+    """Give the release, as ``uname -r`` says it, from the string that the field kernel_version points to.
+
+    Empty where the field points to none.
+    """
     _require_bzimage(image)
     (pointer,) = struct.unpack_from("<H", image, _VERSION_POINTER)
-    text = image[0x200 + pointer : 0x200 + pointer + 256].split(b"\0", 1)[0]
-    return text.split(b" ", 1)[0].decode("ascii", errors="replace") if pointer else ""
+    text = image[0x200 + pointer : 0x200 + pointer + 256].split(b"\0", 1)[0].split(b" ", 1)[0]
+    return text.decode("ascii") if pointer and _RELEASE.fullmatch(text) else ""
 
 
 def is_bzimage(image: bytes) -> bool:
@@ -87,6 +93,17 @@ def _require_bzimage(image: bytes) -> None:
     if not is_bzimage(image):
         raise HarnessError(
             "the kernel image is no bzImage: no HdrS in its setup header", "give the vmlinuz file"
+        )
+
+
+def _require_whole(image: bytes) -> None:
+    """Raise HarnessError for an image that is shorter than its setup header says; signed ones are longer."""
+    (system,) = struct.unpack_from("<I", image, _SYSTEM_SIZE)  # in units of 16 bytes, without the setup
+    said = ((image[_SETUP_SECTORS] or 4) + 1) * 512 + system * 16
+    if len(image) < said:
+        raise HarnessError(
+            f"the kernel image is cut short: it has {len(image)} bytes, its setup header says {said}",
+            "build or copy it again",
         )
 
 
@@ -102,6 +119,7 @@ def read_kernel_traits(image: bytes, config: str | None) -> KernelTraits:
     linux-base-VERSION, both under usr/lib/modules/VERSION. HarnessError when an input is no such thing.
     """
     _require_bzimage(image)
+    _require_whole(image)
     (protocol,) = struct.unpack_from("<H", image, _PROTOCOL)
     (flags,) = struct.unpack_from("<H", image, _XLOADFLAGS) if protocol >= _XLOADFLAGS_SINCE else (0,)
     pe = _is_pe(image)
