@@ -113,6 +113,9 @@ def _build(_options: argparse.Namespace) -> None:
         print(f"firmware {name}: {ingredients.firmware(name).path}")
     for name in ingredients.catalog.kernels:
         print(f"kernel {name}: {ingredients.kernel(name).path}")
+    for name in ingredients.catalog.loaders:
+        for key, path in ingredients.loader(name).binaries.items():
+            print(f"loader {name}, {key}: {path}")
     print(f"initramfs: {ingredients.initrd}")
     for name in ingredients.catalog.guests:
         print(f"guest {name}: {ingredients.guest_disk(name)}")

@@ -26,7 +26,9 @@ def shell(options: argparse.Namespace) -> None:
     ingredients = Ingredients(progress=say)
     host = probe(guest_runs=lambda: guest_runs(ingredients.qemu))
     platform = resolver(options.platform, host)("plain" if options.platform == "plain" else "snp")
+    # Named before anything is built.
     ingredients.catalog.guest_recipe(options.guest)
+    ingredients.catalog.loader_recipe(options.loader)
     try:
         memory = parse_memory(options.memory)
     except ValueError as error:

@@ -88,7 +88,10 @@ class Fake:
     """Ingredients that are files of these names."""
 
     catalog = SimpleNamespace(
-        firmware=("f",), kernels=("k",), guests={"g": SimpleNamespace(lock_file="/g.packages")}
+        firmware=("f",),
+        kernels=("k",),
+        loaders=("direct", "l"),
+        guests={"g": SimpleNamespace(lock_file="/g.packages")},
     )
     initrd = "/i"
     apt = None
@@ -101,6 +104,9 @@ class Fake:
         return SimpleNamespace(path=f"/{name}")
 
     kernel = firmware
+
+    def loader(self, name: str) -> object:
+        return SimpleNamespace(binaries={"image": "/grub", "shim": "/shim"} if name == "l" else {})
 
     def guest_disk(self, name: str) -> str:
         return f"/{name}"
@@ -124,6 +130,8 @@ def test_build(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
     assert capsys.readouterr().out.splitlines() == [
         "firmware f: /f",
         "kernel k: /k",
+        "loader l, image: /grub",
+        "loader l, shim: /shim",
         "initramfs: /i",
         "guest g: /g",
         "qemu: /q",

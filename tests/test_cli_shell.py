@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The command ``harness shell``: what is wrong is said before anything is built or booted."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness import cli, cli_shell
+from harness.artifacts.ingredients import Ingredients
+from harness.platforms.host import Host
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["debian-sarge"], "unknown guest 'debian-sarge'"),
+        (["--loader", "grub-2.13"], "unknown loader 'grub-2.13'"),
+        (["--kernel", "debian-6.2"], "unknown kernel 'debian-6.2'"),
+        (["--memory", "8"], "--memory: the memory size 8 has no unit"),
+    ],
+)
+def test_mistakes(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.setattr(cli_shell, "probe", lambda **_: Host(sev_snp=False))
+    monkeypatch.setattr(Ingredients, "guest_disk", None)
+    monkeypatch.setattr(Ingredients, "qemu", None)
+    assert cli.main(["shell", *arguments]) == 2
+    assert message in capsys.readouterr().err
