@@ -6,19 +6,25 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from harness import cell_run
 from harness.boot.cell import CMDLINE, machine_spec
+from harness.boot.driver import boot
 from harness.cell_run import TRAITS
 from harness.errors import HarnessError
+from harness.evidence.efi_probe import parse_probe
+from harness.evidence.record import OutcomeKind
 from harness.machine.spec import Drive
 from harness.matrix.cell import Cell
 from harness.platforms.host import Host
 from harness.selection import Options
 from harness.session import Session
+
+if TYPE_CHECKING:
+    from harness.artifacts.ingredients import Ingredients
 
 CELL = Cell("debian-2025.02", "debian-6.1", "grub-2.06-bookworm", 2048, "plain", cmdline="quiet")
 
@@ -70,3 +76,14 @@ def test_a_replay_reads_the_entry(tmp_path: Path, records: Path, entry: str | No
     path.write_text("[]")
     with pytest.raises(HarnessError, match="cannot be read"):
         cell_run.load_entry(path)
+
+
+@pytest.mark.qemu
+def test_a_boot_file_runs(ingredients: Ingredients, tmp_path: Path) -> None:
+    """No scenario can have this loader, for it leaves a kernel without console; the EFI probe has its own."""
+    cell = Cell("debian-2025.02", "efi-probe-eager", "boot-file", 512, "plain")
+    spec = machine_spec(cell, ingredients, Host(sev_snp=False))
+    record = boot(spec, tmp_path / "record", cell_id=cell.id, platform=cell.platform)
+    assert record.outcome.kind is OutcomeKind.COMPLETED, record.outcome
+    probe = parse_probe(cast("dict[str, Any]", record.guest))
+    assert (probe.cmdline, probe.left is not None) == ("", True)
