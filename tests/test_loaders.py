@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from harness.artifacts.apt import NotInPackageError
 from harness.artifacts.catalog import load_catalog
+from harness.artifacts.kernel_files import kernel_files
+from harness.artifacts.kernel_recipes import KernelRecipe, KernelSource, Prebuilt
 from harness.artifacts.kernel_traits import KernelTraits
 from harness.artifacts.loader import IMAGE, Loader, loader_image, resolve_loader, write_disk
 from harness.artifacts.loader_files import Payload, esp_files
@@ -207,14 +210,12 @@ def apt(folder: Path, **programs: bytes) -> Any:
     def extract(package: Any, paths: list[str]) -> Any:
         path = folder / package.package / paths[0]
         if package.package not in programs:
-            raise HarnessError(f"{package.package}.deb: tar: ./{paths[0]}: Not found in archive")
+            raise NotInPackageError(f"{package.package}.deb: tar: ./{paths[0]}: Not found in archive")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(programs[package.package])
         return SimpleNamespace(path=folder / package.package)
 
-    return SimpleNamespace(
-        extract=extract, download=lambda _: None, store=Store(folder / "store"), progress=print
-    )
+    return SimpleNamespace(extract=extract, store=Store(folder / "store"), progress=print)
 
 
 LOCK: Any = SimpleNamespace(require=lambda query: SimpleNamespace(package=query.package, version="1-1"))
@@ -242,6 +243,23 @@ def test_a_package_without_the_program(tmp_path: Path) -> None:
     assert caught.value.what.endswith("loaders.yaml:5:5: loader g: grub 1-1 holds no usr/lib/grubx64.efi"), (
         caught.value.what
     )
+
+
+def test_what_says_nothing_about_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk or a wrong mirror is told as it is, and not as a fault of the recipe."""
+    archive = apt(tmp_path)
+
+    def extract(*_: object) -> None:
+        raise HarnessError("cannot write below /cache")
+
+    monkeypatch.setattr(archive, "extract", extract)
+    with pytest.raises(HarnessError, match=r"^cannot write below /cache$"):
+        resolve_loader(loaders(tmp_path)["g"], archive, LOCK)
+    kernel = KernelRecipe(
+        "k", KernelSource(prebuilt=Prebuilt(package="linux-image-1", suite="trixie", version=None))
+    )
+    with pytest.raises(HarnessError, match=r"^cannot write below /cache$"):
+        kernel_files(kernel, archive, LOCK)
 
 
 def test_a_disk_too_small_and_no_disk(tmp_path: Path, payload: Payload) -> None:

@@ -42,12 +42,26 @@ if TYPE_CHECKING:
 
     from harness.artifacts.inputs import JSONValue
 
-__all__ = ["SUITES", "AptRoot", "FetchError", "PackageQuery", "PackageVersion", "SourceFile", "deb_file"]
+__all__ = [
+    "SUITES",
+    "AptRoot",
+    "FetchError",
+    "NotInPackageError",
+    "PackageQuery",
+    "PackageVersion",
+    "SourceFile",
+    "deb_file",
+]
 
 SUITES = ("bullseye", "bookworm", "bookworm-backports", "trixie", "trixie-backports", "sid")
 DAY = 86400.0
 _HELPER = "/usr/lib/apt/apt-helper"
 _INSTALLS = re.compile(r"^Inst (\S+) \((\S+) ", re.MULTILINE)
+_NOT_FOUND = "Not found in archive"  # GNU tar, of a pattern that no member matches
+
+
+class NotInPackageError(HarnessError):
+    """A package does not hold what was asked for; any other HarnessError says nothing about its content."""
 
 
 def deb_file(artifact: Artifact) -> Path:
@@ -136,7 +150,7 @@ class AptRoot:
         """Return the package's file tree; of large packages only what matches ``paths``.
 
         ``paths`` are globs of names from the root, such as ``boot/vmlinuz-*``; a directory stands for all
-        that it holds. Each must match something, else HarnessError.
+        that it holds. Each must match something, else NotInPackageError.
         """
 
         def build(directory: Path) -> None:
@@ -276,6 +290,5 @@ def _unpack(deb: Path, directory: Path, paths: Sequence[str]) -> None:
             env={**os.environ, "LC_ALL": "C"},
         )
     if done.returncode:
-        raise HarnessError(
-            f"{deb.name}: {done.stderr.strip()}", "the paths are globs from the package's root"
-        )
+        kind = NotInPackageError if _NOT_FOUND in done.stderr else HarnessError
+        raise kind(f"{deb.name}: {done.stderr.strip()}", "the paths are globs from the package's root")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.artifacts.aptsuite import FetchError
+from harness.artifacts.apt import NotInPackageError
 from harness.artifacts.kernel_config import embedded_config
 from harness.artifacts.kernel_traits import is_bzimage, read_release
 from harness.artifacts.tree import only
@@ -124,17 +124,19 @@ def _of_packages(recipe: KernelRecipe, prebuilt: Prebuilt, apt: AptRoot, lock: L
 
 
 def _unpacked(recipe: KernelRecipe, package: PackageVersion, apt: AptRoot, *patterns: str) -> list[Path]:
-    """Unpack one file for each pattern; HarnessError, with the recipe's place, where there is none."""
+    """Unpack one file for each pattern; HarnessError, with the recipe's place, where there is not one."""
+    title = f"{recipe.title}: {package.package} {package.version}"
     try:
         tree = apt.extract(package, patterns).path
-        return [only(tree, pattern) for pattern in patterns]
-    except FetchError:
-        raise
-    except HarnessError as error:
+    except NotInPackageError as error:
         raise HarnessError(
-            f"{recipe.title}: {package.package} {package.version} holds no {' or no '.join(patterns)}",
+            f"{title} holds no {' or no '.join(patterns)}",
             f"the kernel is in linux-image-ABI, from 6.19 on in linux-binary-ABI; {error.what}",
         ) from error
+    try:
+        return [only(tree, pattern) for pattern in patterns]
+    except HarnessError as error:
+        raise HarnessError(f"{title}: {error.what}", error.hint) from error
 
 
 def _of_file(recipe: KernelRecipe, file: File) -> KernelFiles:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.artifacts import fat32, gpt
+from harness.artifacts.apt import NotInPackageError
 from harness.artifacts.loader_files import Payload, esp_files
 from harness.artifacts.loader_traits import LoaderTraits, read_loader_traits
 from harness.artifacts.tree import digest_file
@@ -43,11 +44,9 @@ def resolve_loader(recipe: LoaderRecipe, apt: AptRoot, lock: Lock) -> Loader:
     binaries = {}
     for key, binary in recipe.binaries:
         package = lock.require(binary.query())
-        # The package is fetched first, so that what fails below is the path.
-        apt.download(package)
         try:
             binaries[key] = apt.extract(package, [binary.path]).path / binary.path
-        except HarnessError as error:
+        except NotInPackageError as error:
             raise HarnessError(
                 f"{recipe.where}: loader {recipe.name}: {package.package} {package.version} "
                 f"holds no {binary.path}",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.artifacts import aptconf
-from harness.artifacts.apt import AptRoot, FetchError, PackageQuery, deb_file
+from harness.artifacts.apt import AptRoot, FetchError, NotInPackageError, PackageQuery, deb_file
 from harness.artifacts.tree import digest_file
 from harness.errors import HarnessError
 
@@ -70,7 +70,7 @@ def test_only_the_wanted_paths(repo: DebRepo, apt: AptRoot) -> None:
     kept = apt.extract(found, ("boot/vmlinuz-*", "/lib/modules")).path
     files = {str(path.relative_to(kept)) for path in kept.rglob("*") if path.is_file()}
     assert files == {"boot/vmlinuz-1", "lib/modules/1/a.ko", "provenance.json"}
-    with pytest.raises(HarnessError, match="nothing/"):
+    with pytest.raises(NotInPackageError, match="nothing/"):
         apt.extract(found, ("nothing/*",))
 
 
