@@ -9,13 +9,18 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.artifacts.guest import BUSYBOX, BUSYBOX_PATH
 from harness.artifacts.initramfs import CpioEntry, build_initramfs, cpio_archive
 from harness.errors import HarnessError
 from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END
 from harness.paths import PROJECT
+
+if TYPE_CHECKING:
+    from harness.artifacts.ingredients import Ingredients
 
 OVERLAY = PROJECT / "guest-images" / "initramfs"
 
@@ -110,14 +115,15 @@ def test_probe_prints_the_sentinels_the_record_waits_for() -> None:
     assert DOCUMENT_END in probe
 
 
-def test_probe_quotes_for_json() -> None:
-    # A loader may add initrd=\initrd to the command line: JSON knows no such escape.
+@pytest.mark.qemu
+def test_probe_quotes_for_json(ingredients: Ingredients) -> None:
+    """Loaders add initrd= with a backslash, users quotes. By the guest's own awk: others differ."""
+    package = ingredients.apt.extract(ingredients.lock.require(BUSYBOX), [BUSYBOX_PATH])
     found = re.search(
         r"^function quote\(text\) \{.*?^\}", (OVERLAY / "probe").read_text(), re.MULTILINE | re.DOTALL
     )
     assert found
-    text = r'initrd=\initrd x="y\"'
-    done = subprocess.run(
-        ["awk", f"{found[0]} {{ print quote($0) }}"], input=text, capture_output=True, text=True, check=True
-    )
+    text = r'initrd=\initrd dyndbg="file *.c +p" x="y\"'
+    awk = [str(package.path / BUSYBOX_PATH), "awk", f"{found[0]} {{ print quote($0) }}"]
+    done = subprocess.run(awk, input=text, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == text
