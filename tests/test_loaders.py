@@ -188,6 +188,15 @@ def test_chainloaded_kernels_read_their_own_initrd(payload: Payload, tmp_path: P
     )
 
 
+def test_words_that_the_shell_would_keep(payload: Payload, tmp_path: Path) -> None:
+    """All behind a # is a comment to it, and so was the initramfs."""
+    special = Payload(payload.kernel, payload.initrd, 'a=#b c="%d%"', "6.12")
+    with pytest.raises(
+        HarnessError, match=r'^l.yaml:5:5: the UEFI shell of loader l would not .* " # % of the'
+    ):
+        files({"shell": {}}, special, tmp_path)
+
+
 def test_systemd_boot_and_unified_kernel_images(payload: Payload, tmp_path: Path) -> None:
     made = files({"systemd-boot": {"image": "b"}}, payload, tmp_path)
     assert made["loader/loader.conf"].startswith(b"timeout 0\ndefault guest.conf\n")

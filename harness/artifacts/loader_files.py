@@ -25,6 +25,8 @@ _TITLE = "guest"
 SECOND, SECOND_WORD = "second", "menu.entry=second"
 """Title of the other entry of a menu that is shown, and what its command line has in addition."""
 _OS_RELEASE = f'ID=ovmf-acceptance\nNAME="{_TITLE}"\nPRETTY_NAME="{_TITLE}"\nVERSION_ID=1\n'
+# Quotes, escapes, comments, variables, redirections: UEFI Shell specification, chapter 3.
+_SHELL_SPECIAL = re.compile(r'["^#%<>|]')
 _GRUB_PLAIN = re.compile(r"[A-Za-z0-9_./:,=@%+-]+")
 
 
@@ -62,8 +64,19 @@ def esp_files(recipe: LoaderRecipe, binaries: Mapping[str, Path], payload: Paylo
         return {FALLBACK: _uki(recipe, binaries["stub"], payload)}
     if kind.boot_file is not None:
         return {FALLBACK: payload.kernel}
-    # The shell's script is read as ASCII or UCS-2; it takes the words as they are.
-    return {"startup.nsh": f"fs0:\r\n{KERNEL} {_stub_options(payload)}\r\n".encode(), **own}
+    return {"startup.nsh": _shell_script(recipe, payload).encode(), **own}
+
+
+def _shell_script(recipe: LoaderRecipe, payload: Payload) -> str:
+    """Write the shell's script, which is read as ASCII or UCS-2; HarnessError for what would not arrive."""
+    options = _stub_options(payload)
+    if special := sorted(set(_SHELL_SPECIAL.findall(options))):
+        raise HarnessError(
+            f"{recipe.where}: the UEFI shell of loader {recipe.name} would not hand on {' '.join(special)} "
+            f"of the command line: {payload.cmdline}",
+            "choose another loader for it",
+        )
+    return f"fs0:\r\n{KERNEL} {options}\r\n"
 
 
 def grub_config(grub: Grub, payload: Payload) -> str:
