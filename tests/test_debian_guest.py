@@ -91,6 +91,13 @@ def test_cell_of_a_debian() -> None:
             replace(CELL, guest="initramfs-large", kernel="efi-probe-lazy"),
             "the EFI probe starts no initramfs-large",
         ),
+        *(
+            (
+                replace(CELL, guest="initramfs", kernel="efi-probe-lazy", loader=loader),
+                f"{loader} starts Linux kernels alone, and no EFI probe\n  .*grub-2.12-chainloader",
+            )
+            for loader in ("grub-2.12", "uki-262", "systemd-boot-257-uki")
+        ),
     ],
 )
 def test_what_a_guest_cannot_do(ingredients: Ingredients, cell: Cell, said: str) -> None:

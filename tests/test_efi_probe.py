@@ -284,7 +284,11 @@ def test_the_probe_gets_its_options_and_no_initrd(
 ) -> None:
     file = SimpleNamespace(path=Path("/f"), words=words, traits=SimpleNamespace(kernel_hashes=False))
     ingredients: Any = SimpleNamespace(
-        qemu=Path("/q"), firmware=lambda _name: file, kernel=lambda _name: file, initrd=Path("/i")
+        qemu=Path("/q"),
+        firmware=lambda _name: file,
+        kernel=lambda _name: file,
+        initrd=Path("/i"),
+        catalog=load_catalog(),
     )
     cell = Cell("fw", "p", "direct", 4096, "snp-emulated", cmdline="step=2")
     spec = machine_spec(cell, ingredients, Host(sev_snp=False))

@@ -144,6 +144,12 @@ class LoaderRecipe:
         """Whether there is no disk."""
         return self.kind.direct is not None
 
+    @property
+    def linux_only(self) -> bool:
+        """Whether it starts no other EFI program: GRUB and systemd's stub want a kernel's setup header."""
+        grub = self.kind.grub
+        return "stub" in self.kind.binaries() or (grub is not None and grub.command != "chainloader")
+
     def queries(self) -> tuple[PackageQuery, ...]:
         """List the packages that are needed."""
         return tuple(dict.fromkeys(binary.query() for _, binary in self.binaries))

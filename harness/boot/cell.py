@@ -81,13 +81,18 @@ def machine_spec(cell: Cell, ingredients: Ingredients, host: Host) -> MachineSpe
 
 
 def _refuse_impossible(cell: Cell, ingredients: Ingredients) -> None:
-    """Raise HarnessError for a guest or a kernel that cannot do what the cell asks of it."""
+    """Raise HarnessError for a guest, a kernel or a loader that cannot do what the cell asks of it."""
     kernel = ingredients.kernel(cell.kernel)
     names = {word.partition(":")[0] for word in cell.action.split()}
     usual = cell.guest == GUESTS[0]
     hint = "name a Debian as its guest, such as debian-trixie" if usual else f"name {GUESTS[0]} as its guest"
     if not usual and kernel.words is not None:
         raise HarnessError(f"{cell.id}: the EFI probe starts no {cell.guest}", hint)
+    if kernel.words is not None and ingredients.catalog.loader_recipe(cell.loader).linux_only:
+        raise HarnessError(
+            f"{cell.id}: {cell.loader} starts Linux kernels alone, and no EFI probe",
+            "name a loader that starts any EFI program, such as grub-2.12-chainloader",
+        )
     if not names:
         return
     refused = set() if cell.whole_system else {*ingredients.catalog.guest_actions}
