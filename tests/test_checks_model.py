@@ -521,6 +521,17 @@ def test_expected_follows_the_firmware() -> None:
     assert [check.name for check in checks_for(what)] == ["never-started"]
 
 
+def test_a_loader_that_dies_before_the_kernel_runs(tmp_path: Path) -> None:
+    sample = Sample("refuses", tmp_path)
+    assert len(sample.judge(boot.DIES_IN_LOADER)) == 2  # the kernel runs, and it is the kernel that dies
+    sample.serial = "Welcome to GRUB!\n"
+    assert len(sample.judge(boot.DIES_IN_LOADER)) == 1
+    sample.ledger = [
+        {**line, "phase": "loader"} if line["type"] == "fault" else line for line in sample.ledger
+    ]
+    assert sample.judge(boot.DIES_IN_LOADER) == []
+
+
 def test_a_guest_that_started_was_not_refused(tmp_path: Path) -> None:
     sample = Sample("refuses", tmp_path)
     assert [finding.check for finding in sample.judge(boot.NEVER_STARTED)] == ["never-started"]

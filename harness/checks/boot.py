@@ -77,6 +77,17 @@ def _no_userspace(evidence: Evidence) -> Iterator[Problem]:
         yield Problem("it was not the guest that ended the boot", evidence.end, outcome.detail)
 
 
+def _dies_in_loader(evidence: Evidence) -> Iterator[Problem]:
+    if release := kernel_release(evidence.record.serial_text):
+        yield Problem(f"the loader got as far as to start the kernel {release}", evidence.end)
+    phases = [fault.phase for fault in evidence.ledger.faults if fault.op == "unvalidated-access"]
+    if phases[:1] != ["loader"]:
+        yield Problem(
+            f"unvalidated pages were touched by {', '.join(phases) or 'nobody'}, not by the loader",
+            evidence.end,
+        )
+
+
 def _never_started(evidence: Evidence) -> Iterator[Problem]:
     """Ask for QEMU's own words, of emulation or KVM: it looks for the metadata before the guest runs."""
     outcome = evidence.record.outcome
@@ -125,6 +136,12 @@ SNP_ACTIVE = Check("snp-active", "Does the guest say SEV, SEV-ES and SEV-SNP are
 NO_SEV_LINES = Check("no-sev", "Is a plain guest silent about SEV?", _no_sev_lines)
 NO_LEDGER = Check("no-ledger", "Is there no acceptance ledger for a plain guest?", _no_ledger)
 NO_USERSPACE = Check("no-userspace", "Does the guest never reach userspace?", _no_userspace)
+DIES_IN_LOADER = Check(
+    "dies-in-loader",
+    "Known fault: does the loader die on a page that is not validated, before the kernel runs?",
+    _dies_in_loader,
+    needs_ledger=True,
+)
 NEVER_STARTED = Check(
     "never-started", "Does QEMU refuse to start a guest without SEV metadata?", _never_started
 )

@@ -176,6 +176,16 @@ _OF_OUTCOME: dict[Outcome, tuple[Check, ...]] = {
 }
 
 
+def _refuses(what: Expected) -> tuple[Check, ...]:
+    """Give the checks of a boot that should end before userspace: for the reason that is known, if one is."""
+    if what.refused_by == "loader":
+        return (boot.NO_USERSPACE, boot.DIES_IN_LOADER)
+    if what.legacy_entry:
+        return (boot.NO_USERSPACE,)  # the kernel may run for a while
+    checks = _OF_OUTCOME["refuses-to-boot"]
+    return (*checks, boot.DIES_ON_UNVALIDATED) if what.refused_by == "kernel" else checks
+
+
 def checks_for(what: Expected) -> tuple[Check, ...]:
     """Give a cell's checks; ``Check.not_applicable`` names those that a platform cannot answer."""
     checks = _OF_OUTCOME[what.outcome]
@@ -184,9 +194,7 @@ def checks_for(what: Expected) -> tuple[Check, ...]:
     if what.probe:
         return PROBE_CHECKS.get(what.outcome, checks)
     if what.outcome == "refuses-to-boot":
-        if what.legacy_entry:
-            return (boot.NO_USERSPACE,)  # the kernel may run for a while
-        return (*checks, boot.DIES_ON_UNVALIDATED) if what.refused_by == "kernel" else checks
+        return _refuses(what)
     if what.legacy_entry:
         checks = tuple(check for check in checks if check not in _BY_STUB)
     if what.vcpus > 1 and what.outcome not in {"plain", "hangs"}:

@@ -29,8 +29,8 @@ Outcome = Literal[
 ``refuses-to-boot``: kernel, firmware or loader end the boot. ``hangs``: the boot never ends, a known fault.
 ``plain``: no SNP at all."""
 
-RefusedBy = Literal["kernel", "hypervisor"]
-"""Who, where that is asked: a kernel dies in its own way, a hypervisor does not even start the guest."""
+RefusedBy = Literal["kernel", "hypervisor", "loader"]
+"""Who, where that is asked: each refuses in its own way. ``hypervisor``: does not even start the guest."""
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
