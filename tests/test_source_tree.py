@@ -50,12 +50,14 @@ def edk2(tmp_path: Path) -> Path:
     write(sub, {"lib.c": "lib"})
     git(sub, "add", ".")
     git(sub, "commit", "-qm", "x")
-    write(root, {"a.c": "a", "b.c": "b", "gone.c": "x", ".gitignore": "Build/\n*.o\n"})
+    write(root, {"a.c": "a", "b.c": "b", "gone.c": "x", "old/x.c": "x", ".gitignore": "Build/\n*.o\n"})
     git(root, "submodule", "add", "-q", str(sub), "Crypto/sub")
     git(root, "add", ".")
     git(root, "commit", "-qm", "x")
     write(root, {"b.c": "changed", "new.c": "new", "Build/x": "", "a.o": "", "Crypto/sub/more.c": "more"})
     (root / "gone.c").unlink()
+    tree.remove(root / "old")
+    write(root, {"old": "a file by now"})
     (root / "link").symlink_to("a.c")
     return root
 
@@ -68,6 +70,7 @@ def test_a_git_tree_as_it_is(edk2: Path, tmp_path: Path) -> None:
         "a.c": sha("a"),
         "b.c": sha("changed"),
         "new.c": sha("new"),
+        "old": sha("a file by now"),
         "link": "link:a.c",
         "Crypto/sub/lib.c": sha("lib"),
         "Crypto/sub/more.c": sha("more"),

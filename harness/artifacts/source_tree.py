@@ -10,6 +10,7 @@ import stat
 import subprocess
 import time
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,21 +66,22 @@ def working_tree(root: Path, memory: Path) -> SourceTree:
     files: dict[str, str] = {}
     looks: dict[str, list[int | str]] = {}
     now = time.time_ns()
-    for name in sorted(_names(root)):
-        path = root / name
+    for name, status in sorted(_entries(root), key=itemgetter(0)):
+        path = f"{root}/{name}"
         try:
-            status = path.lstat()
             if stat.S_ISLNK(status.st_mode):
-                files[name] = f"{LINK}{path.readlink()}"
+                files[name] = f"{LINK}{Path(path).readlink()}"
                 continue
             if not stat.S_ISREG(status.st_mode):
                 continue
             look: list[int | str] = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
             before = known.get(name)
             same = before is not None and before[:-1] == look
-            files[name] = str(before[-1]) if before and same else tree.digest_file(path)
+            files[name] = str(before[-1]) if before and same else tree.digest_file(Path(path))
         except FileNotFoundError:
-            continue  # deleted, and git has not been told
+            continue
+        except OSError as error:
+            raise HarnessError(f"{path}: {error.strerror}", "the whole tree must be readable") from error
         if now - status.st_mtime_ns > _FRESH:
             looks[name] = [*look, files[name]]
     if looks != known:
@@ -96,22 +98,33 @@ def _remembered(memory: Path) -> dict[str, list[int | str]]:
     return value if isinstance(value, dict) else {}
 
 
-def _names(root: Path) -> Iterator[str]:
-    if (root / ".git").exists():
-        yield from _git_names(root)
-        return
+def _entries(root: Path, below: str = "") -> Iterator[tuple[str, os.stat_result]]:
+    """Yield paths with their status, ``below`` put before them. A submodule is a folder of its own to git.
+
+    Some ten thousand files are looked at even when nothing is to be built: paths are texts here.
+    """
+    names = _git_names(root) if (root / ".git").exists() else _plain_names(root)
+    for name in names:
+        try:
+            status = os.lstat(f"{root}/{name}")
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # deleted, and git has not been told
+        if stat.S_ISDIR(status.st_mode):
+            yield from _entries(root / name, f"{below}{name}/")
+        else:
+            yield f"{below}{name}", status
+
+
+def _plain_names(root: Path) -> Iterator[str]:
+    start = len(f"{root}/")
     for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if name not in _OWN]
-        below = Path(folder).relative_to(root)
-        for name in files:
-            yield (below / name).as_posix()
-        for name in folders:
-            if Path(folder, name).is_symlink():
-                yield (below / name).as_posix()
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        yield from (f"{folder}/{name}"[start:] for name in (*files, *links))
 
 
 def _git_names(root: Path) -> Iterator[str]:
-    """List what git tracks or would add; a submodule is a folder of its own to git."""
+    """List what git tracks or would add."""
     command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     done = subprocess.run(
         command, capture_output=True, check=False, env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
@@ -119,12 +132,5 @@ def _git_names(root: Path) -> Iterator[str]:
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()
         raise HarnessError(f"git cannot list {root}: {said}", "is it a whole git work tree?")
-    for raw in dict.fromkeys(done.stdout.split(b"\0")):
-        name = os.fsdecode(raw).rstrip("/")
-        if not name:
-            continue
-        path = root / name
-        if path.is_dir() and not path.is_symlink():
-            yield from (f"{name}/{inner}" for inner in _names(path))
-        else:
-            yield name
+    names = dict.fromkeys(os.fsdecode(raw).rstrip("/") for raw in done.stdout.split(b"\0"))
+    return (name for name in names if name)
