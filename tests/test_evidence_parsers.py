@@ -76,6 +76,13 @@ def test_memory_map_numbered_type(word: str, name: str) -> None:
     assert entry.size == 2 * MIB
 
 
+def test_memory_map_with_attributes_that_linux_does_not_know() -> None:
+    raw = "attr=0x870000000000400f"
+    line = f"efi: mem00: [Conventional|{raw}] range=[0x0000000100000000-0x00000001001fffff] (2MB)\n"
+    (entry,) = parse_memory_map(line)
+    assert entry.attributes == {"UC", "WC", "WT", "WB", "XP", "RUN", "0x700000000000000"}
+
+
 def test_config_tables() -> None:
     lazy = parse_config_tables(serial("snp-emulated-6.12-8G"))
     assert lazy["ACPI 2.0"] == 0x7F37D014
