@@ -80,14 +80,18 @@ def _shell_script(recipe: LoaderRecipe, payload: Payload) -> str:
 
 
 def grub_config(grub: Grub, payload: Payload) -> str:
-    """Write GRUB's configuration: a menu on the serial console, of one entry, or of two when it is shown."""
+    """Write GRUB's configuration: a menu on the serial console, of one entry, or of two when it is shown.
+
+    Keys come by the firmware's console. Its driver reads the UART at all times (edk2 TerminalDxe), so that
+    GRUB's own would get only what that leaves.
+    """
     entries = _grub_entry(grub, payload, _TITLE)
     if grub.timeout:
         entries += _grub_entry(grub, _second(payload), SECOND)
     return "\n".join(
         [
             "serial --unit=0 --speed=115200",
-            "terminal_input serial",
+            "terminal_input console",
             "terminal_output serial",
             f"set timeout={grub.timeout}",
             "set default=0",
