@@ -25,6 +25,17 @@ HEADER = {
     "ram": [[0, 0x8000_0000], [0x1_0000_0000, 0x1_8000_0000]],
 }
 END = {"type": "end", "t": 9}
+FAULT = {
+    "type": "fault",
+    "op": "dma-private-read",
+    "t": 1,
+    "vcpu": -1,
+    "gpa": 0x1000,
+    "rip": 0,
+    "cpl": 0,
+    "access": "read",
+    "phase": "kernel",
+}
 MIB = 1 << 20
 
 
@@ -88,12 +99,28 @@ def test_half_a_line_is_truncation_not_damage(tmp_path: Path) -> None:
         ({**line("validate", 0), "gpa": True}, "'gpa' must be an integer"),
         (line("validate", 12), "multiples of the page size"),
         ({"type": "event"}, "'t' must be an integer"),
+        ({**FAULT, "op": "teleport"}, "'op' is 'teleport', known are"),
+        ({**FAULT, "vcpu": -2}, "'vcpu' must be an integer of -1 or more"),
+        ({"type": "terminate", "set": -2, "code": 0, "text": ""}, "'set' must be an integer of -1 or more"),
         ({"type": "rumour"}, "unknown line type 'rumour'"),
     ],
 )
 def test_damage_names_file_and_line(tmp_path: Path, bad: dict[str, Any], what: str) -> None:
     with pytest.raises(HarnessError, match=rf"ledger.jsonl:3: .*{what}"):
         ledger_of(tmp_path, line("validate", 0), bad, END)
+
+
+def test_a_device_s_fault_and_an_end_that_the_guest_did_not_ask_for(tmp_path: Path) -> None:
+    asked = {"type": "terminate", "set": 1, "code": 2, "text": "PVALIDATE failed"}
+    ended = {"type": "terminate", "set": -1, "code": -1, "text": "page 0x1000 was validated twice"}
+    ledger = ledger_of(tmp_path, FAULT, asked, ended, END)
+    assert [(fault.op, fault.vcpu, fault.gpa) for fault in ledger.faults] == [
+        ("dma-private-read", -1, 0x1000)
+    ]
+    assert [(end.asked, end.text) for end in ledger.terminations] == [
+        (True, "PVALIDATE failed"),
+        (False, "page 0x1000 was validated twice"),
+    ]
 
 
 def test_other_headers(tmp_path: Path) -> None:

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.evidence.ledger import read_ledger
 from tests import bare_metal_guest as guest
 
 if TYPE_CHECKING:
@@ -98,13 +98,12 @@ def test_dma_into_private_memory_is_in_the_ledger(strict: dict[str, str], folder
     Reads: data, the request, edu's, the queue. Writes: data, the request's answer, data, edu's, random bytes.
     """
     assert strict
-    lines = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
-    told = [line for line in lines if line["type"] == "fault"]
-    pages = {op: [line["gpa"] for line in told if line["op"] == op] for op in {line["op"] for line in told}}
+    told = read_ledger(folder / "ledger.jsonl").faults
+    pages = {op: [fault.gpa for fault in told if fault.op == op] for op in {fault.op for fault in told}}
     assert pages.keys() == {"dma-private-read", "dma-private-write"}
     assert len(set(pages["dma-private-read"])) == 3
     assert len(pages["dma-private-write"]) == 5
-    assert all((line["vcpu"], line["rip"], line["gpa"] % 4096) == (-1, 0, 0) for line in told)
+    assert all((fault.vcpu, fault.rip, fault.gpa % 4096) == (-1, 0, 0) for fault in told)
 
 
 def test_dma_into_private_memory_is_an_event(qemu_binary: Path, tmp_path: Path) -> None:

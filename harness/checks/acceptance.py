@@ -111,7 +111,8 @@ def _no_unvalidated_access(evidence: Evidence) -> Iterator[Problem]:
 
 def _no_termination(evidence: Evidence) -> Iterator[Problem]:
     for end in evidence.ledger.terminations:
-        yield Problem(f"the guest asked for its end: set {end.code_set}, code {end.code}", end.text)
+        asked = f"the guest asked for its end: set {end.code_set}, code {end.code}"
+        yield Problem(asked if end.asked else "the emulation ended the guest", end.text)
 
 
 def _granted_after(evidence: Evidence, most: int) -> Iterator[Problem]:

@@ -15,8 +15,10 @@ from harness.evidence.ledger_model import (
     ACCESSES,
     EXIT_MARKS,
     FORMAT,
+    NOT_ASKED,
     OPERATIONS,
     PHASES,
+    REFUSALS,
     VERSION,
     Access,
     Event,
@@ -25,6 +27,7 @@ from harness.evidence.ledger_model import (
     Ledger,
     Operation,
     Phase,
+    Refusal,
     Termination,
 )
 from harness.evidence.problems import EvidenceError
@@ -120,8 +123,8 @@ def _event(number: int, line: _Line, page_size: int) -> Event:
 def _fault(number: int, line: _Line) -> Fault:
     return Fault(
         t=line.integer("t"),
-        vcpu=line.integer("vcpu"),
-        op=line.word("op"),
+        vcpu=line.integer("vcpu", least=-1),
+        op=cast("Refusal", line.word("op", REFUSALS)),
         gpa=line.integer("gpa"),
         rip=line.integer("rip"),
         cpl=line.integer("cpl"),
@@ -176,7 +179,12 @@ def read_ledger(path: Path) -> Ledger:
                 _exit(number, line, exits)
             case "terminate":
                 terminations.append(
-                    Termination(line.integer("set"), line.integer("code"), line.word("text"), number)
+                    Termination(
+                        code_set=line.integer("set", least=NOT_ASKED),
+                        code=line.integer("code", least=NOT_ASKED),
+                        text=line.word("text"),
+                        line=number,
+                    )
                 )
             case "end":
                 end = {key: value for key, value in line.values.items() if key != "type"}

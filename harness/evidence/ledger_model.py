@@ -38,10 +38,22 @@ Operation = Literal[
     "ghcb-register",
 ]
 
+Refusal = Literal[
+    "unvalidated-access",
+    "vmsa-access",
+    "ghcb-not-shared",
+    "dma-private-read",
+    "dma-private-write",
+]
+
 PHASES: frozenset[str] = frozenset(get_args(Phase))
 EXIT_MARKS: frozenset[str] = frozenset(get_args(ExitMark))
 ACCESSES: frozenset[str] = frozenset(get_args(Access))
 OPERATIONS: frozenset[str] = frozenset(get_args(Operation))
+REFUSALS: frozenset[str] = frozenset(get_args(Refusal))
+
+NOT_ASKED = -1
+"""Reason set and code of an end that the guest did not ask for."""
 
 VALIDATING = frozenset({"launch-private", "validate"})
 """Operations after which the pages are private and validated, and were not before."""
@@ -77,11 +89,14 @@ class Event:
 
 @dataclass(frozen=True)
 class Fault:
-    """An access that the RMP did not allow, e.g. ``unvalidated-access`` (#VC 0x404); ``gpa`` in bytes."""
+    """An access that was refused, e.g. ``unvalidated-access`` (#VC 0x404); ``gpa`` in bytes.
+
+    ``vcpu`` is -1 and ``rip`` 0 for a device's.
+    """
 
     t: int
     vcpu: int
-    op: str
+    op: Refusal
     gpa: int
     rip: int
     cpl: int
@@ -92,12 +107,19 @@ class Fault:
 
 @dataclass(frozen=True)
 class Termination:
-    """The guest asked for its end (GHCB MSR protocol 0x100): reason ``code_set`` and ``code``."""
+    """The guest's end, that it asked for (GHCB) with reason ``code_set`` and ``code``, or for what it did.
+
+    ``text`` is the reason in words. Both numbers are ``NOT_ASKED`` when the guest did not ask.
+    """
 
     code_set: int
     code: int
     text: str
     line: int = 0
+
+    @property
+    def asked(self) -> bool:
+        return self.code_set != NOT_ASKED
 
 
 @dataclass(frozen=True)
