@@ -19,6 +19,7 @@ import yaml
 
 from harness.artifacts import qemu
 from harness.artifacts.apt import AptRoot
+from harness.artifacts.debsource import source, unpack
 from harness.artifacts.lock import Lock, PackageVersion
 from harness.artifacts.qemu import BINARY, KIND, build_qemu, load_qemu, qemu_inputs
 from harness.artifacts.store import Store
@@ -26,6 +27,7 @@ from harness.errors import HarnessError
 from harness.paths import PROJECT
 
 if TYPE_CHECKING:
+    from harness.artifacts.ingredients import Ingredients
     from harness.artifacts.store import Artifact
 
 SOURCE = PackageVersion("toy", "1:1.0-1", "source", "trixie", "11", 1, "pool/toy.dsc")
@@ -289,6 +291,28 @@ def test_a_package_that_is_not_locked(toy: Toy) -> None:
     toy.write("lock", "{}\n")
     with pytest.raises(HarnessError, match=r"no version for .*toy.*\n.*harness update"):
         toy.build()
+
+
+@pytest.mark.qemu
+def test_the_patches_apply_to_the_locked_source_and_have_qemu_s_style(
+    ingredients: Ingredients, tmp_path: Path
+) -> None:
+    """QEMU's own checkpatch, but for Signed-off-by: nobody has sent them anywhere."""
+    lock, (query, _data) = Lock.load(PROJECT / "debian.lock.yaml"), load_qemu().queries()
+    locked = lock.require(query)
+    tarballs = source(
+        ingredients.apt, locked.package, locked.version, suite=locked.suite, sha256=locked.sha256
+    )
+    tree = tmp_path / "source"
+    unpack(tarballs, tree)
+    qemu._add_ours(tree, PROJECT, True, tmp_path / "log", ingredients.apt.progress)
+    checkpatch = ["perl", str(tree / "scripts/checkpatch.pl"), "--no-tree", "--no-signoff", "--terse"]
+    folder = PROJECT / "qemu-builds"
+    patches = [str(path) for path in sorted((folder / "patches").glob("*.patch"))]
+    files = [str(path) for path in sorted((folder / "files").rglob("*.[ch]"))]
+    for words in (patches, ["--file", *files]):
+        done = subprocess.run([*checkpatch, *words], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
 
 
 def test_the_shipped_recipe_is_locked_and_has_its_patches() -> None:

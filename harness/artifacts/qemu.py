@@ -22,6 +22,8 @@ from harness.paths import PROJECT, cache_dir
 from harness.yamlfile import load
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from harness.artifacts.apt import AptRoot
     from harness.artifacts.inputs import JSONValue
     from harness.artifacts.lock import Lock
@@ -114,12 +116,7 @@ def build_qemu(
         tree_dir = work / "source"
         apt.progress(f"unpacking {wanted.package} {wanted.version}")
         unpack(tarballs, tree_dir)
-        for own in _files(project, patched):
-            (tree_dir / own).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(project / "qemu-builds/files" / own, tree_dir / own)
-        for patch in _patches(project, patched):
-            argv = ["patch", "--batch", "--strip=1", "--fuzz=0", "--input", str(patch)]
-            run_step(f"QEMU: {patch.name}", argv, tree_dir, log, apt.progress)
+        _add_ours(tree_dir, project, patched, log, apt.progress)
         _compile(recipe, tree_dir, work / "build", log, apt)
         shutil.copy2(work / "build" / BINARY, directory / BINARY)
         subprocess.run(["strip", str(directory / BINARY)], check=True)
@@ -142,6 +139,17 @@ def _files(project: Path, patched: bool) -> list[Path]:
     folder = project / "qemu-builds/files"
     below = folder if patched else folder / "configs"
     return sorted(path.relative_to(folder) for path in below.rglob("*") if path.is_file())
+
+
+def _add_ours(
+    source_tree: Path, project: Path, patched: bool, log: Path, progress: Callable[[str], None]
+) -> None:
+    for own in _files(project, patched):
+        (source_tree / own).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(project / "qemu-builds/files" / own, source_tree / own)
+    for patch in _patches(project, patched):
+        argv = ["patch", "--batch", "--strip=1", "--fuzz=0", "--input", str(patch)]
+        run_step(f"QEMU: {patch.name}", argv, source_tree, log, progress)
 
 
 def _compile(recipe: QemuRecipe, source_tree: Path, build: Path, log: Path, apt: AptRoot) -> None:
