@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,6 +74,47 @@ def test_termination_ends_the_machine_and_is_told(said: dict[str, str], folder: 
     lines = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
     ends = [line for line in lines if line["type"] == "terminate"]
     assert [(end["set"], end["code"], end["text"]) for end in ends] == [(1, 2, "PVALIDATE failed")]
+
+
+@pytest.mark.qemu
+@pytest.mark.parametrize(
+    ("offset", "words", "told"),
+    [
+        (12, (5000,), "SEV metadata is cut short: 5000 sections in 52 bytes"),
+        (16, (0x80000000, 0x1000), "section 0 (0x80000000+0x1000) is not in guest memory"),
+        (16, (0xFFFFF000, 0x2000), "section 0 (0xfffff000+0x2000) is not in guest memory"),
+        (16, (0x100800, 0x1000), "section 0 (0x100800+0x1000) is not in guest memory"),
+    ],
+)
+def test_firmware_with_damaged_sev_metadata_is_refused(
+    offset: int, words: tuple[int, ...], told: str, qemu_binary: Path, tmp_path: Path
+) -> None:
+    """Offsets are OVMF's: number of sections, then base and size of the first."""
+    image = build(tmp_path)
+    data = bytearray(image.read_bytes())
+    struct.pack_into(f"<{len(words)}I", data, data.index(b"ASEV") + offset, *words)
+    image.write_bytes(data)
+    ledger = tmp_path / "ledger.jsonl"
+    done = run(command(qemu_binary, image, tmp_path / "debug.log", f",ledger={ledger}"))
+    assert done.returncode == 1
+    assert told in done.stderr
+
+
+@pytest.mark.qemu
+@pytest.mark.parametrize("position", [31, 52, 200])
+def test_a_c_bit_that_memory_needs_or_page_tables_lack_is_refused(
+    position: int, qemu_binary: Path, tmp_path: Path
+) -> None:
+    line = command(qemu_binary, build(tmp_path), tmp_path / "debug.log")
+    done = run([word.replace("cbitpos=51", f"cbitpos={position}") for word in line])
+    assert done.returncode == 1
+    assert f"cbitpos={position} is no free address bit" in done.stderr
+
+
+@pytest.mark.qemu
+def test_a_ledger_that_cannot_be_written_is_told(qemu_binary: Path, tmp_path: Path) -> None:
+    done = run(command(qemu_binary, build(tmp_path), tmp_path / "debug.log", ",ledger=/dev/full"))
+    assert "ledger '/dev/full' could not be written" in done.stderr
 
 
 @pytest.mark.qemu

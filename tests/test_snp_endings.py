@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.evidence.ledger import read_ledger
 from tests.bare_metal_guest import build, command, run, run_with_qmp
 
 if TYPE_CHECKING:
@@ -63,14 +63,15 @@ def test_end(end: End, qemu_binary: Path, image: Path, tmp_path: Path) -> None:
     assert (told["reason-set"], told["reason-code"]) == end.reason
     assert told["phase"] == "firmware"
     assert "GUEST_PANICKED" in [line.get("event") for line in said]
-    lines = [json.loads(line) for line in ledger.read_text().splitlines()]
-    (noted,) = [line for line in lines if line["type"] == "terminate"]
-    assert (noted["text"], noted["set"], noted["code"]) == (end.text, *end.reason)
+    read = read_ledger(ledger)
+    (noted,) = read.terminations
+    assert (noted.text, noted.code_set, noted.code) == (end.text, *end.reason)
     faults = {4: "ghcb-not-shared", 5: "ghcb-not-shared", 8: "vmsa-access", 10: "vmsa-access"}
     expected = [faults[end.number]] if end.number in faults else []
     if end.number == 3:
         expected = ["unvalidated-access"]  # private again, the page wants validation
     assert [fault["operation"] for fault in events(said, "FAULT")] == expected
+    assert [fault.op for fault in read.faults] == expected
 
 
 @pytest.mark.qemu
@@ -83,6 +84,16 @@ def test_report(number: int, qemu_binary: Path, image: Path, tmp_path: Path) -> 
     assert [told["operation"] for told in events(said, "REPORT")] == [TOLD[number]]
     assert events(said, "REPORT")[0]["gpa"] == 0x1200000
     assert [told["text"] for told in events(said, "TERMINATION")] == ["general termination request"]
+
+
+@pytest.mark.qemu
+def test_listing_the_properties_leaves_the_guest_alone(
+    qemu_binary: Path, image: Path, tmp_path: Path
+) -> None:
+    """QEMU makes an object of the type for it."""
+    listing = {"execute": "qom-list-properties", "arguments": {"typename": "sev-snp-emulated"}}
+    said = run_with_qmp(command(qemu_binary, image, tmp_path / "debug.log", ending=7), listing)
+    assert [told["text"] for told in events(said, "TERMINATION")] == ["CPUID page or table invalid"]
 
 
 @pytest.mark.qemu

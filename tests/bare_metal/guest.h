@@ -20,6 +20,7 @@
 #define NOT_CANONICAL (1ULL << 63)
 #define MSR_GHCB      0xc0010130
 #define MSR_STATUS    0xc0010131
+#define NMI           2
 #define UD            6
 #define GP            13
 #define PF            14

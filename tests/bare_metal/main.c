@@ -5,7 +5,7 @@
 #include "guest.h"
 
 uint64_t ghcb_msr_at_reset;
-extern char vector_6[], vector_13[], vector_14[], vector_29[];
+extern char vector_2[], vector_6[], vector_13[], vector_14[], vector_29[];
 
 static void set_gate(int vector, char *handler)
 {
@@ -20,6 +20,7 @@ void main(void)
 {
     uint64_t cases = option("cases", 0), number = option("ending", 0);
 
+    set_gate(NMI, vector_2);
     set_gate(UD, vector_6);
     set_gate(GP, vector_13);
     set_gate(PF, vector_14);

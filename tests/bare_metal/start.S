@@ -48,6 +48,10 @@ start64:
 1:  hlt
     jmp 1b
 
+/* An NMI, which wakes whom it may wake and does nothing else */
+vector_2:
+    iretq
+
 /* Exceptions: record vector, error code and CR2, then go on at the address in `resume`. */
     .macro stub vector, has_error
 vector_\vector:
@@ -121,7 +125,7 @@ user_rmpadjust:
     ud2
 1:  ret
 
-    .globl vector_6, vector_13, vector_14, vector_29
+    .globl vector_2, vector_6, vector_13, vector_14, vector_29
 
     .section .tables, "aw"
     .balign 4096

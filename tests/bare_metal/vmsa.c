@@ -12,6 +12,8 @@ enum { CREATE_ON_INIT = 0, CREATE = 1, DESTROY = 2 };
 
 static volatile uint64_t beats, woken;
 static volatile bool park;
+static volatile uint64_t *volatile meeting; /* a page that both vCPUs write to, at once */
+static volatile bool met;
 volatile uint64_t ap_reads;
 
 static void ap_main(void)
@@ -20,6 +22,11 @@ static void ap_main(void)
         beats++;
         if (ap_reads) {
             read8((void *)ap_reads);
+        }
+        if (meeting) {
+            meeting[1] = 1;
+            meeting = 0;
+            met = true;
         }
     }
     park = false;
@@ -100,6 +107,31 @@ static void send_ipi(uint32_t command)
 {
     *(volatile uint32_t *)SHARED(0xfee00310ULL) = 1 << 24;
     *(volatile uint32_t *)SHARED(0xfee00300ULL) = command;
+}
+
+static void expect_stands(const char *what)
+{
+    uint64_t before = beats;
+
+    wait();
+    expect(what, beats, before);
+}
+
+/* Both vCPUs' first access to a page comes as close together as it can. */
+static void meet(uint64_t gpa)
+{
+    volatile uint64_t *page = SHARED(gpa);
+
+    met = false;
+    meeting = page;
+    for (volatile unsigned i = gpa / PAGE % 32; i; i--) {
+    }
+    page[0] = 1;
+    while (!met) {
+        __builtin_ia32_pause();
+    }
+    expect("the one's word", page[0], 1);
+    expect("the other's word", page[1], 1);
 }
 
 static void refusals(void)
@@ -196,12 +228,23 @@ void vmsa_rules(void)
         expect("EAX of RMPADJUST, old", rmpadjust(first, 0, 1), 0);
         expect("EAX of RMPADJUST, new", rmpadjust(second, 0, 1), FAIL_INUSE);
     }
+    TEST("implicit conversion by two vCPUs at once loses nothing") {
+        for (unsigned block = 0; block < 4; block++) {
+            uint64_t gpa = new_block();
+
+            for (unsigned i = 0; i < BLOCK / PAGE; i++) {
+                meet(gpa + i * PAGE);
+            }
+        }
+    }
     TEST("ap reset hold: the vCPU waits for SIPI and goes on behind its VMGEXIT") {
         park = true;
         while (park) {
         }
         wait();
         expect("it runs", beating(), 0);
+        send_ipi(0x4400);
+        expect_stands("beats after an NMI");
         send_ipi(0x4610);
         expect("it runs after SIPI", beating(), 1);
         expect("answer", woken, 0x1007);
@@ -212,6 +255,14 @@ void vmsa_rules(void)
         wait();
         expect("it runs", beating(), 0);
         expect("EAX of RMPADJUST", rmpadjust(second, 0, 1), 0);
+    }
+    TEST("ap destroy: neither NMI nor INIT nor SIPI wakes the vCPU") {
+        send_ipi(0x4400);
+        expect_stands("beats after an NMI");
+        send_ipi(0x4500);
+        expect_stands("beats after INIT");
+        send_ipi(0x4610);
+        expect_stands("beats after SIPI");
     }
     TEST("ap creation on INIT: the vCPU waits for INIT") {
         ask(CREATE_ON_INIT, 1, third);

@@ -146,11 +146,14 @@ static void look_for_entry(CPUState *cs, run_on_cpu_data unused)
 bool snp_hook_wanted(CPUState *cs, uint64_t pc)
 {
     if (!qatomic_read(&entry)) {
-        if (!given_up && !(qatomic_fetch_inc(&blocks) % BLOCKS_PER_LOOK)) {
+        if (!qatomic_read(&given_up) &&
+            !(qatomic_fetch_inc(&blocks) % BLOCKS_PER_LOOK)) {
             /* not from here: the translator holds locks */
             async_run_on_cpu(cs, look_for_entry, RUN_ON_CPU_NULL);
         }
-        given_up |= pc >> 63;
+        if (pc >> 63) {
+            qatomic_set(&given_up, true);
+        }
         return false;
     }
     return pc == entry || pc == qatomic_read(&call.resume);
@@ -158,19 +161,14 @@ bool snp_hook_wanted(CPUState *cs, uint64_t pc)
 
 bool snp_ebs_under_way(void)
 {
-    return call.resume;
+    return qatomic_read(&call.resume);
 }
 
-static void called(CPUState *cs, CPUX86State *env)
+static void called(CPUState *cs, CPUX86State *env, uint64_t resume)
 {
     uint64_t sp = env->regs[R_ESP];
-    uint64_t resume;
     SnpOrigin caller;
 
-    if (cpu_memory_rw_debug(cs, sp, &resume, sizeof(resume), false)) {
-        return;
-    }
-    resume = le64_to_cpu(resume);
     if (call.resume == resume && call.sp == sp) {
         return;     /* its first instruction was interrupted */
     }
@@ -185,7 +183,6 @@ static void called(CPUState *cs, CPUX86State *env)
     qatomic_set(&call.resume, resume);
     snp_emu->ebs_calls++;
     ledger_ebs_call(&caller, call.map_key);
-    forget_block(cs, resume);
 }
 
 static void returned(CPUState *cs, CPUX86State *env)
@@ -207,12 +204,24 @@ static void returned(CPUState *cs, CPUX86State *env)
 void helper_snp_hook(CPUX86State *env)
 {
     CPUState *cs = env_cpu(env);
+    uint64_t resume;
 
-    QEMU_LOCK_GUARD(&snp_emu->lock);
     if (env->eip == entry) {
-        called(cs, env);
-    } else if (call.resume && env->eip == call.resume &&
-               env->regs[R_ESP] == call.sp + sizeof(uint64_t)) {
+        if (cpu_memory_rw_debug(cs, env->regs[R_ESP], &resume, sizeof(resume),
+                                false)) {
+            return;
+        }
+        resume = le64_to_cpu(resume);
+        WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
+            called(cs, env, resume);
+        }
+        /* not under our lock: a translator has the page's and may want ours */
+        forget_block(cs, resume);
+        return;
+    }
+    QEMU_LOCK_GUARD(&snp_emu->lock);
+    if (call.resume && env->eip == call.resume &&
+        env->regs[R_ESP] == call.sp + sizeof(uint64_t)) {
         returned(cs, env);
     }
 }

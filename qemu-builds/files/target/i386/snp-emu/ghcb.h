@@ -106,6 +106,21 @@ uint8_t *ghcb_scratch(Ghcb *g, uint64_t len);
 uint64_t snp_psc_msr(CPUX86State *env, const SnpOrigin *o, uint64_t req);
 void snp_psc(CPUX86State *env, const SnpOrigin *o, Ghcb *g);
 
+/* EXITINFO1 of an IOIO intercept (APM volume 2, 15.10.2) */
+#define IOIO_IN     (1 << 0)
+#define IOIO_STRING (1 << 2)
+
+/*
+ * exits.c: @info1 and @info2 are the request's.  ghcb_inject() has the guest
+ * raise an exception.
+ */
+void ghcb_inject(Ghcb *g, int vector, bool has_error);
+void nae_cpuid(CPUX86State *env, Ghcb *g);
+void nae_ioio(Ghcb *g, uint64_t info1, uint64_t info2);
+void nae_msr(CPUX86State *env, Ghcb *g, uint64_t info1);
+void nae_mmio(Ghcb *g, bool write, uint64_t gpa, uint64_t len);
+void nae_tsc(CPUX86State *env, Ghcb *g, bool aux);
+
 /* nae.c: answers the request in @g */
 void snp_nae(CPUX86State *env, const SnpOrigin *o, Ghcb *g);
 

@@ -71,6 +71,7 @@ typedef struct SnpVcpu {
     hwaddr on_init;         /* VMSA to run on the next INIT; 0: none */
     bool hypervisor_msr;    /* the next MSR access is the hypervisor's */
     bool held;              /* in AP reset hold, or destroyed */
+    bool destroyed;         /* only another VMSA starts it */
     int64_t waits_since;    /* for a VMSA page to be out of use; 0: no */
 } SnpVcpu;
 

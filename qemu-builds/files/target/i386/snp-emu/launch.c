@@ -1,34 +1,27 @@
 /*
- * SEV-SNP guest emulation for TCG: the object and what launch puts in memory
+ * SEV-SNP guest emulation for TCG: what launch puts in memory
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
- *
- * The object is a sev-snp-guest that never meets KVM: it takes the same
- * properties, so one command line serves both.
  */
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
-#include "qapi/qapi-types-qom.h"
-#include "qapi/visitor.h"
 #include "qemu/error-report.h"
 #include "qemu/guest-random.h"
 #include "qemu/units.h"
-#include "qom/object_interfaces.h"
 #include "cpu.h"
 #include "hw/boards.h"
 #include "hw/i386/pc.h"
 #include "hw/i386/x86.h"
 #include "migration/blocker.h"
 #include "system/accel-ops.h"
+#include "system/confidential-guest-support.h"
 #include "system/runstate.h"
 #include "system/system.h"
 #include "system/tcg.h"
-#include "confidential-guest.h"
 #include "../sev.h"
 #include "internal.h"
 
-SnpEmu *snp_emu;
 uint64_t snp_emu_c_bit;
 
 static const SnpOrigin launch_origin = {
@@ -141,12 +134,38 @@ static void populate(hwaddr gpa, const void *data, size_t len, size_t area)
     rmp_set(gpa, area, RMP_ASSIGNED | RMP_VALIDATED);
 }
 
+/* Ends QEMU, so no lock that an exit notifier takes may be held. */
+static void check_metadata(const OvmfSevMetadata *metadata)
+{
+    uint64_t room = metadata->len - sizeof(*metadata);
+
+    if (metadata->num_desc > room / sizeof(metadata->descs[0])) {
+        error_report("sev-snp-emulated: the firmware's SEV metadata is cut "
+                     "short: %u sections in %u bytes", metadata->num_desc,
+                     metadata->len);
+        exit(1);
+    }
+    for (unsigned i = 0; i < metadata->num_desc; i++) {
+        const OvmfSevMetadataDesc *desc = &metadata->descs[i];
+        uint64_t last = (uint64_t)desc->base + desc->len - 1;
+
+        if (!QEMU_IS_ALIGNED(desc->base | desc->len, 4096) || !desc->len ||
+            rmp_get(desc->base) == RMP_NONE || rmp_get(last) == RMP_NONE) {
+            error_report("sev-snp-emulated: firmware metadata section %u "
+                         "(0x%x+0x%x) is not in guest memory", i, desc->base,
+                         desc->len);
+            exit(1);
+        }
+    }
+}
+
 /* What SNP_LAUNCH_UPDATE does with each section of the metadata. */
 static void populate_metadata(Notifier *n, void *unused)
 {
     OvmfSevMetadata *metadata = pc_system_get_ovmf_sev_metadata_ptr();
     CPUX86State *env = cpu_env(first_cpu);
 
+    check_metadata(metadata);
     QEMU_LOCK_GUARD(&snp_emu->lock);
     for (int i = 0; i < metadata->num_desc; i++) {
         OvmfSevMetadataDesc *desc = &metadata->descs[i];
@@ -160,14 +179,6 @@ static void populate_metadata(Notifier *n, void *unused)
         size_t len = 0, hashes_len;
         uint32_t hashes_offset;
 
-        if (!QEMU_IS_ALIGNED(desc->base | desc->len, 4096) || !desc->len ||
-            rmp_get(desc->base) == RMP_NONE ||
-            rmp_get(desc->base + desc->len - 1) == RMP_NONE) {
-            error_report("sev-snp-emulated: firmware metadata section %d "
-                         "(0x%x+0x%x) is not in guest memory", i, desc->base,
-                         desc->len);
-            exit(1);
-        }
         switch (desc->type) {
         case SEV_DESC_TYPE_CPUID:
             fill_cpuid_page(&page.cpuid, env);
@@ -223,6 +234,9 @@ static void add_ram(hwaddr base, uint64_t size)
     }
 }
 
+/* Of a page table entry's address field */
+#define HIGHEST_C_BIT 51
+
 /* As kvm_cpus_are_resettable(): a guest's reboot ends the VM. */
 static bool snp_cpus_are_resettable(void)
 {
@@ -235,6 +249,7 @@ void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size)
     AccelOpsClass *ops =
         ACCEL_OPS_CLASS(object_class_by_name(ACCEL_OPS_NAME("tcg")));
     X86MachineState *x86ms = X86_MACHINE(machine);
+    uint32_t c_bit = sev_get_cbit_position();
     hwaddr top = MAX(gpa + size, x86ms->above_4g_mem_start +
                                  x86ms->above_4g_mem_size);
 
@@ -272,6 +287,11 @@ void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size)
         rmp_add_range(base, room);
         top = MAX(top, base + room);
     }
+    if (c_bit > HIGHEST_C_BIT || (top - 1) >> c_bit) {
+        error_report("sev-snp-emulated: cbitpos=%u is no free address bit of "
+                     "page tables: memory ends at 0x%" PRIx64, c_bit, top);
+        exit(1);
+    }
     if (snp_emu->scramble) {
         contents_init(top);
     }
@@ -279,13 +299,14 @@ void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size)
         ledger_open(snp_emu->ledger_path, &error_fatal);
     }
     WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
-        snp_measure(gpa, size, PAGE_TYPE_NORMAL, flash);
+        /* a copy: the guest may write to it before it asks for a report */
+        snp_measure(gpa, size, PAGE_TYPE_NORMAL, g_memdup2(flash, size));
         populate(gpa, NULL, 0, size);
     }
     qemu_add_machine_init_done_notifier(&machine_done);
     qemu_add_exit_notifier(&at_exit);
     qemu_add_vm_change_state_handler(flush_on_stop, NULL);
-    snp_emu_c_bit = 1ULL << sev_get_cbit_position();
+    snp_emu_c_bit = 1ULL << c_bit;
     ops->cpus_are_resettable = snp_cpus_are_resettable;
     snp_emu_reflect = snp_emu->reflect;
     dma_init();
@@ -308,180 +329,6 @@ void snp_emu_cpuid_1(uint32_t *ecx)
 
 void snp_emu_cpuid_8000001f(uint32_t *ebx)
 {
-    if (snp_emu) {
-        /* COHERENCY_SFW_NO: no cache lines to evict after PVALIDATE */
-        *ebx |= 1U << 31;
-    }
+    /* COHERENCY_SFW_NO: no cache lines to evict after PVALIDATE */
+    *ebx |= 1U << 31;
 }
-
-static int emulated_kvm_init(ConfidentialGuestSupport *cgs, Error **errp)
-{
-    error_setg(errp, "sev-snp-emulated needs -accel tcg; with KVM use "
-               "sev-snp-guest");
-    return -1;
-}
-
-static char *get_ledger(Object *obj, Error **errp)
-{
-    return g_strdup(snp_emu->ledger_path);
-}
-
-static void set_ledger(Object *obj, const char *value, Error **errp)
-{
-    g_free(snp_emu->ledger_path);
-    snp_emu->ledger_path = g_strdup(value);
-}
-
-static int get_dma(Object *obj, Error **errp)
-{
-    return snp_emu->dma;
-}
-
-static void set_dma(Object *obj, int value, Error **errp)
-{
-    snp_emu->dma = value;
-}
-
-static bool get_reflect(Object *obj, Error **errp)
-{
-    return snp_emu->reflect;
-}
-
-static void set_reflect(Object *obj, bool value, Error **errp)
-{
-    snp_emu->reflect = value;
-}
-
-static bool get_scramble(Object *obj, Error **errp)
-{
-    return snp_emu->scramble;
-}
-
-static void set_scramble(Object *obj, bool value, Error **errp)
-{
-    snp_emu->scramble = value;
-}
-
-static char *get_termination(Object *obj, Error **errp)
-{
-    return g_strdup(snp_emu->termination ?: "");
-}
-
-static void get_validated(Object *obj, Visitor *v, const char *name,
-                          void *opaque, Error **errp)
-{
-    uint64_t value = rmp_validated_pages();
-
-    visit_type_uint64(v, name, &value, errp);
-}
-
-static int get_validate_twice(Object *obj, Error **errp)
-{
-    return snp_emu->validate_twice;
-}
-
-static void set_validate_twice(Object *obj, int value, Error **errp)
-{
-    snp_emu->validate_twice = value;
-}
-
-static int get_implicit_conversion(Object *obj, Error **errp)
-{
-    return snp_emu->implicit_conversion;
-}
-
-static void set_implicit_conversion(Object *obj, int value, Error **errp)
-{
-    snp_emu->implicit_conversion = value;
-}
-
-static void emulated_instance_init(Object *obj)
-{
-    snp_emu = g_new0(SnpEmu, 1);
-    snp_emu->scramble = true;
-    qemu_mutex_init(&snp_emu->lock);
-    CONFIDENTIAL_GUEST_SUPPORT(obj)->require_guest_memfd = false;
-
-    /* counters, in 4 KiB pages: OPERATION-PHASE */
-    for (int op = 0; op < SNP_OP__MAX; op++) {
-        for (int p = 0; p < SNP_PHASE__MAX; p++) {
-            g_autofree char *name = g_strdup_printf("%s-pages-%s",
-                                                    snp_op_name(op),
-                                                    snp_phase_name(p));
-
-            object_property_add_uint64_ptr(obj, name, &snp_emu->pages[op][p],
-                                           OBJ_PROP_FLAG_READ);
-        }
-    }
-    object_property_add_uint64_ptr(obj, "vmgexits", &snp_emu->vmgexits,
-                                   OBJ_PROP_FLAG_READ);
-    object_property_add_uint64_ptr(obj, "faults", &snp_emu->faults,
-                                   OBJ_PROP_FLAG_READ);
-    object_property_add_uint64_ptr(obj, "dma-private-reads",
-                                   &snp_emu->dma_private[0],
-                                   OBJ_PROP_FLAG_READ);
-    object_property_add_uint64_ptr(obj, "dma-private-writes",
-                                   &snp_emu->dma_private[1],
-                                   OBJ_PROP_FLAG_READ);
-    reflect_add_properties(obj);
-    object_property_add_uint64_ptr(obj, "ebs-calls", &snp_emu->ebs_calls,
-                                   OBJ_PROP_FLAG_READ);
-    object_property_add_uint64_ptr(obj, "ebs-returns", &snp_emu->ebs_returns,
-                                   OBJ_PROP_FLAG_READ);
-    object_property_add_uint64_ptr(obj, "ebs-status", &snp_emu->ebs_status,
-                                   OBJ_PROP_FLAG_READ);
-    object_property_add(obj, "validated-pages", "uint64", get_validated, NULL,
-                        NULL, NULL);
-}
-
-static void emulated_class_init(ObjectClass *oc, void *data)
-{
-    ConfidentialGuestSupportClass *klass = CONFIDENTIAL_GUEST_SUPPORT_CLASS(oc);
-
-    klass->kvm_init = emulated_kvm_init;
-    object_class_property_add_str(oc, "ledger", get_ledger, set_ledger);
-    object_class_property_set_description(oc, "ledger",
-        "file that receives the acceptance ledger");
-    object_class_property_add_enum(oc, "dma", "SevSnpEmulatedDma",
-                                   &SevSnpEmulatedDma_lookup, get_dma,
-                                   set_dma);
-    object_class_property_set_description(oc, "dma",
-        "what devices reach of private memory");
-    object_class_property_add_bool(oc, "reflect", get_reflect, set_reflect);
-    object_class_property_set_description(oc, "reflect",
-        "whether intercepted instructions raise #VC");
-    object_class_property_add_bool(oc, "scramble", get_scramble, set_scramble);
-    object_class_property_set_description(oc, "scramble",
-        "whether a page loses its contents when it becomes private or shared");
-    object_class_property_add_enum(oc, "validate-twice",
-                                   "SevSnpEmulatedStrictness",
-                                   &SevSnpEmulatedStrictness_lookup,
-                                   get_validate_twice, set_validate_twice);
-    object_class_property_set_description(oc, "validate-twice",
-        "what validating a validated page is: report (default) or fatal");
-    object_class_property_add_enum(oc, "implicit-conversion",
-                                   "SevSnpEmulatedStrictness",
-                                   &SevSnpEmulatedStrictness_lookup,
-                                   get_implicit_conversion,
-                                   set_implicit_conversion);
-    object_class_property_set_description(oc, "implicit-conversion",
-        "what using a page as private or shared without a page state change "
-        "is: report (default) or fatal");
-    object_class_property_add_str(oc, "termination", get_termination, NULL);
-    object_class_property_set_description(oc, "termination",
-        "why the guest was terminated, empty while it was not");
-}
-
-static const TypeInfo emulated_info = {
-    .name = TYPE_SEV_SNP_EMULATED,
-    .parent = TYPE_SEV_SNP_GUEST,
-    .instance_init = emulated_instance_init,
-    .class_init = emulated_class_init,
-};
-
-static void register_types(void)
-{
-    type_register_static(&emulated_info);
-}
-
-type_init(register_types);

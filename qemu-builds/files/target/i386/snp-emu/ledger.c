@@ -11,6 +11,7 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qemu/error-report.h"
 #include "qemu/timer.h"
 #include "cpu.h"
 #include "internal.h"
@@ -193,6 +194,8 @@ void ledger_flush(void)
 
 void ledger_close(void)
 {
+    bool lost;
+
     if (!file) {
         return;
     }
@@ -211,6 +214,10 @@ void ledger_close(void)
         fputc('}', file);
     }
     fputs("}}\n", file);
-    fclose(file);
+    lost = ferror(file);
+    if (fclose(file) || lost) {
+        error_report("sev-snp-emulated: ledger '%s' could not be written and "
+                     "is not whole", snp_emu->ledger_path);
+    }
     file = NULL;
 }

@@ -34,9 +34,11 @@
 /* Whose code it is that lies in no image: the last to arrive. */
 static SnpPhase newcomer = SNP_PHASE_FIRMWARE;
 
+/* Guest memory only: to read a device's registers may change it. */
 static bool read_at(hwaddr gpa, void *buf, size_t len)
 {
-    return address_space_read(&address_space_memory, gpa,
+    return rmp_get(gpa) != RMP_NONE && rmp_get(gpa + len - 1) != RMP_NONE &&
+           address_space_read(&address_space_memory, gpa,
                               MEMTXATTRS_UNSPECIFIED, buf, len) == MEMTX_OK;
 }
 
@@ -45,6 +47,7 @@ typedef enum Image {
     IMAGE_DRIVER,
     IMAGE_APPLICATION,
     IMAGE_LINUX,
+    IMAGE__MAX,
 } Image;
 
 static Image image_at(hwaddr base, uint64_t rip)
@@ -91,31 +94,38 @@ static Image find_image(uint64_t rip)
 /*
  * A search reads up to MAX_IMAGE / PAGE pages, and the same few pages of code
  * ask again and again.  Images come and go, but not from under a loader that
- * is still running; a newcomer's arrival starts the cache anew.
+ * is still running; a newcomer's arrival starts the cache anew.  vCPUs share
+ * it without a lock, so an entry is one word: page number and image.
  */
-static struct {
-    uint64_t page;
-    Image image;
-} cache[64];
+static uint64_t cache[64];
 
 static void arrive(SnpPhase phase)
 {
-    if (newcomer < phase) {
-        newcomer = phase;
-        memset(cache, 0, sizeof(cache));
+    SnpPhase old = qatomic_read(&newcomer);
+
+    while (old < phase) {
+        SnpPhase seen = qatomic_cmpxchg(&newcomer, old, phase);
+
+        if (seen == old) {
+            for (int i = 0; i < ARRAY_SIZE(cache); i++) {
+                qatomic_set(&cache[i], 0);
+            }
+        }
+        old = seen;
     }
 }
 
 static Image cached_image(uint64_t rip)
 {
     uint64_t page = rip / PAGE;
-    typeof(&cache[0]) entry = &cache[page % ARRAY_SIZE(cache)];
+    uint64_t *entry = &cache[page % ARRAY_SIZE(cache)];
+    uint64_t known = qatomic_read(entry);
 
-    if (entry->page != page) {
-        entry->image = find_image(rip);
-        entry->page = page;
+    if (known / IMAGE__MAX != page) {
+        known = page * IMAGE__MAX + find_image(rip);
+        qatomic_set(entry, known);
     }
-    return entry->image;
+    return known % IMAGE__MAX;
 }
 
 SnpPhase snp_phase(CPUX86State *env, uint64_t rip)
@@ -141,8 +151,7 @@ SnpPhase snp_phase(CPUX86State *env, uint64_t rip)
         return firmware;
     default:
         /* who called ExitBootServices waits for it */
-        return newcomer == SNP_PHASE_FIRMWARE || snp_ebs_under_way() ?
-               firmware : newcomer;
+        return snp_ebs_under_way() ? firmware : qatomic_read(&newcomer);
     }
 }
 

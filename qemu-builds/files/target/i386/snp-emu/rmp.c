@@ -217,18 +217,13 @@ uint64_t rmp_validated_pages(void)
 
 void snp_flush_tlbs(CPUX86State *env)
 {
-    CPUState *cs = env_cpu(env);
-
     /* before the flush: a fill that still has the old number is flushed */
     qatomic_set(&flush_epoch, flush_epoch + 1);
     /* the number before the flush, as the comment above wants it */
     smp_mb();
     stale = false;
-    if (CPU_NEXT(first_cpu)) {
-        tlb_flush_all_cpus_synced(cs);
-    } else {
-        tlb_flush(cs);
-    }
+    /* never at once: a TLB fill may be under way in this vCPU */
+    tlb_flush_all_cpus_synced(env_cpu(env));
 }
 
 void rmp_flush_stale(CPUX86State *env)
@@ -365,17 +360,21 @@ bool snp_emu_access(CPUX86State *env, hwaddr gpa, MMUAccessType access,
         snp_vmsa_fault(env, &o, gpa, names[access], ra);
     }
     QEMU_LOCK_GUARD(&snp_emu->lock);
-    if (shared) {
+    /* another vCPU may have converted or validated the page meanwhile */
+    state = block_get(block, gpa);
+    if (!shared && !(state & RMP_VALIDATED)) {
+        if (!(state & RMP_ASSIGNED)) {
+            rmp_implicit_conversion(env, &o, page, true);
+        }
+        snp_fault("unvalidated-access", &o, gpa, names[access]);
+        return false;
+    }
+    if (shared && state & RMP_ASSIGNED) {
         rmp_implicit_conversion(env, &o, page, false);
-        fill_from(block);
-        contents_settle(page);
-        return true;
     }
-    if (!(state & RMP_ASSIGNED)) {
-        rmp_implicit_conversion(env, &o, page, true);
-    }
-    snp_fault("unvalidated-access", &o, gpa, names[access]);
-    return false;
+    fill_from(block);
+    contents_settle(page);
+    return true;
 }
 
 bool snp_emu_access_ptw(CPUX86State *env, hwaddr gpa, uintptr_t ra)

@@ -138,7 +138,7 @@ static void run_vmsa(CPUState *cs, run_on_cpu_data data)
     address_space_read(&address_space_memory, data.target_ptr,
                        MEMTXATTRS_UNSPECIFIED, vmsa, sizeof(vmsa));
     cpu_reset(cs);
-    vcpu->held = false;
+    vcpu->held = vcpu->destroyed = false;
     load_vmsa(cpu_env(cs), vmsa);
     cs->exception_index = -1;
     cs->halted = 0;
@@ -146,7 +146,9 @@ static void run_vmsa(CPUState *cs, run_on_cpu_data data)
 
 static void stop_vcpu(CPUState *cs, run_on_cpu_data data)
 {
-    snp_emu->vcpus[cs->cpu_index].held = true;
+    SnpVcpu *vcpu = &snp_emu->vcpus[cs->cpu_index];
+
+    vcpu->held = vcpu->destroyed = true;
     cs->halted = 1;
 }
 
@@ -224,7 +226,7 @@ bool snp_ap_creation(CPUX86State *env, uint64_t info1, uint64_t vmsa,
     switch ((uint32_t)info1) {
     case AP_DESTROY:
         vcpu->on_init = 0;
-        vcpu->held = true;
+        vcpu->held = vcpu->destroyed = true;
         async_run_on_cpu(target, stop_vcpu, RUN_ON_CPU_NULL);
         return true;
     case AP_CREATE_ON_INIT:
@@ -283,6 +285,19 @@ void snp_ap_reset_hold(CPUX86State *env)
     cpu_loop_exit(cs);
 }
 
+bool snp_emu_sleeps(CPUState *cs)
+{
+    const SnpVcpu *vcpu;
+
+    if (!snp_emu_enabled()) {
+        return false;
+    }
+    vcpu = &snp_emu->vcpus[cs->cpu_index];
+    return vcpu->held && !(cs->interrupt_request &
+                           (vcpu->destroyed ? CPU_INTERRUPT_INIT :
+                            CPU_INTERRUPT_INIT | CPU_INTERRUPT_SIPI));
+}
+
 bool snp_emu_init(CPUState *cs)
 {
     SnpVcpu *vcpu;
@@ -312,10 +327,10 @@ bool snp_emu_sipi(CPUState *cs)
         return false;
     }
     vcpu = &snp_emu->vcpus[cs->cpu_index];
-    if (vcpu->held) {
+    if (vcpu->held && !vcpu->destroyed) {
         vcpu->held = false;
         cs->halted = 0;
         return true;
     }
-    return vcpu->vmsa != 0;
+    return vcpu->held || vcpu->vmsa;
 }

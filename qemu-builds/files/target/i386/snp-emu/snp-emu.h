@@ -20,18 +20,20 @@
 
 #define TYPE_SEV_SNP_EMULATED "sev-snp-emulated"
 
+/* Is the emulation part of this binary? */
+#if !defined(CONFIG_USER_ONLY) && defined(CONFIG_SEV) && defined(CONFIG_TCG)
+#define SNP_EMU
+#endif
+
 /* #VC error codes are exit codes; this one has no hypervisor involved */
 #define SNP_VC_PAGE_NOT_VALIDATED 0x404
 #define EXCP1D_VC 29
 
-#if defined(CONFIG_USER_ONLY) || !defined(CONFIG_SEV)
+#ifndef SNP_EMU
 
 #define snp_emu_c_bit 0ULL
 #define snp_emu_reflect false
-static inline bool snp_emu_enabled(void)
-{
-    return false;
-}
+#define snp_emu_enabled() false
 
 #else
 
@@ -49,13 +51,19 @@ static inline bool snp_emu_enabled(void)
 #endif
 
 /* Machine: called once with the firmware image, before the first reset. */
+#ifndef SNP_EMU
+static inline void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size)
+{
+}
+#else
 void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size);
+#endif
 
 /*
  * Machine: from now on the bus masters of @bus reach shared memory only, if
  * the guest is an emulated SNP guest.
  */
-#if defined(CONFIG_USER_ONLY) || !defined(CONFIG_SEV)
+#ifndef SNP_EMU
 static inline void snp_emu_filter_dma(PCIBus *bus)
 {
 }
@@ -91,8 +99,18 @@ static inline bool snp_emu_intercepts(uint32_t exit_code)
 bool snp_emu_check_mmio(hwaddr gpa, MMUAccessType access, bool probe,
                         int *prot);
 
+/* Is the vCPU one that no interrupt wakes, but INIT, or SIPI out of a hold? */
+#ifndef SNP_EMU
+static inline bool snp_emu_sleeps(CPUState *cs)
+{
+    return false;
+}
+#else
+bool snp_emu_sleeps(CPUState *cs);
+#endif
+
 /* INIT and SIPI: true when the vCPU is one that they do not reset. */
-#if defined(CONFIG_USER_ONLY) || !defined(CONFIG_SEV)
+#ifndef SNP_EMU
 static inline bool snp_emu_init(CPUState *cs)
 {
     return false;
@@ -108,7 +126,7 @@ bool snp_emu_sipi(CPUState *cs);
 #endif
 
 /* Translator: should a block that begins at @pc call helper_snp_hook()? */
-#if defined(CONFIG_USER_ONLY) || !defined(CONFIG_SEV)
+#ifndef SNP_EMU
 static inline bool snp_hook_wanted(CPUState *cs, uint64_t pc)
 {
     return false;
