@@ -39,6 +39,8 @@ ENDS = [
     End(8, "write of 0x1401000, the VMSA of a vCPU that runs"),
     End(9, "vCPU 1 cannot run: 0x1401000 is no VMSA page any more"),
     End(10, "read of 0x1401000, the VMSA of a vCPU that runs"),
+    End(11, "read of 0xfee00030, which is no memory, with the C-bit"),
+    End(11, "read of 0xfee00030, which is no memory, with the C-bit", ",reflect=on"),
 ]
 
 
@@ -52,7 +54,7 @@ def events(said: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.qemu
-@pytest.mark.parametrize("end", ENDS, ids=lambda end: end.text)
+@pytest.mark.parametrize("end", ENDS, ids=lambda end: f"{end.text}{end.properties}")
 def test_end(end: End, qemu_binary: Path, image: Path, tmp_path: Path) -> None:
     ledger, debug = tmp_path / "ledger.jsonl", tmp_path / "debug.log"
     properties = f"{end.properties},ledger={ledger}"
@@ -67,6 +69,7 @@ def test_end(end: End, qemu_binary: Path, image: Path, tmp_path: Path) -> None:
     (noted,) = read.terminations
     assert (noted.text, noted.code_set, noted.code) == (end.text, *end.reason)
     faults = {4: "ghcb-not-shared", 5: "ghcb-not-shared", 8: "vmsa-access", 10: "vmsa-access"}
+    faults[11] = "private-device-access"
     expected = [faults[end.number]] if end.number in faults else []
     if end.number == 3:
         expected = ["unvalidated-access"]  # private again, the page wants validation

@@ -41,6 +41,7 @@ Operation = Literal[
 Refusal = Literal[
     "unvalidated-access",
     "vmsa-access",
+    "private-device-access",
     "ghcb-not-shared",
     "dma-private-read",
     "dma-private-write",

@@ -307,15 +307,15 @@ void snp_fault(const char *op, const SnpOrigin *o, hwaddr gpa,
     }
 }
 
-/* The hypervisor cannot resolve it; on hardware the vCPU hangs here. */
-static G_NORETURN void snp_vmsa_fault(CPUX86State *env, const SnpOrigin *o,
-                                      hwaddr gpa, const char *access,
-                                      uintptr_t ra)
+/* A nested page fault that the hypervisor cannot resolve. */
+static G_NORETURN void unresolved(CPUX86State *env, const SnpOrigin *o,
+                                  const char *op, hwaddr gpa,
+                                  const char *access, const char *what,
+                                  uintptr_t ra)
 {
     WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
-        snp_fault("vmsa-access", o, gpa, access);
-        snp_stop(o, "%s of 0x%" PRIx64 ", the VMSA of a vCPU that runs",
-                 access, gpa);
+        snp_fault(op, o, gpa, access);
+        snp_stop(o, "%s of 0x%" PRIx64 ", %s", access, gpa, what);
     }
     cpu_loop_exit_restore(env_cpu(env), ra);
 }
@@ -330,16 +330,21 @@ bool snp_emu_access(CPUX86State *env, hwaddr gpa, MMUAccessType access,
     };
     hwaddr page = gpa & TARGET_PAGE_MASK;
     RmpBlock *block = rmp_block(gpa);
-    uint8_t state;
+    uint8_t state = RMP_NONE;
     SnpOrigin o;
 
-    if (!block) {
-        return true;
+    if (block) {
+        fill_from(block);
+        state = block_get(block, gpa);
     }
-    fill_from(block);
-    state = block_get(block, gpa);
     if (state == RMP_NONE) {
-        return true;
+        if (!shared && !probe) {
+            /* KVM asks QEMU to make it private: kvm_convert_memory() fails */
+            o = snp_origin(env, ra);
+            unresolved(env, &o, "private-device-access", gpa, names[access],
+                       "which is no memory, with the C-bit", ra);
+        }
+        return shared;
     }
     if (shared ? !(state & RMP_ASSIGNED) :
         (state & (RMP_ASSIGNED | RMP_VALIDATED | RMP_VMSA)) ==
@@ -357,7 +362,9 @@ bool snp_emu_access(CPUX86State *env, hwaddr gpa, MMUAccessType access,
 
     o = snp_origin(env, ra);
     if (state & RMP_VMSA && snp_vmsa_forbids(env, page, access)) {
-        snp_vmsa_fault(env, &o, gpa, names[access], ra);
+        /* on hardware the vCPU hangs here */
+        unresolved(env, &o, "vmsa-access", gpa, names[access],
+                   "the VMSA of a vCPU that runs", ra);
     }
     QEMU_LOCK_GUARD(&snp_emu->lock);
     /* another vCPU may have converted or validated the page meanwhile */
