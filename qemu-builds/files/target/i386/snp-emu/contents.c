@@ -73,7 +73,7 @@ void contents_fill(hwaddr gpa)
     WITH_RCU_READ_LOCK_GUARD() {
         mr = ram_at(page, TARGET_PAGE_SIZE, &offset);
         if (mr) {
-            /* No code of this page is translated: see contents_change(). */
+            /* No code of this page is translated: see forget_code(). */
             void *host = qemu_map_ram_ptr(mr->ram_block, offset);
 
             if (rmp_get(page) & RMP_ASSIGNED) {
@@ -124,13 +124,21 @@ static void forget_code(hwaddr gpa, uint64_t size)
     }
 }
 
-void contents_change(hwaddr gpa, uint64_t size)
+void contents_begin_change(hwaddr gpa, uint64_t size)
 {
     if (contents_settled_map) {
         forget_code(gpa, size);
-        QEMU_LOCK_GUARD(&lock);
+        qemu_mutex_lock(&lock);
         bitmap_clear(contents_settled_map, gpa / TARGET_PAGE_SIZE,
                      size / TARGET_PAGE_SIZE);
+        smp_wmb();  /* who sees the new state sees this, too */
+    }
+}
+
+void contents_end_change(void)
+{
+    if (contents_settled_map) {
+        qemu_mutex_unlock(&lock);
     }
 }
 

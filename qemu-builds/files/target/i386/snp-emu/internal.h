@@ -144,8 +144,12 @@ void snp_fault(const char *op, const SnpOrigin *o, hwaddr gpa,
 extern unsigned long *contents_settled_map;
 
 void contents_init(hwaddr end);
-/* Guest memory changed between private and shared, or was never touched. */
-void contents_change(hwaddr gpa, uint64_t size);
+/*
+ * Guest memory changes between private and shared.  Its state is set between
+ * the two, so that nobody uses or fills a page by one and finds the other.
+ */
+void contents_begin_change(hwaddr gpa, uint64_t size);
+void contents_end_change(void);
 /* What is there now is what the guest shall find. */
 void contents_keep(hwaddr gpa, uint64_t size);
 void contents_fill(hwaddr gpa);
@@ -162,6 +166,7 @@ static inline bool contents_settled(hwaddr gpa)
 /* Before an access: fill the page as its state wants it. */
 static inline void contents_settle(hwaddr gpa)
 {
+    smp_rmb();  /* the page's state was read before */
     if (unlikely(!contents_settled(gpa))) {
         contents_fill(gpa);
     }

@@ -233,6 +233,13 @@ void rmp_flush_stale(CPUX86State *env)
     }
 }
 
+static void change_owner(hwaddr gpa, uint64_t size, uint8_t state)
+{
+    contents_begin_change(gpa, size);
+    rmp_set(gpa, size, state);
+    contents_end_change();
+}
+
 bool rmp_page_state_change(const SnpOrigin *o, hwaddr gpa, uint64_t size,
                            bool private)
 {
@@ -251,8 +258,7 @@ bool rmp_page_state_change(const SnpOrigin *o, hwaddr gpa, uint64_t size,
             return true;        /* as KVM: nothing to convert */
         }
         if (!block->pages) {
-            rmp_set(gpa, size, want | (private ? RMP_LARGE : 0));
-            contents_change(gpa, size);
+            change_owner(gpa, size, want | (private ? RMP_LARGE : 0));
             return true;
         }
     }
@@ -260,8 +266,7 @@ bool rmp_page_state_change(const SnpOrigin *o, hwaddr gpa, uint64_t size,
     for (hwaddr a = gpa; a < gpa + size; a += 4096) {
         state = rmp_get(a);
         if (state != RMP_NONE && (state & RMP_ASSIGNED) != want) {
-            rmp_set(a, 4096, want);
-            contents_change(a, 4096);
+            change_owner(a, 4096, want);
         }
     }
     return true;
@@ -272,8 +277,7 @@ void rmp_implicit_conversion(CPUX86State *env, const SnpOrigin *o, hwaddr page,
 {
     ledger_event(private ? SNP_OP_IMPLICIT_PRIVATE : SNP_OP_IMPLICIT_SHARED,
                  o, page, 4096);
-    rmp_set(page, 4096, private ? RMP_ASSIGNED : 0);
-    contents_change(page, 4096);
+    change_owner(page, 4096, private ? RMP_ASSIGNED : 0);
     rmp_flush_stale(env);
     snp_report(private ? SNP_OP_IMPLICIT_PRIVATE : SNP_OP_IMPLICIT_SHARED, o,
                page);
