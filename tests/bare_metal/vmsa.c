@@ -109,6 +109,20 @@ static void send_ipi(uint32_t command)
     *(volatile uint32_t *)SHARED(0xfee00300ULL) = command;
 }
 
+/* A vCPU stops at the end of its block of code, which the host may put aside for a while. */
+static bool stops(void)
+{
+    for (unsigned i = 0; i < 100; i++) {
+        uint64_t before = beats;
+
+        wait();
+        if (beats == before) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void expect_stands(const char *what)
 {
     uint64_t before = beats;
@@ -250,7 +264,7 @@ void vmsa_rules(void)
     TEST("ap destroy: the vCPU stops and its VMSA is an ordinary page again") {
         ask(DESTROY, 1, 0);
         expect_done(0);
-        wait();
+        expect("it stops", stops(), 1);
         expect("it runs", beating(), 0);
         expect("EAX of RMPADJUST", rmpadjust(second, 0, 1), 0);
     }
