@@ -245,7 +245,7 @@ void vmsa_rules(void)
     TEST("implicit conversion by two vCPUs at once loses nothing") {
         uint64_t gpa = new_block();
 
-        for (unsigned i = 0; i < 128; i++) {
+        for (unsigned i = 0; i < BLOCK / PAGE; i++) {
             meet(gpa + i * PAGE);
         }
     }
