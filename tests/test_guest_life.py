@@ -33,9 +33,10 @@ def run(cell: Cell, ingredients: Ingredients, folder: Path, **changes: Any) -> B
     return boot(spec, folder / "record", cell_id=cell.id, platform=cell.platform, done=done_line(cell))
 
 
-def test_all_vcpus_share_one_thread(ingredients: Ingredients, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kernel", ["debian-6.1", "debian-6.12", "debian-7.3"])
+def test_all_vcpus_share_one_thread(kernel: str, ingredients: Ingredients, tmp_path: Path) -> None:
     """Bring-up, offline and online under single-threaded TCG; the scenarios use a thread per vCPU."""
-    cell = replace(CELL, vcpus=4, action="cpu-cycle")
+    cell = replace(CELL, kernel=kernel, vcpus=4, action="cpu-cycle")
     record = run(cell, ingredients, tmp_path, accel="tcg,thread=single")
     assert record.outcome.kind is OutcomeKind.COMPLETED
     (report,) = parse_actions(record.whole_text)

@@ -52,22 +52,10 @@ _ENTRY = re.compile(
     r"\befi: mem(?P<index>\d{2,}): \[(?P<type>type=\d+|[A-Za-z ]+?) *(?P<attributes>\|[^\]\n]*)\] "
     r"range=\[(?P<start>0x[0-9a-f]{16})-(?P<last>0x[0-9a-f]{16})\] \((?P<mib>\d+)MB\)"
 )
-_BITS = {
-    "UC": 0x1,
-    "WC": 0x2,
-    "WT": 0x4,
-    "WB": 0x8,
-    "UCE": 0x10,
-    "WP": 0x1000,
-    "RP": 0x2000,
-    "XP": 0x4000,
-    "NV": 0x8000,
-    "MR": 0x1_0000,
-    "RO": 0x2_0000,
-    "SP": 0x4_0000,
-    "CC": 0x8_0000,
-    "RUN": 1 << 63,
-}
+ATTRIBUTES = {
+    "UC": 0x1, "WC": 0x2, "WT": 0x4, "WB": 0x8, "UCE": 0x10, "WP": 0x1000, "RP": 0x2000, "XP": 0x4000,
+    "NV": 0x8000, "MR": 0x1_0000, "RO": 0x2_0000, "SP": 0x4_0000, "CC": 0x8_0000, "RUN": 1 << 63,
+}  # fmt: skip
 """EFI_MEMORY_* of the UEFI specification (7.2.3), by Linux's words for them."""
 _TABLES = re.compile(r"\befi: (?P<tables>(?:[A-Za-z][\w .]*=0x[0-9a-f]+ *)+)$", re.MULTILINE)
 _TABLE = re.compile(r"(?P<name>[A-Za-z][\w .]*?)=(?P<address>0x[0-9a-f]+)")
@@ -103,15 +91,18 @@ def _descriptor(match: re.Match[str]) -> MemoryDescriptor:
     return MemoryDescriptor(_type_name(match["type"].strip()), attributes, start, end, match[0])
 
 
+def attribute_names(bits: int) -> frozenset[str]:
+    """Name the bits of EFI_MEMORY_DESCRIPTOR.Attribute; unknown ones together, as a number."""
+    names = {name for name, bit in ATTRIBUTES.items() if bits & bit}
+    unknown = bits & ~sum(ATTRIBUTES.values())
+    return frozenset(names | {f"{unknown:#x}"} if unknown else names)
+
+
 def _attributes(text: str) -> frozenset[str]:
     """Read the words between bars; Linux prints one number instead when it does not know all bits."""
     words = {word.strip() for word in text.split("|") if word.strip()}
-    for word in [word for word in words if word.startswith("attr=0x")]:
-        bits = int(word.removeprefix("attr="), 16)
-        words = {name for name, bit in _BITS.items() if bits & bit}
-        if unknown := bits & ~sum(_BITS.values()):
-            words.add(f"{unknown:#x}")
-    return frozenset(words)
+    number = next((word for word in words if word.startswith("attr=0x")), None)
+    return frozenset(words) if number is None else attribute_names(int(number.removeprefix("attr="), 16))
 
 
 def parse_memory_map(log: str) -> tuple[MemoryDescriptor, ...]:

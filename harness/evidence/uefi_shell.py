@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from harness.evidence.memmap import TYPE_NAMES, MemoryDescriptor
+from harness.evidence.memmap import TYPE_NAMES, MemoryDescriptor, attribute_names
 from harness.evidence.problems import EvidenceError
 
 _SHELL_NAMES = (
@@ -15,11 +15,6 @@ _SHELL_NAMES = (
 )
 """In the order of EFI_MEMORY_TYPE. A shell that does not know a type prints its number in hexadecimal."""
 _NAMES = dict(zip(_SHELL_NAMES, TYPE_NAMES, strict=True))
-_ATTRIBUTES = {
-    0x1: "UC", 0x2: "WC", 0x4: "WT", 0x8: "WB", 0x10: "UCE", 0x1000: "WP", 0x2000: "RP", 0x4000: "XP",
-    0x8000: "NV", 0x10000: "MR", 0x20000: "RO", 0x40000: "SP", 0x80000: "CC", 1 << 63: "RUN",
-}  # fmt: skip
-"""EFI_MEMORY_DESCRIPTOR's attributes in Linux's words."""
 _ENTRY = re.compile(
     r"^(?P<type>\S+) +(?P<start>[0-9A-F]{16})-(?P<last>[0-9A-F]{16}) (?P<pages>[0-9A-F]{16}) "
     r"(?P<attributes>[0-9A-F]{16})\s*$",
@@ -71,8 +66,7 @@ def _descriptor(match: re.Match[str]) -> MemoryDescriptor:
     start, end = int(match["start"], 16), int(match["last"], 16) + 1
     if end - start != int(match["pages"], 16) << 12:
         raise EvidenceError(f"a line of the shell's map disagrees with itself: {match[0]}", "")
-    bits = int(match["attributes"], 16)
-    attributes = frozenset(name for bit, name in _ATTRIBUTES.items() if bits & bit)
+    attributes = attribute_names(int(match["attributes"], 16))
     return MemoryDescriptor(_type(match["type"]), attributes, start, end, match[0].strip())
 
 
