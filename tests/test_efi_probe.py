@@ -287,7 +287,7 @@ def test_the_probe_gets_its_options_and_no_initrd(
         qemu=Path("/q"),
         firmware=lambda _name: file,
         kernel=lambda _name: file,
-        initrd=Path("/i"),
+        initrd_of=lambda _guest: Path("/i"),
         catalog=load_catalog(),
     )
     cell = Cell("fw", "p", "direct", 4096, "snp-emulated", cmdline="step=2")

@@ -80,7 +80,7 @@ def test_memory_map_with_attributes_that_linux_does_not_know() -> None:
     raw = "attr=0x870000000000400f"
     line = f"efi: mem00: [Conventional|{raw}] range=[0x0000000100000000-0x00000001001fffff] (2MB)\n"
     (entry,) = parse_memory_map(line)
-    assert entry.attributes == {"UC", "WC", "WT", "WB", "XP", "RUN", "0x700000000000000"}
+    assert entry.attributes == {"UC", "WC", "WT", "WB", "XP", "RUN", "bit-56", "bit-57", "bit-58"}
 
 
 def test_config_tables() -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, ValidationError
 
 from harness.artifacts.efi_probe_options import ProbeOptions, parse_probe_options
-from harness.evidence.memmap import TYPE_NAMES, MemoryDescriptor
+from harness.evidence.memmap import TYPE_NAMES, MemoryDescriptor, attribute_names
 from harness.evidence.problems import EvidenceError
 from harness.evidence.ram import PAGE
 
@@ -24,33 +24,12 @@ NOT_VALIDATED = 0x404
 """Vector and error code of an access to a page that is not validated (GHCB specification, 4.1)."""
 
 _HEX = re.compile(r"0x[0-9a-f]{1,16}")
-_ATTRIBUTES = {
-    0: "UC",
-    1: "WC",
-    2: "WT",
-    3: "WB",
-    4: "UCE",
-    12: "WP",
-    13: "RP",
-    14: "XP",
-    15: "NV",
-    16: "MR",
-    17: "RO",
-    18: "SP",
-    19: "CC",
-    63: "RUN",
-}
-"""Bits of a descriptor's Attribute (UEFI 2.10, 7.2.3), in Linux's words."""
 
 
 def _hex(value: Any) -> Any:
     if isinstance(value, str) and _HEX.fullmatch(value):
         return int(value, 16)
     raise ValueError("a hexadecimal number of up to 64 bits is needed, as text: 0x1f")
-
-
-def _attributes(bits: int) -> frozenset[str]:
-    return frozenset(_ATTRIBUTES.get(bit, f"bit-{bit}") for bit in range(64) if bits >> bit & 1)
 
 
 def type_name(number: int) -> str:
@@ -65,7 +44,7 @@ def _descriptor(value: Any) -> MemoryDescriptor:
             end = first + pages * PAGE
             if first % PAGE or end > 1 << 64:
                 raise ValueError("pages begin at multiples of 4096, below 2^64")
-            name, words = type_name(kind), _attributes(bits)
+            name, words = type_name(kind), attribute_names(bits)
             line = f"{name} [{first:#x}-{end - 1:#x}] attributes {bits:#x} ({' '.join(sorted(words))})"
             return MemoryDescriptor(name, words, first, end, line)
         case _:

@@ -53,10 +53,10 @@ _ENTRY = re.compile(
     r"range=\[(?P<start>0x[0-9a-f]{16})-(?P<last>0x[0-9a-f]{16})\] \((?P<mib>\d+)MB\)"
 )
 ATTRIBUTES = {
-    "UC": 0x1, "WC": 0x2, "WT": 0x4, "WB": 0x8, "UCE": 0x10, "WP": 0x1000, "RP": 0x2000, "XP": 0x4000,
-    "NV": 0x8000, "MR": 0x1_0000, "RO": 0x2_0000, "SP": 0x4_0000, "CC": 0x8_0000, "RUN": 1 << 63,
+    0: "UC", 1: "WC", 2: "WT", 3: "WB", 4: "UCE", 12: "WP", 13: "RP", 14: "XP", 15: "NV", 16: "MR", 17: "RO",
+    18: "SP", 19: "CC", 63: "RUN",
 }  # fmt: skip
-"""EFI_MEMORY_* of the UEFI specification (7.2.3), by Linux's words for them."""
+"""Bits of EFI_MEMORY_DESCRIPTOR.Attribute (UEFI 2.10, 7.2.3), in Linux's words."""
 _TABLES = re.compile(r"\befi: (?P<tables>(?:[A-Za-z][\w .]*=0x[0-9a-f]+ *)+)$", re.MULTILINE)
 _TABLE = re.compile(r"(?P<name>[A-Za-z][\w .]*?)=(?P<address>0x[0-9a-f]+)")
 
@@ -92,10 +92,8 @@ def _descriptor(match: re.Match[str]) -> MemoryDescriptor:
 
 
 def attribute_names(bits: int) -> frozenset[str]:
-    """Name the bits of EFI_MEMORY_DESCRIPTOR.Attribute; unknown ones together, as a number."""
-    names = {name for name, bit in ATTRIBUTES.items() if bits & bit}
-    unknown = bits & ~sum(ATTRIBUTES.values())
-    return frozenset(names | {f"{unknown:#x}"} if unknown else names)
+    """Name the bits of EFI_MEMORY_DESCRIPTOR.Attribute; unknown ones as ``bit-N``."""
+    return frozenset(ATTRIBUTES.get(bit, f"bit-{bit}") for bit in range(64) if bits >> bit & 1)
 
 
 def _attributes(text: str) -> frozenset[str]:
