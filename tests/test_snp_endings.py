@@ -14,7 +14,7 @@ from tests.bare_metal_guest import build, command, run, run_with_qmp
 if TYPE_CHECKING:
     from pathlib import Path
 
-TOLD = {1: "validate-again", 2: "implicit-shared", 3: "implicit-private"}
+TOLD = {1: "validate-again", 2: "implicit-shared", 3: "implicit-private", 11: "private-mmio"}
 """Endings of endings.c that hardware lets pass, and their operations."""
 
 
@@ -39,7 +39,7 @@ ENDS = [
     End(8, "write of 0x1401000, the VMSA of a vCPU that runs"),
     End(9, "vCPU 1 cannot run: 0x1401000 is no VMSA page any more"),
     End(10, "read of 0x1401000, the VMSA of a vCPU that runs"),
-    End(11, "read of 0xfee00030, which is no memory, with the C-bit"),
+    End(11, "page 0xfee00000 is no memory, and was used with the C-bit", ",private-mmio=fatal"),
 ]
 
 
@@ -68,7 +68,6 @@ def test_end(end: End, qemu_binary: Path, image: Path, tmp_path: Path) -> None:
     (noted,) = read.terminations
     assert (noted.text, noted.code_set, noted.code) == (end.text, *end.reason)
     faults = {4: "ghcb-not-shared", 5: "ghcb-not-shared", 8: "vmsa-access", 10: "vmsa-access"}
-    faults[11] = "private-device-access"
     expected = [faults[end.number]] if end.number in faults else []
     if end.number == 3:
         expected = ["unvalidated-access"]  # private again, the page wants validation
@@ -84,7 +83,7 @@ def test_report(number: int, qemu_binary: Path, image: Path, tmp_path: Path) -> 
     said = run_with_qmp(command(qemu_binary, image, debug, ending=number))
     assert debug.read_text() == "still alive\n"
     assert [told["operation"] for told in events(said, "REPORT")] == [TOLD[number]]
-    assert events(said, "REPORT")[0]["gpa"] == 0x1200000
+    assert events(said, "REPORT")[0]["gpa"] == (0xFEE00000 if number == 11 else 0x1200000)
     assert [told["text"] for told in events(said, "TERMINATION")] == ["general termination request"]
 
 

@@ -36,12 +36,12 @@ Operation = Literal[
     "rmpadjust",
     "vmsa",
     "ghcb-register",
+    "private-mmio",
 ]
 
 Refusal = Literal[
     "unvalidated-access",
     "vmsa-access",
-    "private-device-access",
     "ghcb-not-shared",
     "dma-private-read",
     "dma-private-write",

@@ -53,6 +53,7 @@ typedef enum SnpOp {
     SNP_OP_RMPADJUST,
     SNP_OP_VMSA,
     SNP_OP_GHCB_REGISTER,
+    SNP_OP_PRIVATE_MMIO,
     SNP_OP__MAX,
 } SnpOp;
 
@@ -84,6 +85,7 @@ typedef struct SnpEmu {
     uint64_t reports[SNP_OP__MAX];  /* operations told as reports */
     SevSnpEmulatedStrictness validate_twice;
     SevSnpEmulatedStrictness implicit_conversion;
+    SevSnpEmulatedStrictness private_mmio;
     uint64_t ap_jump_table;
     uint8_t vmpck[4][32];       /* keys of the guest messages, by VMPL */
     uint64_t vmgexits;

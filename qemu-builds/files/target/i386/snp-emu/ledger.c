@@ -30,6 +30,7 @@ static const char *const op_names[SNP_OP__MAX] = {
     [SNP_OP_RMPADJUST] = "rmpadjust",
     [SNP_OP_VMSA] = "vmsa",
     [SNP_OP_GHCB_REGISTER] = "ghcb-register",
+    [SNP_OP_PRIVATE_MMIO] = "private-mmio",
 };
 
 static const char *const phase_names[SNP_PHASE__MAX] = {

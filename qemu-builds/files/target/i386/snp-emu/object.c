@@ -90,6 +90,16 @@ static void set_validate_twice(Object *obj, int value, Error **errp)
     snp_emu->validate_twice = value;
 }
 
+static int get_private_mmio(Object *obj, Error **errp)
+{
+    return snp_emu->private_mmio;
+}
+
+static void set_private_mmio(Object *obj, int value, Error **errp)
+{
+    snp_emu->private_mmio = value;
+}
+
 static int get_implicit_conversion(Object *obj, Error **errp)
 {
     return snp_emu->implicit_conversion;
@@ -175,6 +185,13 @@ static void emulated_class_init(ObjectClass *oc, void *data)
     object_class_property_set_description(oc, "implicit-conversion",
         "what using a page as private or shared without a page state change "
         "is: report (default) or fatal");
+    object_class_property_add_enum(oc, "private-mmio",
+                                   "SevSnpEmulatedStrictness",
+                                   &SevSnpEmulatedStrictness_lookup,
+                                   get_private_mmio, set_private_mmio);
+    object_class_property_set_description(oc, "private-mmio",
+        "what an access with the C-bit to what is no memory is: report "
+        "(default) or fatal");
     object_class_property_add_str(oc, "termination", get_termination, NULL);
     object_class_property_set_description(oc, "termination",
         "why the guest was terminated, empty while it was not");

@@ -121,4 +121,9 @@ void snp_report(SnpOp op, const SnpOrigin *o, hwaddr gpa)
                  "change", gpa,
                  op == SNP_OP_IMPLICIT_PRIVATE ? "private" : "shared");
     }
+    if (op == SNP_OP_PRIVATE_MMIO &&
+        snp_emu->private_mmio == SEV_SNP_EMULATED_STRICTNESS_FATAL) {
+        snp_stop(o, "page 0x%" PRIx64 " is no memory, and was used with the "
+                 "C-bit", gpa);
+    }
 }

@@ -311,17 +311,30 @@ void snp_fault(const char *op, const SnpOrigin *o, hwaddr gpa,
     }
 }
 
-/* A nested page fault that the hypervisor cannot resolve. */
-static G_NORETURN void unresolved(CPUX86State *env, const SnpOrigin *o,
-                                  const char *op, hwaddr gpa,
-                                  const char *access, const char *what,
-                                  uintptr_t ra)
+/* The hypervisor cannot resolve it; on hardware the vCPU hangs here. */
+static G_NORETURN void snp_vmsa_fault(CPUX86State *env, const SnpOrigin *o,
+                                      hwaddr gpa, const char *access,
+                                      uintptr_t ra)
 {
     WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
-        snp_fault(op, o, gpa, access);
-        snp_stop(o, "%s of 0x%" PRIx64 ", %s", access, gpa, what);
+        snp_fault("vmsa-access", o, gpa, access);
+        snp_stop(o, "%s of 0x%" PRIx64 ", the VMSA of a vCPU that runs",
+                 access, gpa);
     }
     cpu_loop_exit_restore(env_cpu(env), ra);
+}
+
+/*
+ * Emulated hardware, or nothing, mapped with the C-bit: KVM asks QEMU to make
+ * it private, which kvm_convert_memory() cannot.
+ */
+static void private_mmio(CPUX86State *env, hwaddr page, uintptr_t ra)
+{
+    SnpOrigin o = snp_origin(env, ra);
+
+    QEMU_LOCK_GUARD(&snp_emu->lock);
+    ledger_event(SNP_OP_PRIVATE_MMIO, &o, page, 4096);
+    snp_report(SNP_OP_PRIVATE_MMIO, &o, page);
 }
 
 bool snp_emu_access(CPUX86State *env, hwaddr gpa, MMUAccessType access,
@@ -343,12 +356,9 @@ bool snp_emu_access(CPUX86State *env, hwaddr gpa, MMUAccessType access,
     }
     if (state == RMP_NONE) {
         if (!shared && !probe) {
-            /* KVM asks QEMU to make it private: kvm_convert_memory() fails */
-            o = snp_origin(env, ra);
-            unresolved(env, &o, "private-device-access", gpa, names[access],
-                       "which is no memory, with the C-bit", ra);
+            private_mmio(env, page, ra);
         }
-        return shared;
+        return shared || !probe;
     }
     if (shared ? !(state & RMP_ASSIGNED) :
         (state & (RMP_ASSIGNED | RMP_VALIDATED | RMP_VMSA)) ==
@@ -366,9 +376,7 @@ bool snp_emu_access(CPUX86State *env, hwaddr gpa, MMUAccessType access,
 
     o = snp_origin(env, ra);
     if (state & RMP_VMSA && snp_vmsa_forbids(env, page, access)) {
-        /* on hardware the vCPU hangs here */
-        unresolved(env, &o, "vmsa-access", gpa, names[access],
-                   "the VMSA of a vCPU that runs", ra);
+        snp_vmsa_fault(env, &o, gpa, names[access], ra);
     }
     QEMU_LOCK_GUARD(&snp_emu->lock);
     /* another vCPU may have converted or validated the page meanwhile */
