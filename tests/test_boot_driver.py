@@ -383,14 +383,18 @@ def test_real_qemu_completes(qemu_binary: Path, tmp_path: Path) -> None:
 
 @pytest.mark.qemu
 def test_real_qemu_resets(qemu_binary: Path, tmp_path: Path) -> None:
-    record = real_boot(qemu_binary, tmp_path, out(0x3F8, b"hello\n") + CF9_RESET)
+    record = real_boot(qemu_binary, tmp_path, out(0x402, b"end") + out(0x3F8, b"hello\n") + CF9_RESET)
     assert (record.outcome.kind, record.outcome.last_line) == (OutcomeKind.RESET, "hello")
+    assert record.debugcon_text == "end"
 
 
 @pytest.mark.qemu
 def test_real_qemu_hangs(qemu_binary: Path, tmp_path: Path) -> None:
-    record = real_boot(qemu_binary, tmp_path, out(0x3F8, b"Run /init as init process\n"))
+    """What the guest said last is there, also half a line on the debug console, which is written in lines."""
+    code = out(0x3F8, b"Run /init as init process\n") + out(0x402, b"x" * 300 + b"\nhalf a line")
+    record = real_boot(qemu_binary, tmp_path, code)
     assert record.outcome.kind is OutcomeKind.HANG
+    assert record.debugcon_text == "x" * 300 + "\nhalf a line"
     assert b"CS =f000" in record.bytes_of("registers.txt")
 
 
