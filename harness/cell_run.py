@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import errno
 import json
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
+from harness.artifacts.efi_probe import ProbeRecipe
+from harness.artifacts.efi_probe_options import parse_probe_options
 from harness.artifacts.traits import FirmwareTraits, KernelTraits
 from harness.boot.budget import Budget
 from harness.boot.cell import done_line, limits, machine_spec
 from harness.boot.driver import boot
 from harness.boot.estimate import boot_seconds
-from harness.boot.pool import Demand
+from harness.boot.pool import TOUCHED, Demand
 from harness.boot.ssh_session import with_ssh
 from harness.boot.verdict import never_started
 from harness.checks.actions import action_checks
@@ -106,7 +108,13 @@ class CellRun:
     @property
     def demand(self) -> Demand:
         """What the boot takes of the host."""
-        return Demand(self.cell.vcpus, self.cell.memory_mib)
+        cell, touched = self.cell, TOUCHED
+        recipe = self._session.ingredients.catalog.kernels.get(cell.kernel)
+        if isinstance(recipe, ProbeRecipe):
+            with suppress(ValueError):  # words that it will not understand either, and report
+                options = parse_probe_options(f"{recipe.options} {cell.cmdline}")
+                touched = 1 / options.step if options.touch else 0.0
+        return Demand(cell.vcpus, cell.memory_mib, touched)
 
     @property
     def seconds(self) -> float:

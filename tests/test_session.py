@@ -209,6 +209,26 @@ def test_a_boot_holds_its_part_of_a_shared_host(stand_ins: Any, scenario: Path, 
     assert seen == [1, 1]
 
 
+@pytest.mark.parametrize(
+    ("kernel", "cmdline", "share"),
+    [
+        ("debian-6.12", "", 1 / 2),
+        ("efi-probe-stale", "", 0),
+        ("efi-probe-stale", "touch=all step=1024", 1 / 1024),
+        ("efi-probe-touch", "", 1),
+        ("efi-probe-stale", "no-such-word", 1 / 2),
+    ],
+)
+@pytest.mark.usefixtures("stand_ins")
+def test_a_boot_wants_the_memory_that_it_touches(
+    scenario: Path, tmp_path: Path, kernel: str, cmdline: str, share: float
+) -> None:
+    session = start(tmp_path)
+    cell = replace(cells(session, scenario)[PLAIN], kernel=kernel, cmdline=cmdline, memory_mib=1 << 20)
+    demand = session.run(cell).demand
+    assert demand.host_mib - replace(demand, memory_mib=0).host_mib == (1 << 20) * share
+
+
 def test_close_forgets_the_boots_that_have_not_begun(stand_ins: Any, scenario: Path, tmp_path: Path) -> None:
     begun, go_on = threading.Event(), threading.Event()
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _OVERHEAD_MIB = 256
 """QEMU itself, its translation cache and the page cache of its files."""
-_TOUCHED = 0.5
-"""Share of its RAM that a guest touches at most in these boots; acceptance alone touches nothing."""
+TOUCHED = 0.5
+"""Share of its RAM that Linux touches at most in these boots; acceptance alone touches nothing."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,12 @@ class Demand:
 
     vcpus: int
     memory_mib: int
+    touched: float = TOUCHED
+    """Share of its RAM that the guest touches at most."""
 
     @property
     def host_mib(self) -> int:
-        return _OVERHEAD_MIB + int(self.memory_mib * _TOUCHED)
+        return _OVERHEAD_MIB + int(self.memory_mib * self.touched)
 
 
 def host_capacity() -> Demand:
