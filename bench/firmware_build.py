@@ -59,9 +59,10 @@ def spent(work: Callable[[], object]) -> Cost:
 
 
 def harness(*arguments: str) -> Cost:
-    """Run ``harness`` with these arguments."""
+    """Run ``harness`` with these arguments, as where Python keeps the bytecode of what it imports."""
     command = [sys.executable, "-m", "harness.cli", *arguments]
-    return spent(lambda: subprocess.run(command, capture_output=True, check=True))
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return spent(lambda: subprocess.run(command, env=environment, capture_output=True, check=True))
 
 
 def told(name: str, costs: list[Cost]) -> bool:

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING
 
 from bench.measure import Cost, Interval, alternate, cost, loaded, spec_of
 from harness.artifacts.apt import AptRoot
+from harness.artifacts.guest import CMDLINE
 from harness.artifacts.ingredients import Ingredients
 from harness.artifacts.loader import loader_image
 from harness.artifacts.loader_files import Payload
 from harness.artifacts.store import Store
-from harness.boot.cell import CMDLINE
 from harness.evidence.record import DOCUMENT_END
 from harness.matrix.cell import Cell, parse_memory
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.firmware_choice import FORMS
+from harness.artifacts.guest import CMDLINE
 from harness.artifacts.ingredients import Ingredients
 from harness.artifacts.loader_recipes import DIRECT
-from harness.boot.cell import CMDLINE
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:

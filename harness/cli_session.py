@@ -14,12 +14,13 @@ from harness.artifacts.firmware_recipes import FirmwareFile
 from harness.artifacts.guest_recipes import GuestFile
 from harness.artifacts.kernel_recipes import KernelFile
 from harness.artifacts.loader_recipes import LoaderFile
+from harness.axis_options import axis_options
 from harness.keywords import about, compiled
 from harness.matrix.pairs import selection
 from harness.matrix.schema import scenario_schema
 from harness.matrix.show import Shown, as_json, as_markdown, as_text
 from harness.paths import PROJECT, cache_dir
-from harness.selection import Options, axis_options
+from harness.selection import Options
 from harness.session import Session
 from harness.yamlfile import json_schema
 

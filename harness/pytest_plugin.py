@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.artifacts.filelock import say
+from harness.axis_options import add_axis_options, axis_options
 from harness.boot.budget import Budget
 from harness.errors import HarnessError
 from harness.matrix.show import count
 from harness.platforms.platform import CHOICES, PLATFORMS
 from harness.pytest_items import CHOSEN, SESSION, TOLD, CheckItem, Chosen, ScenarioFile, choose
-from harness.selection import Options, add_axis_options, axis_options
+from harness.selection import Options
 from harness.session import Session
 
 if TYPE_CHECKING:

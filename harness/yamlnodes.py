@@ -30,8 +30,8 @@ _MAX_VALUES = 1_000_000  # nested aliases can make a small file mean an enormous
 _MAX_DEPTH = 50
 _WIDTH = 100  # of a quoted source line
 
-_Base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_Loader: Any = type("_Loader", (_Base,), {"yaml_implicit_resolvers": {}})
+SAFE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Loader: Any = type("_Loader", (SAFE_LOADER,), {"yaml_implicit_resolvers": {}})
 for _name, _pattern, _first in (
     ("null", r"(~|null|)\Z", ["~", "n", ""]),
     ("bool", r"(true|false)\Z", ["t", "f"]),

@@ -18,7 +18,8 @@ from harness.artifacts.apt import AptRoot
 from harness.artifacts.catalog import load_catalog
 from harness.artifacts.efi_probe import SOURCES, ProbeRecipe, probe_traits, resolve_probe
 from harness.artifacts.efi_probe_options import USABLE, ProbeOptions, parse_probe_options
-from harness.boot.cell import CMDLINE, machine_spec
+from harness.artifacts.guest import CMDLINE
+from harness.boot.cell import machine_spec
 from harness.errors import HarnessError
 from harness.evidence.efi_probe import parse_probe, type_name
 from harness.evidence.problems import EvidenceError

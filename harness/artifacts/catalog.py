@@ -17,7 +17,7 @@ from harness.artifacts.loader_recipes import BUILT_IN, LoaderFile, LoaderRecipe,
 from harness.artifacts.recipe_types import Located
 from harness.errors import HarnessError
 from harness.matrix.cell import GUESTS
-from harness.matrix.schema import Known
+from harness.matrix.names import Known
 from harness.paths import PROJECT
 from harness.yamlfile import Document, Loc, Problem, YamlError, load_document, near
 

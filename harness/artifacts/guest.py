@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from harness.artifacts.inputs import JSONValue
     from harness.artifacts.lock import Lock
 
+CMDLINE = "console=ttyS0 earlyprintk=serial efi=debug"
+"""``efi=debug`` prints the memory map that the firmware handed over; without ``earlyprintk`` a kernel that
+dies early dies silently."""
+
 BUSYBOX = PackageQuery("busybox-static", "trixie")
 BUSYBOX_PATH = "usr/bin/busybox"
 ACTIONS = "guest-images/initramfs/actions"

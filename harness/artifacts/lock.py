@@ -14,6 +14,7 @@ import yaml
 from harness.artifacts import tree
 from harness.artifacts.debindex import PackageQuery, PackageVersion
 from harness.errors import HarnessError
+from harness.yamlnodes import SAFE_LOADER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -50,7 +51,7 @@ class Lock:
         except (OSError, UnicodeDecodeError) as error:
             raise HarnessError(f"{path} cannot be read: {error}") from error
         try:
-            document = yaml.safe_load(text)
+            document = yaml.load(text, SAFE_LOADER)  # noqa: S506
         except yaml.YAMLError as error:
             raise HarnessError(
                 f"{path} is not YAML: {error}", "write it anew with `harness update`"

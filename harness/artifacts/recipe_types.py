@@ -45,7 +45,7 @@ PathInPackage = Annotated[str, AfterValidator(_inside_package), Field(min_length
 class Strict(BaseModel):
     """A mapping that refuses keys it does not know."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class OneKey(Strict):

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from harness.artifacts.guest import CMDLINE
 from harness.artifacts.loader_recipes import DIRECT
 from harness.boot.phases import DONE, DONE_WITH_ACTIONS, Limit, Phase, deadlines
 from harness.errors import HarnessError
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from harness.artifacts.ingredients import Ingredients
     from harness.matrix.cell import Cell
     from harness.platforms.host import Host
-
-CMDLINE = "console=ttyS0 earlyprintk=serial efi=debug"
-"""``efi=debug`` prints the memory map that the firmware handed over; without ``earlyprintk`` a kernel that
-dies early dies silently."""
 
 DEBIAN_CMDLINE = "net.ifnames=0 systemd.show_status=0"
 """The initramfs gives eth0 its address; the serial console is for the kernel and for reports."""

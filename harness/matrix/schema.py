@@ -40,7 +40,7 @@ __all__ = ["AXES", "Known", "Scenario", "When", "load_scenario", "scenario_schem
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 def _matrix_field(axis: Axis) -> tuple[Any, Any]:
@@ -181,7 +181,7 @@ class KnownBad(_Strict):
 class Scenario(_Strict):
     """A scenario file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, title="Scenario of the harness")
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, title="Scenario of the harness")
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="short name: lower-case words and hyphens")
     description: str = Field(min_length=1, description="first line: the question that this scenario answers")
