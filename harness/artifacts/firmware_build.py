@@ -25,7 +25,7 @@ from harness.errors import HarnessError
 from harness.paths import cache_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from harness.artifacts.apt import AptRoot
@@ -110,16 +110,23 @@ def _flags(recipe: FirmwareRecipe) -> dict[str, JSONValue]:
     """Give what changes every module: options and tools."""
     options = dataclasses.asdict(recipe.options)
     options["defines"], options["pcds"] = dict(recipe.options.defines), dict(recipe.options.pcds)
-    tools = {name: _first_line(*command) for name, command in VERSIONS.items()}
+    running = {name: _started(command) for name, command in VERSIONS.items()}  # at once: each takes a while
+    tools = {name: _first_line(process) for name, process in running.items()}
     return {"options": options, "tools": {**tools, "python": sys.version.split()[0]}, "way": _WAY}
 
 
-def _first_line(*argv: str) -> str:
+def _started(argv: Sequence[str]) -> subprocess.Popen[str] | None:
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     except OSError:
+        return None
+
+
+def _first_line(process: subprocess.Popen[str] | None) -> str:
+    if process is None:
         return "missing"
-    return next((line for line in done.stdout.splitlines() if line.strip()), "")
+    said, _ = process.communicate()
+    return next((line for line in said.splitlines() if line.strip()), "")
 
 
 def _digest(path: Path) -> str:
