@@ -17,7 +17,7 @@ from harness.boot.budget import Budget
 from harness.boot.cell import done_line, limits, machine_spec
 from harness.boot.driver import boot
 from harness.boot.estimate import boot_seconds
-from harness.boot.pool import TOUCHED, Demand
+from harness.boot.pool import TOUCHED, VCPUS_PER_CPU, Demand
 from harness.boot.ssh_session import with_ssh
 from harness.boot.verdict import never_started
 from harness.checks.actions import action_checks
@@ -114,7 +114,7 @@ class CellRun:
             with suppress(ValueError):  # words that it will not understand either, and report
                 options = parse_probe_options(f"{recipe.options} {cell.cmdline}")
                 touched = 1 / options.step if options.touch else 0.0
-        return Demand(cell.vcpus, cell.memory_mib, touched)
+        return Demand(-(-cell.vcpus // VCPUS_PER_CPU), cell.memory_mib, touched)
 
     @property
     def seconds(self) -> float:

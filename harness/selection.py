@@ -77,6 +77,6 @@ def lacks(planned: Planned, host: Host, has: Demand) -> str:
         if needs.memory_mib is not None and has.memory_mib < needs.memory_mib:
             wanted, there = format_memory(needs.memory_mib), format_memory(has.memory_mib)
             return f"needs {wanted} of memory, the host has {there}, by {needs.where}"
-        if needs.cpus is not None and has.vcpus < needs.cpus:
-            return f"needs {needs.cpus} processors, the host has {has.vcpus}, by {needs.where}"
+        if needs.cpus is not None and has.cpus < needs.cpus:
+            return f"needs {needs.cpus} processors, the host has {has.cpus}, by {needs.where}"
     return ""

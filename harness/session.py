@@ -68,7 +68,7 @@ class Session:
     def capacity(self) -> Demand:
         """What boots may take of this host together."""
         capacity = host_capacity()
-        return Demand(self.options.boots or capacity.vcpus, capacity.memory_mib)
+        return Demand(self.options.boots or capacity.cpus, capacity.memory_mib)
 
     @cached_property
     def _pool(self) -> BootPool:

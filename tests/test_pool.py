@@ -58,7 +58,7 @@ def boots() -> Boots:
 
 
 def test_as_many_as_processors(boots: Boots) -> None:
-    pool = BootPool(Demand(vcpus=2, memory_mib=100_000))
+    pool = BootPool(Demand(cpus=2, memory_mib=100_000))
     futures = [pool.submit(Demand(1, 2048), boots.make(name)) for name in "abc"]
     boots.expect("a", "b")
     boots.let_go("b")
@@ -70,7 +70,7 @@ def test_as_many_as_processors(boots: Boots) -> None:
 
 def test_as_many_as_memory_holds(boots: Boots) -> None:
     demand = Demand(1, 8192)
-    pool = BootPool(Demand(vcpus=16, memory_mib=2 * demand.host_mib + 100))
+    pool = BootPool(Demand(cpus=16, memory_mib=2 * demand.host_mib + 100))
     futures = [pool.submit(demand, boots.make(name)) for name in "abc"]
     boots.expect("a", "b")
     boots.let_go("a", "b", "c")
@@ -78,7 +78,7 @@ def test_as_many_as_memory_holds(boots: Boots) -> None:
 
 
 def test_a_boot_larger_than_the_host_runs_alone(boots: Boots) -> None:
-    pool = BootPool(Demand(vcpus=2, memory_mib=4096))
+    pool = BootPool(Demand(cpus=2, memory_mib=4096))
     small, large, after = Demand(1, 1024), Demand(8, 65536), Demand(1, 1024)
     sizes = {"small": small, "large": large, "after": after}
     futures = [pool.submit(size, boots.make(name)) for name, size in sizes.items()]
@@ -91,7 +91,7 @@ def test_a_boot_larger_than_the_host_runs_alone(boots: Boots) -> None:
 
 
 def test_what_a_boot_raises_belongs_to_its_asker_and_frees_its_place(boots: Boots) -> None:
-    pool = BootPool(Demand(vcpus=1, memory_mib=4096))
+    pool = BootPool(Demand(cpus=1, memory_mib=4096))
 
     def broken() -> BootRecord:
         raise ValueError("broken")
@@ -105,7 +105,7 @@ def test_what_a_boot_raises_belongs_to_its_asker_and_frees_its_place(boots: Boot
 
 
 def test_cancel_forgets_what_has_not_started(boots: Boots) -> None:
-    pool = BootPool(Demand(vcpus=1, memory_mib=4096))
+    pool = BootPool(Demand(cpus=1, memory_mib=4096))
     running, queued = (pool.submit(Demand(1, 1024), boots.make(name)) for name in ("running", "queued"))
     boots.expect("running")
     pool.cancel()
@@ -117,7 +117,7 @@ def test_cancel_forgets_what_has_not_started(boots: Boots) -> None:
 
 def test_host_capacity() -> None:
     capacity = host_capacity()
-    assert capacity.vcpus >= 1
+    assert capacity.cpus >= 1
     assert 64 < capacity.memory_mib < 1 << 25
 
 

@@ -38,7 +38,7 @@ class Budget:
         made = cls(path)
         path.touch()
         with made._changed() as state:
-            state["capacity"] = [capacity.vcpus, capacity.memory_mib]
+            state["capacity"] = [capacity.cpus, capacity.memory_mib]
         return made
 
     @contextmanager
@@ -61,11 +61,11 @@ class Budget:
             cpus, mib = state["capacity"]
             for taken_cpus, taken_mib in state["running"].values():
                 cpus, mib = cpus - taken_cpus, mib - taken_mib
-            fits = not state["running"] or (demand.vcpus <= cpus and demand.host_mib <= mib)
+            fits = not state["running"] or (demand.cpus <= cpus and demand.host_mib <= mib)
             if state["waiting"][0] != token or not fits:
                 return False
             state["waiting"].pop(0)
-            state["running"][token] = [demand.vcpus, demand.host_mib]
+            state["running"][token] = [demand.cpus, demand.host_mib]
             return True
 
     @contextmanager

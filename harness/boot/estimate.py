@@ -46,7 +46,7 @@ def by_end(
 
     Who asks for their records in this order waits least.
     """
-    cpus, mib, now = capacity.vcpus, capacity.memory_mib, 0.0
+    cpus, mib, now = capacity.cpus, capacity.memory_mib, 0.0
     running: list[tuple[float, int]] = []
     ended: list[int] = []
 
@@ -54,14 +54,14 @@ def by_end(
         nonlocal cpus, mib
         end, number = heapq.heappop(running)
         ended.append(number)
-        cpus, mib = cpus + demand(boots[number]).vcpus, mib + demand(boots[number]).host_mib
+        cpus, mib = cpus + demand(boots[number]).cpus, mib + demand(boots[number]).host_mib
         return end
 
     for number, boot in enumerate(boots):
         wants = demand(boot)
-        while running and (wants.vcpus > cpus or wants.host_mib > mib):
+        while running and (wants.cpus > cpus or wants.host_mib > mib):
             now = end_one()
-        cpus, mib = cpus - wants.vcpus, mib - wants.host_mib
+        cpus, mib = cpus - wants.cpus, mib - wants.host_mib
         heapq.heappush(running, (now + seconds(boot), number))
     while running:
         end_one()
