@@ -345,6 +345,17 @@ def repeat_high_at_exit(sample: Sample) -> None:
 
 HIGH = r"(BIOS-e820: \[mem )0x0000000100000000(-0x000000027fffffff\] +)(usable|System RAM)"
 
+
+def before_exit(**values: Any) -> Callable[[Sample], None]:
+    """Let something happen to a page just before the loader calls ExitBootServices."""
+
+    def mutate(sample: Sample) -> None:
+        at = next(number for number, line in enumerate(sample.ledger) if line["type"] == "ebs")
+        add_event(sample, at, **values)
+
+    return mutate
+
+
 MUTATIONS: list[tuple[str, str, Callable[[Sample], None]]] = [
     ("eager", "reaches-userspace", crash),
     (
@@ -419,8 +430,11 @@ MUTATIONS: list[tuple[str, str, Callable[[Sample], None]]] = [
     ("lazy", "ledger-whole", lose_a_line),
     ("eager", "ledger-whole", exits(INVALID, None)),
     ("nothing", "ledger-whole", no_exits),
-    ("lazy", "usable-is-validated", drop_firmware_validation(0x90_0000, 0x4000_0000)),
-    ("nothing", "usable-is-validated", drop_firmware_validation(0x90_0000, 0x4000_0000)),
+    ("lazy", "handoff-audit", drop_firmware_validation(0x90_0000, 0x4000_0000)),
+    ("nothing", "handoff-audit", drop_firmware_validation(0x90_0000, 0x4000_0000)),
+    ("lazy", "handoff-audit", before_exit(op="psc-shared", gpa=0x178_0000)),
+    ("lazy", "handoff-audit", before_exit()),
+    ("lazy", "handoff-audit", before_exit(op="psc-shared")),
     ("eager", "validated-once", validate_again),
     ("lazy", "validated-once", validate_silently),
     ("lazy", "no-unvalidated-access", add_fault),

@@ -239,8 +239,11 @@ def event(**values: Any) -> Line:
 
 
 def add_event(**values: Any) -> Mutate:
+    """Let something happen just before ExitBootServices is granted."""
+
     def mutate(sample: Sample) -> None:
-        sample.ledger.insert(-1, event(**values))
+        at = max(number for number, line in enumerate(sample.ledger) if line["type"] == "ebs")
+        sample.ledger.insert(at, event(**values))
 
     return mutate
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.checks.finding import Check, Problem
+from harness.checks.protocol import UNACCEPTED
 from harness.evidence.efi_probe import INVALID_PARAMETER
 from harness.evidence.intervals import IntervalSet
-from harness.evidence.memmap import USABLE_TYPES, ranges_of
 from harness.evidence.problems import EvidenceError
 from harness.evidence.ram import FOUR_GIB
 
@@ -26,6 +26,13 @@ def _told(event: Event) -> str:
     span = IntervalSet.span(event.gpa, event.end)
     what = f"ledger line {event.line}: {event.op} {span} by {event.phase}"
     return f"{what} at {event.rip:#x}, t={event.t / 1e9:.6f} s"
+
+
+_NOT_JUDGED = frozenset({"Reserved", "Unusable", "MMIO", "MMIO Port", "Persistent", UNACCEPTED})
+"""Reserved memory may be validated or shared (GHCBs are); the others are not RAM that anybody uses."""
+
+_MAY_BE_SHARED = frozenset({"ACPI Mem NVS", "Runtime Data"})
+"""The firmware's own: edk2 2022.11 leaves SEC's GHCB shared, in the ACPI NVS range of its work area."""
 
 
 def _told_exit(call: ExitCall) -> str:
@@ -86,14 +93,25 @@ def _firmware_left_high(evidence: Evidence) -> Iterator[Problem]:
         )
 
 
-def _usable_is_validated(evidence: Evidence) -> Iterator[Problem]:
-    """Ask that what the map calls ordinary memory is validated, or was until it became shared."""
-    state = _at_handover(evidence)
-    usable = ranges_of(evidence.memory_map, *USABLE_TYPES) & evidence.ram
-    if missing := usable - state.validated - state.shared:
-        yield Problem(
-            f"{missing.size} bytes that the map calls ordinary memory were not validated: {missing}"
-        )
+def _audit(evidence: Evidence) -> Iterator[Problem]:
+    """Compare each descriptor of the map that was handed over with the state of its pages in the ledger."""
+    entries, state = evidence.memory_map, _at_handover(evidence)
+    accepted = evidence.probe.accepted if evidence.kernel.probe else ()
+    ours = IntervalSet.of((part.start, part.start + part.size) for part in accepted)
+    for entry in entries:
+        pages = IntervalSet.span(entry.start, entry.end) & evidence.ram
+        if entry.type == UNACCEPTED:
+            if wrong := (pages & state.validated) - ours:
+                yield Problem(f"{wrong.size} unaccepted bytes are validated: {wrong}", entry.line)
+            if wrong := pages & state.shared:
+                yield Problem(f"{wrong.size} unaccepted bytes are shared: {wrong}", entry.line)
+            if wrong := (pages & ours) - state.validated:
+                yield Problem(f"{wrong.size} bytes that the probe had accepted are not validated: {wrong}")
+        elif entry.type not in _NOT_JUDGED:
+            if (wrong := pages & state.shared) and entry.type not in _MAY_BE_SHARED:
+                yield Problem(f"{wrong.size} bytes are shared with the hypervisor: {wrong}", entry.line)
+            if wrong := pages - state.shared - state.validated:
+                yield Problem(f"{wrong.size} bytes are not validated: {wrong}", entry.line)
 
 
 def _validated_once(evidence: Evidence) -> Iterator[Problem]:
@@ -233,11 +251,8 @@ EXITS_AS_REPORTED = Check(
     _exits_as_reported,
     needs_ledger=True,
 )
-USABLE_IS_VALIDATED = Check(
-    "usable-is-validated",
-    "Was all memory that the firmware offers as ordinary validated?",
-    _usable_is_validated,
-    needs_ledger=True,
+HANDOFF_AUDIT = Check(
+    "handoff-audit", "Does the state of every page agree with the map handed over?", _audit, needs_ledger=True
 )
 VALIDATED_ONCE = Check(
     "validated-once", "Was no page validated while it already was?", _validated_once, needs_ledger=True

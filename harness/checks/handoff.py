@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The EFI probe's memory maps against the configured RAM, against each other and against the ledger."""
+"""The EFI probe's memory maps against the configured RAM and each other; how the ledger shows acceptance."""
 
 from __future__ import annotations
 
@@ -25,12 +25,6 @@ LARGE = 2 << 20
 _OWN_USE = {"Reserved": 1, "Boot Data": 4}
 """Pages that a firmware may take for itself in ExitBootServices: the buffer of its page state changes (edk2,
 AllocateReservedPages in the #VC handler's page state change), and pool."""
-
-_NOT_JUDGED = frozenset({"Reserved", "Unusable", "MMIO", "MMIO Port", "Persistent", UNACCEPTED})
-"""Reserved memory may be validated or shared (GHCBs are); the others are not RAM that anybody uses."""
-
-_MAY_BE_SHARED = frozenset({"ACPI Mem NVS", "Runtime Data"})
-"""The firmware's own: edk2 2022.11 leaves SEC's GHCB shared, in the ACPI NVS range of its work area."""
 
 _MOST_LINES = 20
 PSC_ENTRIES = 253
@@ -117,26 +111,6 @@ def _attributes_kept(before: Map, after: Map, between: str) -> Iterator[Problem]
                 yield Problem(f"attributes changed {between}", entry.line, other.line)
 
 
-def _audit(evidence: Evidence) -> Iterator[Problem]:
-    """Compare each descriptor of the map that was handed over with the state of its pages in the ledger."""
-    state = evidence.ledger.final()
-    ours = IntervalSet.of((part.start, part.start + part.size) for part in evidence.probe.accepted)
-    for entry in evidence.memory_map:
-        pages = IntervalSet.span(entry.start, entry.end) & evidence.ram
-        if entry.type == UNACCEPTED:
-            if wrong := (pages & state.validated) - ours:
-                yield Problem(f"{wrong.size} unaccepted bytes are validated: {wrong}", entry.line)
-            if wrong := pages & state.shared:
-                yield Problem(f"{wrong.size} unaccepted bytes are shared: {wrong}", entry.line)
-            if wrong := (pages & ours) - state.validated:
-                yield Problem(f"{wrong.size} bytes that the probe had accepted are not validated: {wrong}")
-        elif entry.type not in _NOT_JUDGED:
-            if (wrong := pages & state.shared) and entry.type not in _MAY_BE_SHARED:
-                yield Problem(f"{wrong.size} bytes are shared with the hypervisor: {wrong}", entry.line)
-            if wrong := pages - state.shared - state.validated:
-                yield Problem(f"{wrong.size} bytes are not validated: {wrong}", entry.line)
-
-
 def _high_validated_exactly(evidence: Evidence) -> Iterator[Problem]:
     """Ask that of the high RAM exactly what the start map calls unaccepted was validated, each page once."""
     events = [event for event in evidence.ledger.select("validate") if event.end > FOUR_GIB]
@@ -211,9 +185,6 @@ REFUSAL_ONLY_ACCEPTS = Check(
     "refusal-only-accepts",
     "Did a refused ExitBootServices change nothing but acceptance?",
     _refusal_only_accepts,
-)
-HANDOFF_AUDIT = Check(
-    "handoff-audit", "Does the state of every page agree with the map handed over?", _audit, needs_ledger=True
 )
 HIGH_VALIDATED_EXACTLY = Check(
     "high-validated-exactly",

@@ -109,7 +109,7 @@ _BY_STUB = frozenset({memory.E820_MATCHES_FIRMWARE, conservation.PRESENT_IS_USAB
 _NOTHING_LEFT = (memory.NO_UNACCEPTED_ENTRIES, memory.NO_UNACCEPTED_TABLE, memory.NOTHING_UNACCEPTED)
 _LEDGER = (
     acceptance.LEDGER_WHOLE,
-    acceptance.USABLE_IS_VALIDATED,
+    acceptance.HANDOFF_AUDIT,
     acceptance.VALIDATED_ONCE,
     acceptance.NO_UNVALIDATED_ACCESS,
     acceptance.NO_TERMINATION,

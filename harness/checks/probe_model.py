@@ -34,7 +34,7 @@ _SNP = (
     acceptance.EXITS_AS_REPORTED,
     acceptance.VALIDATED_ONCE,
     acceptance.NO_TERMINATION,
-    handoff.HANDOFF_AUDIT,
+    acceptance.HANDOFF_AUDIT,
     handoff.LARGE_ENTRIES,
     handoff.FAULTS_ARE_OURS,
     kept.CC_BLOB_KEPT,
