@@ -415,6 +415,7 @@ MUTATIONS: list[tuple[str, str, Callable[[Sample], None]]] = [
     ("eager", "exit-accepts-exactly", edit_high_at_exit(size=6 * (1 << 30) + (2 << 20))),
     ("eager", "exit-accepts-exactly", repeat_high_at_exit),
     ("eager", "exit-accepts-exactly", exits(0, INVALID)),
+    ("eager", "large-entries", edit_high_at_exit(count=6 << 18, entry=4096)),
     ("eager", "batched", accept_in_many_parts),
     ("eager", "present-is-usable", edit(r"Memory: (\d+)K/8382172K", r"Memory: \1K/8382176K")),
     ("lazy", "present-is-usable", edit(r"Memory: (\d+)K/8382176K", r"Memory: \1K/8382168K")),
