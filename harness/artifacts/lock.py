@@ -51,7 +51,7 @@ class Lock:
         except (OSError, UnicodeDecodeError) as error:
             raise HarnessError(f"{path} cannot be read: {error}") from error
         try:
-            document = yaml.load(text, SAFE_LOADER)  # noqa: S506
+            document = yaml.load(text, SAFE_LOADER)  # noqa: S506  # it is a safe loader, in C
         except yaml.YAMLError as error:
             raise HarnessError(
                 f"{path} is not YAML: {error}", "write it anew with `harness update`"
