@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -396,6 +397,23 @@ def test_real_qemu_hangs(qemu_binary: Path, tmp_path: Path) -> None:
     assert record.outcome.kind is OutcomeKind.HANG
     assert record.debugcon_text == "x" * 300 + "\nhalf a line"
     assert b"CS =f000" in record.bytes_of("registers.txt")
+
+
+@pytest.mark.qemu
+def test_half_a_line_does_not_wait_for_the_guests_stop(qemu_binary: Path, tmp_path: Path) -> None:
+    firmware = tmp_path / "rom"
+    firmware.write_bytes(rom(out(0x402, b"a\nb\nhalf a line")))
+    spec = MachineSpec(qemu=qemu_binary, firmware=firmware, memory_mib=64, accel="tcg")
+    there = threading.Event()
+
+    def watch(_data: bytes, _t: float) -> None:
+        if machine.consoles["debugcon"].total == len(b"a\nb\nhalf a line"):
+            there.set()
+
+    with Machine(spec, tmp_path) as machine:
+        machine.watch("debugcon", watch)
+        machine.cont()
+        assert there.wait(20)
 
 
 @pytest.mark.qemu

@@ -229,6 +229,13 @@ def test_a_boot_wants_the_memory_that_it_touches(
     assert demand.host_mib - replace(demand, memory_mib=0).host_mib == (1 << 20) * share
 
 
+@pytest.mark.parametrize(("vcpus", "cpus"), [(1, 1), (2, 1), (4, 1), (5, 2), (8, 2)])
+@pytest.mark.usefixtures("stand_ins")
+def test_further_vcpus_mostly_wait(scenario: Path, tmp_path: Path, vcpus: int, cpus: int) -> None:
+    session = start(tmp_path)
+    assert session.run(replace(cells(session, scenario)[PLAIN], vcpus=vcpus)).demand.cpus == cpus
+
+
 def test_close_forgets_the_boots_that_have_not_begun(stand_ins: Any, scenario: Path, tmp_path: Path) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
