@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from harness.checks.kept import VMSA_OFF_2MIB, VMSA_RESERVED
-from harness.evidence.intervals import IntervalSet
 from harness.evidence.ledger_model import Event, Ledger
 from harness.evidence.memmap import MemoryDescriptor
+from harness.intervals import IntervalSet
 
 if TYPE_CHECKING:
     from harness.checks.finding import Check

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from harness.errors import HarnessError
-from harness.evidence.intervals import IntervalAccumulator, IntervalSet
 from harness.evidence.ledger import read_ledger
 from harness.evidence.ledger_model import Event, Ledger, replay
+from harness.intervals import IntervalAccumulator, IntervalSet
 
 DATA = Path(__file__).parent / "data"
 HEADER = {

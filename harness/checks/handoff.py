@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from harness.checks.at_exit import CONVENTIONAL
 from harness.checks.finding import Check, Problem
 from harness.checks.protocol import UNACCEPTED
-from harness.evidence.intervals import IntervalSet
 from harness.evidence.memmap import ranges_of
 from harness.evidence.ram import FOUR_GIB, LEGACY_HOLE, PAGE
+from harness.intervals import IntervalSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

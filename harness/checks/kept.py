@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.checks.finding import Check, Problem
-from harness.evidence.intervals import IntervalSet
 from harness.evidence.memmap import USABLE_TYPES, ranges_of
 from harness.evidence.ram import MIB, PAGE
+from harness.intervals import IntervalSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from harness.checks.finding import Check, Problem
 from harness.evidence.e820 import ranges_of_kind
-from harness.evidence.intervals import IntervalSet
 from harness.evidence.memmap import E820_OF_TYPE, ranges_of
 from harness.evidence.ram import FOUR_GIB, LEGACY_HOLE, PAGE
+from harness.intervals import IntervalSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,8 +22,8 @@ from harness.evidence.ssh import SSH_REPORT, SshReport, parse_ssh
 
 if TYPE_CHECKING:
     from harness.artifacts.traits import FirmwareTraits, KernelTraits
-    from harness.evidence.intervals import IntervalSet
     from harness.evidence.record import BootRecord
+    from harness.intervals import IntervalSet
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, ValidationError
 
-from harness.evidence.intervals import IntervalSet
 from harness.evidence.problems import EvidenceError
+from harness.intervals import IntervalSet
 
 _IOMEM = re.compile(r"^(?P<indent> *)(?P<start>[0-9a-f]{8,})-(?P<last>[0-9a-f]{8,}) : (?P<name>.*)$")
 

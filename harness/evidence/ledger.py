@@ -10,7 +10,6 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from harness.evidence.intervals import IntervalSet
 from harness.evidence.ledger_model import (
     ACCESSES,
     EXIT_MARKS,
@@ -31,6 +30,7 @@ from harness.evidence.ledger_model import (
     Termination,
 )
 from harness.evidence.problems import EvidenceError
+from harness.intervals import IntervalSet
 
 __all__ = ["Ledger", "read_ledger"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from harness.evidence.efi_probe import SUCCESS
-from harness.evidence.intervals import IntervalAccumulator, IntervalSet
+from harness.intervals import IntervalAccumulator, IntervalSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

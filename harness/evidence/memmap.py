@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from harness.evidence.intervals import IntervalSet
 from harness.evidence.problems import EvidenceError
+from harness.intervals import IntervalSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from harness.evidence.intervals import IntervalSet
+from harness.intervals import IntervalSet
 
 MIB = 1 << 20
 GIB = 1 << 30
