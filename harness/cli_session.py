@@ -15,6 +15,7 @@ from harness.artifacts.guest_recipes import GuestFile
 from harness.artifacts.kernel_recipes import KernelFile
 from harness.artifacts.loader_recipes import LoaderFile
 from harness.axis_options import axis_options
+from harness.documents.document import json_schema
 from harness.keywords import about, compiled
 from harness.matrix.pairs import selection
 from harness.matrix.schema import scenario_schema
@@ -22,7 +23,6 @@ from harness.matrix.show import Shown, as_json, as_markdown, as_text
 from harness.paths import PROJECT, cache_dir
 from harness.selection import Options
 from harness.session import Session
-from harness.yamlfile import json_schema
 
 if TYPE_CHECKING:
     import argparse

@@ -16,6 +16,7 @@ from harness.boot.phases import DONE, DONE_WITH_ACTIONS, Phase
 from harness.boot.watch import Watch
 from harness.checks.actions import action_checks
 from harness.checks.view import Evidence
+from harness.documents.document import Document, YamlError
 from harness.evidence.actions import ActionReport, parse_actions
 from harness.evidence.problems import EvidenceError
 from harness.evidence.record import (
@@ -34,7 +35,6 @@ from harness.matrix.cell import Cell
 from harness.matrix.schema import Known, Scenario, load_scenario
 from harness.paths import PROJECT
 from harness.platforms.host import Host
-from harness.yamlfile import Document, YamlError
 
 if TYPE_CHECKING:
     from harness.artifacts.ingredients import Ingredients

@@ -27,13 +27,13 @@ from harness.artifacts.package_set import fetch_set, load_set, update_set
 from harness.artifacts.store import Store
 from harness.boot.cell import done_line, limits, machine_spec
 from harness.boot.phases import DONE_WITH_ACTIONS, Phase
+from harness.documents.document import YamlError, load_document
 from harness.errors import HarnessError
 from harness.machine.spec import MachineSpec
 from harness.machine.ssh import Keys
 from harness.matrix.cell import Cell
 from harness.matrix.schema import load_scenario
 from harness.platforms.host import Host
-from harness.yamlfile import YamlError, load_document
 
 if TYPE_CHECKING:
     from harness.artifacts.apt import AptRoot

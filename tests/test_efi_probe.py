@@ -20,13 +20,13 @@ from harness.artifacts.efi_probe import SOURCES, ProbeRecipe, probe_traits, reso
 from harness.artifacts.efi_probe_options import USABLE, ProbeOptions, parse_probe_options
 from harness.artifacts.guest import CMDLINE
 from harness.boot.cell import machine_spec
+from harness.documents.document import YamlError
 from harness.errors import HarnessError
 from harness.evidence.efi_probe import parse_probe, type_name
 from harness.evidence.problems import EvidenceError
 from harness.matrix.cell import Cell
 from harness.paths import PROJECT
 from harness.platforms.host import Host
-from harness.yamlfile import YamlError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

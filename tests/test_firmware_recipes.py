@@ -10,7 +10,7 @@ import pytest
 from harness.artifacts.catalog import Catalog, load_catalog
 from harness.artifacts.firmware_recipes import BuildOptions, FirmwareFile
 from harness.artifacts.lock import PackageQuery
-from harness.yamlfile import YamlError, json_schema
+from harness.documents.document import YamlError, json_schema
 
 if TYPE_CHECKING:
     from pathlib import Path

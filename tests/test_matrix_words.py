@@ -13,6 +13,7 @@ import pytest
 from harness.artifacts.catalog import load_catalog
 from harness.artifacts.ingredients import Ingredients
 from harness.artifacts.versions import upstream_version, versions
+from harness.documents.document import YamlError
 from harness.matrix.axes import AXES, TABLE
 from harness.matrix.cell import Cell
 from harness.matrix.expand import Substitution, plan
@@ -23,14 +24,13 @@ from harness.matrix.show import Shown, as_json, as_markdown, as_text
 from harness.paths import PROJECT
 from harness.selection import Options
 from harness.session import Session
-from harness.yamlfile import YamlError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from harness.documents.document import Document
     from harness.matrix.plan import Plan
-    from harness.yamlfile import Document
 
 KNOWN = Known(
     firmware=frozenset({"f-1", "f-2"}),

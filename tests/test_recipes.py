@@ -12,8 +12,8 @@ import pytest
 from harness.artifacts.catalog import Catalog, load_catalog
 from harness.artifacts.kernel_recipes import KernelRecipe
 from harness.artifacts.lock import PackageQuery
+from harness.documents.document import YamlError
 from harness.errors import HarnessError
-from harness.yamlfile import YamlError
 
 if TYPE_CHECKING:
     from pathlib import Path

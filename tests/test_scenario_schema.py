@@ -12,11 +12,11 @@ from jsonschema import Draft202012Validator
 
 from harness import cli
 from harness.artifacts.firmware_recipes import FirmwareFile
+from harness.documents.document import json_schema
 from harness.matrix.schema import load_scenario, scenario_schema
 from harness.paths import PROJECT
 from harness.selection import Options
 from harness.session import Session
-from harness.yamlfile import json_schema
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,8 @@ from typing import Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from harness.documents.document import YamlError, json_schema, load, load_document, near
 from harness.errors import HarnessError
-from harness.yamlfile import YamlError, json_schema, load, load_document, near
 
 
 class Inner(BaseModel):

@@ -15,11 +15,11 @@ from harness.artifacts.guest_recipes import GuestFile, GuestRecipe, whole_guests
 from harness.artifacts.kernel_recipes import KernelEntry, KernelFile, KernelRecipe
 from harness.artifacts.loader_recipes import BUILT_IN, LoaderFile, LoaderRecipe, whole_loaders
 from harness.artifacts.recipe_types import Located
+from harness.documents.document import Document, Loc, Problem, YamlError, load_document, near
 from harness.errors import HarnessError
 from harness.matrix.cell import GUESTS
 from harness.matrix.names import Known
 from harness.paths import PROJECT
-from harness.yamlfile import Document, Loc, Problem, YamlError, load_document, near
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from harness.yamlfile import near
+from harness.documents.document import near
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from harness.artifacts.firmware_recipes import FirmwareEntry, FirmwareRecipe, whole_recipe
-from harness.yamlfile import Problem, near
+from harness.documents.document import Problem, near
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

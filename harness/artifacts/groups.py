@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from harness.artifacts.recipe_types import Name
-from harness.yamlfile import near
+from harness.documents.document import near
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from harness.yamlfile import Document, Loc, Problem
+    from harness.documents.document import Document, Loc, Problem
 
 Member = Annotated[str, Field(min_length=1, description="name of a recipe, or @NAME of another group")]
 Groups = Annotated[

@@ -14,7 +14,7 @@ from harness.artifacts.recipe_types import Name, Strict, Suite
 from harness.matrix.cell import GUESTS
 
 if TYPE_CHECKING:
-    from harness.yamlfile import Document, Problem
+    from harness.documents.document import Document, Problem
 
 Package = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]+$")]
 

@@ -13,8 +13,8 @@ import yaml
 
 from harness.artifacts import tree
 from harness.artifacts.debindex import PackageQuery, PackageVersion
+from harness.documents.nodes import SAFE_LOADER
 from harness.errors import HarnessError
-from harness.yamlnodes import SAFE_LOADER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

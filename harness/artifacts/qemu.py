@@ -17,9 +17,9 @@ from harness.artifacts import tree
 from harness.artifacts.command import run_step
 from harness.artifacts.debsource import source, unpack
 from harness.artifacts.lock import PackageQuery
+from harness.documents.document import load
 from harness.errors import HarnessError
 from harness.paths import PROJECT, cache_dir
-from harness.yamlfile import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Generic, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from harness.artifacts.apt import SUITES
-from harness.yamlfile import Document, Loc, near
+from harness.documents.document import Document, Loc, near
 
 
 def _suite(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from harness.artifacts.loader_traits import Entry  # noqa: TC001  # pydantic reads it at run time
-from harness.yamlfile import load
+from harness.documents.document import load
 
 Outcome = Literal[
     "eager",

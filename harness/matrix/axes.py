@@ -20,9 +20,9 @@ from pydantic import (
     create_model,
 )
 
+from harness.documents.document import near
 from harness.matrix.cell import GUESTS, LAST_ACTIONS, format_memory, parse_memory
 from harness.matrix.names import COMPARISON, Choice, Known, parse_comparisons, select
-from harness.yamlfile import near
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,17 +7,17 @@ import itertools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from harness.documents.document import YamlError
 from harness.matrix.axes import AXES, TABLE
 from harness.matrix.cell import Cell
 from harness.matrix.plan import NOTHING_SAID, Bad, Expects, Needs, Plan, Planned, Removed, Said
 from harness.matrix.rules import Point, rules, values_of
-from harness.yamlfile import YamlError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from harness.documents.document import Document, Problem
     from harness.matrix.schema import Expectation, KnownBad, Matrix, Requirement, Scenario
-    from harness.yamlfile import Document, Problem
 
 _PLATFORM = AXES.index("platform")
 

@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from harness.documents.document import near
 from harness.matrix.cell import GUESTS, LOADERS
-from harness.yamlfile import near
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

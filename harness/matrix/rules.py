@@ -12,9 +12,9 @@ from harness.matrix.axes import AXES, BY_NAME
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
+    from harness.documents.document import Document, Loc, Problem
     from harness.matrix.names import Choice
     from harness.matrix.schema import Scenario, When
-    from harness.yamlfile import Document, Loc, Problem
 
 Point = tuple[Any, ...]
 """A cell as the file writes it: one value per axis of ``AXES``, the platform not yet resolved."""

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from harness.documents.document import Document, json_schema, load_document, near
 from harness.matrix.axes import (
     AXES,
     NAMES,
@@ -30,7 +31,6 @@ from harness.matrix.axes import (
     tested,
 )
 from harness.matrix.names import GROUP, Choice, Known, Selection
-from harness.yamlfile import Document, json_schema, load_document, near
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -23,11 +23,11 @@ from harness.artifacts.patch_files import read_patches
 from harness.artifacts.recipe_types import Name, Strict
 from harness.cell_run import CellRun
 from harness.checks.finding import Check, Finding, Problem
+from harness.documents.document import load
 from harness.errors import HarnessError
 from harness.evidence.problems import EvidenceError
 from harness.evidence.record import OutcomeKind
 from harness.pytest_plugin import SESSION
-from harness.yamlfile import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -2,7 +2,7 @@
 """YAML files checked against pydantic models; all mistakes at once, each as ``file:line:column: what``.
 
 Values are validated in pydantic's strict mode, so ``"4"`` is not a number and ``6.10`` is not text. What YAML
-itself may contain is in ``harness.yamlnodes``.
+itself may contain is in ``harness.documents.nodes``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,18 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
-from harness.yamlnodes import TAG, JsonReader, Loc, Place, Problem, Source, YamlError, compose, found, locate
+from harness.documents.nodes import (
+    TAG,
+    JsonReader,
+    Loc,
+    Place,
+    Problem,
+    Source,
+    YamlError,
+    compose,
+    found,
+    locate,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
