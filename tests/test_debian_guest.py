@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from harness.artifacts import gpt
 from harness.artifacts.catalog import load_catalog
 from harness.artifacts.debian_disk import EPOCH, write_disk
 from harness.artifacts.debian_guest import module_names
@@ -29,6 +28,7 @@ from harness.boot.cell import done_line, limits, machine_spec
 from harness.boot.phases import DONE_WITH_ACTIONS, Phase
 from harness.documents.document import YamlError, load_document
 from harness.errors import HarnessError
+from harness.formats import gpt
 from harness.machine.spec import MachineSpec
 from harness.machine.ssh import Keys
 from harness.matrix.cell import Cell

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.artifacts.fat32 import SECTOR, TooSmallError, needed_sectors, write_fat32
-from harness.artifacts.gpt import write_gpt
+from harness.formats.fat32 import SECTOR, TooSmallError, needed_sectors, write_fat32
+from harness.formats.gpt import write_gpt
 
 if TYPE_CHECKING:
     from pathlib import Path

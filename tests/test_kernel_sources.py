@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.artifacts.ingredients import Ingredients
-from harness.artifacts.kernel_config import embedded_config
 from harness.artifacts.kernel_files import BZIMAGE
 from harness.boot.cell import machine_spec
 from harness.errors import HarnessError
+from harness.formats.ikconfig import embedded_config
 from harness.matrix.cell import Cell
 from harness.platforms.host import Host
 from tests.test_traits import CONFIG, bzimage

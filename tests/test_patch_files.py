@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.artifacts.patch_files import apply_patches, read_patches
 from harness.errors import HarnessError
+from harness.formats.patches import apply_patches, read_patches
 
 if TYPE_CHECKING:
     from collections.abc import Callable

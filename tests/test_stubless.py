@@ -8,8 +8,8 @@ import struct
 import pytest
 
 from harness.artifacts.kernel_traits import read_kernel_traits
-from harness.artifacts.stubless import without_efi_stub
 from harness.errors import HarnessError
+from harness.formats.bzimage import without_efi_stub
 
 CONFIG = "CONFIG_EFI_STUB=y\n"
 

@@ -21,9 +21,9 @@ from harness.artifacts.firmware_traits import (
     read_firmware_traits,
     table_entries,
 )
-from harness.artifacts.firmware_volume import volume_files
 from harness.artifacts.traits import read_kernel_traits
 from harness.errors import HarnessError
+from harness.formats.firmware_volume import volume_files
 
 CONFIG = """#
 # Linux/x86 6.12.1 Kernel Configuration

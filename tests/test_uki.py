@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from harness.artifacts.uki import add_sections
+from harness.formats.uki import add_sections
 
 
 def stub(first_raw: int = 0x400, sections: int = 2, *, certificates: int = 0) -> bytes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.artifacts.unified_diff import DiffError, FileDiff, apply_diff, parse_diff
+from harness.formats.unified_diff import DiffError, FileDiff, apply_diff, parse_diff
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,11 +13,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts import fat32, gpt
 from harness.artifacts.command import run_step
 from harness.artifacts.ext4 import write_ext4
 from harness.artifacts.package_set import fetch_set, load_set
 from harness.artifacts.tree import digest_file
+from harness.formats import fat32, gpt
 
 if TYPE_CHECKING:
     from harness.artifacts.apt import AptRoot

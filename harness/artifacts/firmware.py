@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts import firmware_traits, firmware_volume, tree
+from harness.artifacts import firmware_traits, tree
 from harness.artifacts.edk2_build import IMAGE
 from harness.artifacts.firmware_build import build_firmware, explain_firmware
 from harness.artifacts.firmware_traits import FirmwareTraits
 from harness.errors import HarnessError
+from harness.formats import firmware_volume
 
 if TYPE_CHECKING:
     from harness.artifacts.apt import AptRoot

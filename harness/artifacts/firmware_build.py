@@ -19,9 +19,9 @@ from harness.artifacts.edk2_build import VERSIONS
 from harness.artifacts.edk2_source import Edk2Source, edk2_source
 from harness.artifacts.filelock import held
 from harness.artifacts.inputs import canonical
-from harness.artifacts.patch_files import apply_patches, read_patches
 from harness.artifacts.work_tree import WorkTree
 from harness.errors import HarnessError
+from harness.formats.patches import apply_patches, read_patches
 from harness.paths import cache_dir
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from harness.artifacts.firmware_volume import volume_files
 from harness.errors import HarnessError
+from harness.formats.firmware_volume import volume_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

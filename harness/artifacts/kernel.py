@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts import stubless
 from harness.artifacts.kernel_files import kernel_files
 from harness.artifacts.kernel_traits import KernelTraits, parse_config, read_kernel_traits
 from harness.artifacts.tree import digest_file
 from harness.errors import HarnessError
+from harness.formats import bzimage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -72,7 +72,7 @@ def _without_stub(recipe: KernelRecipe, image: Path, apt: AptRoot) -> Path:
     }
 
     def build(directory: Path) -> None:
-        (directory / "vmlinuz").write_bytes(stubless.without_efi_stub(image.read_bytes()))
+        (directory / "vmlinuz").write_bytes(bzimage.without_efi_stub(image.read_bytes()))
 
     store = apt.store
     return store.get("kernel-without-stub", recipe.name, inputs, build, apt.progress).path / "vmlinuz"

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts.kernel_config import unzstd
 from harness.artifacts.kernel_files import modules_folders, modules_package
 from harness.artifacts.tree import digest_file
 from harness.documents.document import near
 from harness.errors import HarnessError
+from harness.formats.ikconfig import unzstd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

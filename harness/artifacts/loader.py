@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts import fat32, gpt
 from harness.artifacts.apt import NotInPackageError
 from harness.artifacts.loader_files import Payload, esp_files
 from harness.artifacts.loader_traits import LoaderTraits, read_loader_traits
 from harness.artifacts.tree import digest_file
 from harness.errors import HarnessError
+from harness.formats import fat32, gpt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,15 +8,15 @@ import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from harness.artifacts.uki import add_sections
 from harness.errors import HarnessError
+from harness.formats.uki import add_sections
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from harness.artifacts.fat32 import Content
     from harness.artifacts.loader_recipes import Grub, LoaderRecipe
+    from harness.formats.fat32 import Content
 
 FALLBACK = "EFI/BOOT/BOOTX64.EFI"
 """What firmware starts when no boot option says otherwise (UEFI specification, 3.5.1.1)."""

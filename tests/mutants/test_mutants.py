@@ -19,7 +19,6 @@ import pytest
 from pydantic import Field
 
 from harness import checks
-from harness.artifacts.patch_files import read_patches
 from harness.artifacts.recipe_types import Name, Strict
 from harness.cell_run import CellRun
 from harness.checks.finding import Check, Finding, Problem
@@ -27,6 +26,7 @@ from harness.documents.document import load
 from harness.errors import HarnessError
 from harness.evidence.problems import EvidenceError
 from harness.evidence.record import OutcomeKind
+from harness.formats.patches import read_patches
 from harness.pytest_plugin import SESSION
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from email import policy
 from typing import TYPE_CHECKING
 
-from harness.artifacts.unified_diff import DiffError, FileDiff, apply_diff, parse_diff
 from harness.errors import HarnessError
+from harness.formats.unified_diff import DiffError, FileDiff, apply_diff, parse_diff
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
