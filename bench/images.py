@@ -26,9 +26,9 @@ from harness.artifacts.guest import CMDLINE
 from harness.artifacts.ingredients import Ingredients
 from harness.artifacts.loader import loader_image
 from harness.artifacts.loader_files import Payload
-from harness.artifacts.store import Store
 from harness.evidence.record import DOCUMENT_END
 from harness.matrix.cell import Cell, parse_memory
+from harness.store.entries import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -23,8 +23,8 @@ from harness.artifacts.apt import AptRoot
 from harness.artifacts.ingredients import LOCK_FILE
 from harness.artifacts.lock import Lock
 from harness.artifacts.qemu import build_qemu, load_qemu
-from harness.artifacts.store import Store
 from harness.paths import PROJECT
+from harness.store.entries import Store
 
 GOAL_SECONDS = 240
 

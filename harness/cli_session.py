@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.artifacts.efi_probe import ProbeFile
-from harness.artifacts.filelock import say
 from harness.artifacts.firmware_recipes import FirmwareFile
 from harness.artifacts.guest_recipes import GuestFile
 from harness.artifacts.kernel_recipes import KernelFile
@@ -23,6 +22,7 @@ from harness.matrix.show import Shown, as_json, as_markdown, as_text
 from harness.paths import PROJECT, cache_dir
 from harness.selection import Options
 from harness.session import Session
+from harness.store.locks import say
 
 if TYPE_CHECKING:
     import argparse

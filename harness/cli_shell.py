@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts.filelock import say
 from harness.artifacts.ingredients import Ingredients
 from harness.boot.running_guest import has_ended, running_guest
 from harness.errors import HarnessError
@@ -16,6 +15,7 @@ from harness.matrix.cell import Cell, parse_memory
 from harness.platforms.host import probe
 from harness.platforms.kvm_probe import guest_runs
 from harness.platforms.platform import resolver
+from harness.store.locks import say
 
 if TYPE_CHECKING:
     import argparse

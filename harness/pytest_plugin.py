@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.artifacts.filelock import say
 from harness.axis_options import add_axis_options, axis_options
 from harness.boot.budget import Budget
 from harness.errors import HarnessError
@@ -25,9 +24,10 @@ from harness.platforms.platform import CHOICES, PLATFORMS
 from harness.pytest_items import CHOSEN, SESSION, TOLD, CheckItem, Chosen, ScenarioFile, choose
 from harness.selection import Options
 from harness.session import Session
+from harness.store.locks import say
 
 if TYPE_CHECKING:
-    from harness.artifacts.filelock import Progress
+    from harness.store.locks import Progress
 
 __all__ = ["SESSION"]
 FOLDER = "scenarios"

@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-    from harness.artifacts.filelock import Progress
     from harness.evidence.record import BootRecord
     from harness.matrix.cell import Cell
     from harness.matrix.expand import Substitution
     from harness.matrix.names import Known
     from harness.matrix.plan import Plan, Planned, Said
+    from harness.store.locks import Progress
 
 
 class Session:

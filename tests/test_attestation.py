@@ -17,7 +17,7 @@ import pytest
 
 from harness.artifacts.firmware_traits import SectionKind, sev_sections
 from harness.artifacts.initramfs import CpioEntry, cpio_archive
-from harness.artifacts.tree import only
+from harness.store.file_tree import only
 
 if TYPE_CHECKING:
     from harness.artifacts.ingredients import Ingredients

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.artifacts import command
-from harness.artifacts.command import run_step
 from harness.errors import HarnessError
+from harness.store import build_steps
+from harness.store.build_steps import run_step
 
 if TYPE_CHECKING:
-    from harness.artifacts.filelock import Progress
+    from harness.store.locks import Progress
 
 
 def ignore(_line: str) -> None:
@@ -83,7 +83,7 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_counters_become_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "_EVERY", 0.0)
+    monkeypatch.setattr(build_steps, "_EVERY", 0.0)
     said: list[str] = []
     shell("echo '[1/20] cc'; echo 'see [2/20]'; echo '[20/20] link'", tmp_path, said.append)
     assert said == ["Thing: compile", "Thing: compile: 1 of 20", "Thing: compile: 20 of 20"]
@@ -92,7 +92,7 @@ def test_counters_become_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_an_interrupt_ends_the_command_and_all_it_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "_EVERY", 0.0)
+    monkeypatch.setattr(build_steps, "_EVERY", 0.0)
 
     def interrupt(line: str) -> None:
         if " of " in line:
@@ -111,7 +111,7 @@ def test_an_interrupt_ends_the_command_and_all_it_started(
 
 def test_a_command_does_not_outlive_a_killed_harness(tmp_path: Path) -> None:
     code = (
-        "from pathlib import Path; from harness.artifacts.command import run_step\n"
+        "from pathlib import Path; from harness.store.build_steps import run_step\n"
         "run_step('Thing', ['sh', '-c', 'echo $$ >pid; mv pid there; sleep 50'], Path(), Path('log'), print)"
     )
     harness = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.DEVNULL)

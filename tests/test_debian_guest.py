@@ -23,7 +23,6 @@ from harness.artifacts.debindex import PackageVersion
 from harness.artifacts.ext4 import BLOCK, write_ext4
 from harness.artifacts.guest_recipes import GuestFile, GuestRecipe, whole_guests
 from harness.artifacts.package_set import fetch_set, load_set, update_set
-from harness.artifacts.store import Store
 from harness.boot.cell import done_line, limits, machine_spec
 from harness.boot.phases import DONE_WITH_ACTIONS, Phase
 from harness.documents.document import YamlError, load_document
@@ -34,6 +33,7 @@ from harness.machine.ssh import Keys
 from harness.matrix.cell import Cell
 from harness.matrix.schema import load_scenario
 from harness.platforms.host import Host
+from harness.store.entries import Store
 
 if TYPE_CHECKING:
     from harness.artifacts.apt import AptRoot

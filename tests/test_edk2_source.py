@@ -13,8 +13,8 @@ from harness.artifacts.apt import AptRoot
 from harness.artifacts.edk2_source import Edk2Source, edk2_source, tree_source
 from harness.artifacts.firmware_recipes import FirmwareRecipe, FirmwareSource
 from harness.artifacts.lock import Lock
-from harness.artifacts.store import Store
 from harness.errors import HarnessError
+from harness.store.entries import Store
 
 
 def git(folder: Path, *arguments: str) -> str:

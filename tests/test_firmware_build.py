@@ -16,19 +16,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.artifacts import edk2_build, leftovers, tree
+from harness.artifacts import edk2_build
 from harness.artifacts.apt import AptRoot
 from harness.artifacts.edk2_build import build_command, toolchain
-from harness.artifacts.filelock import held
 from harness.artifacts.firmware import resolve_firmware
 from harness.artifacts.firmware_build import build_firmware, explain_firmware
 from harness.artifacts.firmware_recipes import BuildOptions, FirmwareRecipe, FirmwareSource
 from harness.artifacts.lock import Lock
-from harness.artifacts.work_tree import WorkTree
 from harness.errors import HarnessError
+from harness.store import file_tree, leftovers
+from harness.store.build_tree import WorkTree
+from harness.store.locks import held
 
 if TYPE_CHECKING:
-    from harness.artifacts.store import Artifact
+    from harness.store.entries import Artifact
 
 FAKE = Path(__file__).with_name("data") / "fake-edk2"
 NO_LOCK = Lock(Path("lock"), {})
@@ -94,9 +95,9 @@ def firmware(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Firmware:
 
 
 def test_what_a_build_yields(firmware: Firmware) -> None:
-    before = tree.digest_tree(firmware.edk2)
+    before = file_tree.digest_tree(firmware.edk2)
     built = firmware.build()
-    assert tree.digest_tree(firmware.edk2) == before
+    assert file_tree.digest_tree(firmware.edk2) == before
     files = {path.relative_to(built.path).as_posix() for path in built.path.rglob("*") if path.is_file()}
     assert files == {
         "OVMF.fd",

@@ -15,8 +15,8 @@ from harness.artifacts.firmware_traits import read_firmware_traits
 from harness.artifacts.guest import BUSYBOX, BUSYBOX_PATH
 from harness.artifacts.ingredients import LOCK_FILE, Ingredients
 from harness.artifacts.lock import PackageQuery, PackageVersion
-from harness.artifacts.store import Store
 from harness.errors import HarnessError
+from harness.store.entries import Store
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ import os
 import subprocess
 import uuid
 
-from harness.artifacts.leftovers import end_processes
+from harness.store.leftovers import end_processes
 
 
 def test_children_and_theirs_are_ended_and_no_others() -> None:

@@ -18,10 +18,10 @@ from harness.artifacts.loader import IMAGE, Loader, loader_image, resolve_loader
 from harness.artifacts.loader_files import Payload, esp_files
 from harness.artifacts.loader_recipes import LoaderKind, LoaderRecipe, load_loaders
 from harness.artifacts.loader_traits import LoaderTraits, read_loader_traits
-from harness.artifacts.store import Store
 from harness.documents.document import YamlError
 from harness.errors import HarnessError
 from harness.paths import PROJECT
+from harness.store.entries import Store
 from tests.test_uki import sections, stub
 
 KERNEL = KernelTraits("6.12", 0x20F, True, True, True, True, {})

@@ -22,13 +22,13 @@ from harness.artifacts.apt import AptRoot
 from harness.artifacts.debsource import source, unpack
 from harness.artifacts.lock import Lock, PackageVersion
 from harness.artifacts.qemu import BINARY, KIND, build_qemu, load_qemu, qemu_inputs
-from harness.artifacts.store import Store
 from harness.errors import HarnessError
 from harness.paths import PROJECT
+from harness.store.entries import Store
 
 if TYPE_CHECKING:
     from harness.artifacts.ingredients import Ingredients
-    from harness.artifacts.store import Artifact
+    from harness.store.entries import Artifact
 
 SOURCE = PackageVersion("toy", "1:1.0-1", "source", "trixie", "11", 1, "pool/toy.dsc")
 DATA = PackageVersion("toy-data", "1:1.0-1", "all", "trixie", "22", 1, "pool/toy-data.deb")

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.artifacts import tree
 from harness.artifacts.firmware_build import build_firmware
+from harness.store import file_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from harness.artifacts.ingredients import Ingredients
-    from harness.artifacts.store import Artifact
+    from harness.store.entries import Artifact
 
 SAFE, VERBATIM = "safe-2022.11", "safe-2022.11-verbatim"
 COMPILES = '"gcc" -MMD'
@@ -50,7 +50,7 @@ def build_again(ingredients: Ingredients) -> Iterator[Callable[[str], Artifact]]
 
     yield build
     for artifact in made:
-        tree.remove(artifact.path)
+        file_tree.remove(artifact.path)
 
 
 def image(built: Artifact) -> str:
@@ -71,7 +71,7 @@ def test_what_a_build_yields(safe: Artifact) -> None:
 def test_a_variant_compiles_what_it_changes_and_history_does_not_show(
     safe: Artifact, build_again: Callable[[str], Artifact]
 ) -> None:
-    tree.remove(build_again(SAFE).path)  # what the work tree held before is not known
+    file_tree.remove(build_again(SAFE).path)  # what the work tree held before is not known
     variant = build_again(VERBATIM)
     assert 0 < (variant.path / "build.log").read_text().count(COMPILES) < 20
     assert image(variant) != image(safe)

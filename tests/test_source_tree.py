@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.artifacts import tree
-from harness.artifacts.source_tree import working_tree
 from harness.errors import HarnessError
+from harness.store import file_tree
+from harness.store.source_files import working_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,16 +56,16 @@ def edk2(tmp_path: Path) -> Path:
     git(root, "commit", "-qm", "x")
     write(root, {"b.c": "changed", "new.c": "new", "Build/x": "", "a.o": "", "Crypto/sub/more.c": "more"})
     (root / "gone.c").unlink()
-    tree.remove(root / "old")
+    file_tree.remove(root / "old")
     write(root, {"old": "a file by now"})
     (root / "link").symlink_to("a.c")
     return root
 
 
 def test_a_git_tree_as_it_is(edk2: Path, tmp_path: Path) -> None:
-    before = tree.digest_tree(edk2)
+    before = file_tree.digest_tree(edk2)
     found = working_tree(edk2, tmp_path / "memory.json")
-    assert tree.digest_tree(edk2) == before
+    assert file_tree.digest_tree(edk2) == before
     assert {name: value for name, value in found.files.items() if not name.startswith(".")} == {
         "a.c": sha("a"),
         "b.c": sha("changed"),
@@ -102,13 +102,13 @@ def test_unchanged_files_are_not_read_again(tmp_path: Path, monkeypatch: pytest.
     write(root, {"a": "1", "b": "2"})
     age(root)
     read: list[str] = []
-    digest = tree.digest_file
+    digest = file_tree.digest_file
 
     def counted(path: Path) -> str:
         read.append(path.name)
         return digest(path)
 
-    monkeypatch.setattr(tree, "digest_file", counted)
+    monkeypatch.setattr(file_tree, "digest_file", counted)
     first = working_tree(root, memory)
     assert working_tree(root, memory) == first
     assert read == ["a", "b"]

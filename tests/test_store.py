@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.artifacts import tree
-from harness.artifacts.store import JSONValue, Store, digest_inputs
 from harness.errors import HarnessError
+from harness.store import file_tree
+from harness.store.entries import JSONValue, Store, digest_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,7 +70,7 @@ def test_provenance(store: Store, build: Callable[[Path], None]) -> None:
     assert store.get("ovmf", "safe", INPUTS, build).provenance == provenance
     assert provenance["inputs"] == INPUTS
     assert provenance["files"]["link"] == {"link": "sub/file"}
-    digest = tree.digest_file(artifact.path / "sub/file")
+    digest = file_tree.digest_file(artifact.path / "sub/file")
     assert provenance["files"]["sub/file"] == {"sha256": digest, "size": 4}
     assert "tar" in provenance["host"]["tools"]["tar"]
     assert provenance["host"]["tools"]["no-such-program"] == "unknown"
@@ -155,8 +155,8 @@ def test_touched_or_copied_files_are_read_and_kept(
     def must_not_read(*_: object) -> str:
         raise AssertionError("a warm get reads no file")
 
-    monkeypatch.setattr(tree, "digest_file", must_not_read)
-    monkeypatch.setattr(tree, "digest_tree", must_not_read)
+    monkeypatch.setattr(file_tree, "digest_file", must_not_read)
+    monkeypatch.setattr(file_tree, "digest_tree", must_not_read)
     store.get("ovmf", "safe", INPUTS, build)
 
 
@@ -256,7 +256,7 @@ def test_cache_that_cannot_be_written(tmp_path: Path, build: Callable[[Path], No
 OTHER = """
 import sys, time
 from pathlib import Path
-from harness.artifacts.store import Store
+from harness.store.entries import Store
 def build(directory):
     (directory / "half").write_text("x")
     print("building", flush=True)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.artifacts.source_tree import SourceTree
-from harness.artifacts.work_tree import WorkTree
 from harness.errors import HarnessError
+from harness.store.build_tree import WorkTree
+from harness.store.source_files import SourceTree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

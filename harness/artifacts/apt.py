@@ -30,17 +30,17 @@ from harness.artifacts.debindex import (
     stanzas,
     version_key,
 )
-from harness.artifacts.filelock import Progress, say
-from harness.artifacts.store import Artifact, Store
-from harness.artifacts.tree import digest_file
 from harness.errors import HarnessError
 from harness.paths import cache_dir
+from harness.store.entries import Artifact, Store
+from harness.store.file_tree import digest_file
+from harness.store.locks import Progress, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from harness.artifacts.inputs import JSONValue
+    from harness.store.inputs import JSONValue
 
 __all__ = [
     "SUITES",

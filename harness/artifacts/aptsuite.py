@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.artifacts import aptconf
-from harness.artifacts.filelock import Progress, held
-from harness.artifacts.store import disk_full, full_disk_told
 from harness.errors import HarnessError
+from harness.store.entries import disk_full, full_disk_told
+from harness.store.locks import Progress, held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

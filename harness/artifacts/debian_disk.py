@@ -13,16 +13,16 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts.command import run_step
 from harness.artifacts.ext4 import write_ext4
 from harness.artifacts.package_set import fetch_set, load_set
-from harness.artifacts.tree import digest_file
 from harness.formats import fat32, gpt
+from harness.store.build_steps import run_step
+from harness.store.file_tree import digest_file
 
 if TYPE_CHECKING:
     from harness.artifacts.apt import AptRoot
     from harness.artifacts.guest_recipes import GuestRecipe
-    from harness.artifacts.inputs import JSONValue
+    from harness.store.inputs import JSONValue
 
 DISK = "disk.img"
 TOOLS = ("mmdebstrap", "dpkg-scanpackages", "mke2fs", "tar")

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from harness.artifacts.guest import compile_static, compiler
 from harness.artifacts.initramfs import CpioEntry, cpio_archive
-from harness.artifacts.tree import digest_file
+from harness.store.file_tree import digest_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from harness.artifacts.apt import AptRoot
-    from harness.artifacts.inputs import JSONValue
+    from harness.store.inputs import JSONValue
 
 MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "ext4", "msr")
 _SNP_MODULES = {

@@ -15,15 +15,15 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts import tree
 from harness.artifacts.aptsuite import FetchError
 from harness.errors import HarnessError
+from harness.store import file_tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.artifacts.apt import AptRoot
-    from harness.artifacts.store import Artifact
+    from harness.store.entries import Artifact
 
 _TARBALL = re.compile(
     r"(?P<stem>.+)\.(?:(?P<orig>orig)(?:-(?P<component>[a-zA-Z0-9-]+))?|(?P<debian>debian))"
@@ -136,9 +136,9 @@ def _unpack_tarballs(tarballs: Artifact, dest: Path) -> None:
     _untar(main[0], dest)
     for path, match in found.items():
         if component := match["component"]:
-            tree.remove(dest / component)
+            file_tree.remove(dest / component)
             _untar(path, dest / component)
-    tree.remove(dest / "debian")
+    file_tree.remove(dest / "debian")
     _run(["tar", "-x", "--no-same-owner", "-f", str(debian[0]), "-C", str(dest)], dest)
     rules = dest / "debian/rules"
     rules.chmod(rules.stat().st_mode | 0o111)

@@ -10,16 +10,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts import tree
-from harness.artifacts.command import Trouble, run_step
 from harness.errors import HarnessError
+from harness.store import file_tree
+from harness.store.build_steps import Trouble, run_step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.artifacts.filelock import Progress
     from harness.artifacts.firmware_recipes import BuildOptions
-    from harness.artifacts.work_tree import WorkTree
+    from harness.store.build_tree import WorkTree
+    from harness.store.locks import Progress
 
 IMAGE = "OVMF.fd"
 TOOLS = {
@@ -101,12 +101,12 @@ def build(work: WorkTree, options: BuildOptions, log: Path, what: str, progress:
     run_step(
         f"{what}: build", command, source, log, progress, steps=counter.step, trouble=_trouble_of(source)
     )
-    return tree.only(source / "Build", f"*/{options.target}_{chain}")
+    return file_tree.only(source / "Build", f"*/{options.target}_{chain}")
 
 
 def collect(output: Path, source: Path, arch: str, directory: Path) -> None:
     """Copy what a build yields: image, symbols of every module, linker maps, report."""
-    shutil.copy2(tree.only(output / "FV", IMAGE), directory / IMAGE)
+    shutil.copy2(file_tree.only(output / "FV", IMAGE), directory / IMAGE)
     shutil.copy2(source / REPORT, directory / REPORT)
     symbols = directory / "symbols"
     symbols.mkdir()

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts import tree
 from harness.artifacts.debsource import source, unpack
-from harness.artifacts.source_tree import SourceTree, stored_tree, working_tree
 from harness.errors import HarnessError
 from harness.paths import cache_dir
+from harness.store import file_tree
+from harness.store.source_files import SourceTree, stored_tree, working_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.artifacts.apt import AptRoot
     from harness.artifacts.firmware_recipes import DebianSource, FirmwareRecipe, Git
     from harness.artifacts.lock import Lock
-    from harness.artifacts.store import Artifact
+    from harness.store.entries import Artifact
 
 KIND = "edk2-source"
 TOOLS = "BaseTools"
@@ -136,7 +136,7 @@ def _checkout(chosen: Git, url: str, work: Path) -> None:
         deep = ["submodule", "update", "--quiet", "--init", "--recursive", "--depth=1", "--", *paths]
         _run(["git", *local, *deep], work)
     for inside in [*work.rglob(".git")]:
-        tree.remove(inside)
+        file_tree.remove(inside)
 
 
 def _run(argv: Sequence[str], directory: Path) -> None:

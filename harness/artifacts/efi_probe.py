@@ -16,15 +16,15 @@ from harness.artifacts.groups import Groups  # noqa: TC001  # pydantic reads it 
 from harness.artifacts.kernel import Kernel
 from harness.artifacts.kernel_traits import KernelTraits
 from harness.artifacts.recipe_types import Name, Strict
-from harness.artifacts.tree import digest_file
 from harness.errors import HarnessError
+from harness.store.file_tree import digest_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.artifacts.apt import AptRoot
-    from harness.artifacts.inputs import JSONValue
     from harness.artifacts.lock import PackageQuery
+    from harness.store.inputs import JSONValue
 
 SOURCES = "guest-images/efi-probe"
 IMAGE = "efi-probe.efi"

@@ -13,12 +13,12 @@ import struct
 import tarfile
 from typing import TYPE_CHECKING, BinaryIO
 
-from harness.artifacts.command import run_step
+from harness.store.build_steps import run_step
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.artifacts.filelock import Progress
+    from harness.store.locks import Progress
 
 UUID = "5ac1ab1e-0000-4000-8000-000000000004"
 BLOCK = 4096

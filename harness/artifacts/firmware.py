@@ -9,18 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts import firmware_traits, tree
+from harness.artifacts import firmware_traits
 from harness.artifacts.edk2_build import IMAGE
 from harness.artifacts.firmware_build import build_firmware, explain_firmware
 from harness.artifacts.firmware_traits import FirmwareTraits
 from harness.errors import HarnessError
 from harness.formats import firmware_volume
+from harness.store import file_tree
 
 if TYPE_CHECKING:
     from harness.artifacts.apt import AptRoot
     from harness.artifacts.firmware_recipes import FirmwareRecipe
-    from harness.artifacts.inputs import JSONValue
     from harness.artifacts.lock import Lock
+    from harness.store.inputs import JSONValue
 
 TRAITS = "traits.json"
 
@@ -67,8 +68,8 @@ def _traits(name: str, path: Path, apt: AptRoot) -> FirmwareTraits:
     """Read the traits, or remember them: unpacking the drivers takes longer than all else of a no-op."""
     readers = (firmware_traits.__file__, firmware_volume.__file__)
     inputs: dict[str, JSONValue] = {
-        "image": tree.digest_file(path),
-        "readers": [tree.digest_file(Path(reader)) for reader in readers],
+        "image": file_tree.digest_file(path),
+        "readers": [file_tree.digest_file(Path(reader)) for reader in readers],
     }
 
     def build(directory: Path) -> None:

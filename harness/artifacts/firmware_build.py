@@ -14,26 +14,27 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from harness.artifacts import edk2_build, tree
+from harness.artifacts import edk2_build
 from harness.artifacts.edk2_build import VERSIONS
 from harness.artifacts.edk2_source import Edk2Source, edk2_source
-from harness.artifacts.filelock import held
-from harness.artifacts.inputs import canonical
-from harness.artifacts.work_tree import WorkTree
 from harness.errors import HarnessError
 from harness.formats.patches import apply_patches, read_patches
 from harness.paths import cache_dir
+from harness.store import file_tree
+from harness.store.build_tree import WorkTree
+from harness.store.inputs import canonical
+from harness.store.locks import held
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from harness.artifacts.apt import AptRoot
-    from harness.artifacts.filelock import Progress
     from harness.artifacts.firmware_recipes import FirmwareRecipe
-    from harness.artifacts.inputs import JSONValue
     from harness.artifacts.lock import Lock
-    from harness.artifacts.store import Artifact
+    from harness.store.entries import Artifact
+    from harness.store.inputs import JSONValue
+    from harness.store.locks import Progress
 
 KIND = "firmware"
 LOG = "build.log"
@@ -131,6 +132,6 @@ def _first_line(process: subprocess.Popen[str] | None) -> str:
 
 def _digest(path: Path) -> str:
     try:
-        return tree.digest_file(path)
+        return file_tree.digest_file(path)
     except OSError as error:
         raise HarnessError(f"patch {path}: {error.strerror}") from error

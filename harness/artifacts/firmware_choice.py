@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts import tree
 from harness.artifacts.edk2_source import tree_source
 from harness.artifacts.firmware_recipes import (
     ACCEPTANCE_LOG,
@@ -18,6 +17,7 @@ from harness.artifacts.firmware_recipes import (
     Tree,
 )
 from harness.errors import HarnessError
+from harness.store import file_tree
 
 if TYPE_CHECKING:
     from harness.artifacts.catalog import Catalog
@@ -40,7 +40,7 @@ def choose_firmware(text: str, catalog: Catalog) -> FirmwareRecipe:
         if not path.is_file():
             raise HarnessError(f"{text}: no such file", "name a firmware image, such as file:OVMF.fd")
         source = FirmwareSource(file=File(path=str(path)))
-        return FirmwareRecipe(name_of(kind, path.stem, tree.digest_file(path)), source)
+        return FirmwareRecipe(name_of(kind, path.stem, file_tree.digest_file(path)), source)
     if kind == "tree":
         content = tree_source(path).content.split()[-1]
         source = FirmwareSource(tree=Tree(path=str(path)))

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 from harness.artifacts.initramfs import CpioEntry, build_initramfs, cpio_archive
 from harness.artifacts.lock import PackageQuery
-from harness.artifacts.tree import digest_file, only
 from harness.errors import HarnessError
 from harness.paths import PROJECT
+from harness.store.file_tree import digest_file, only
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.artifacts.apt import AptRoot
-    from harness.artifacts.inputs import JSONValue
     from harness.artifacts.lock import Lock
+    from harness.store.inputs import JSONValue
 
 CMDLINE = "console=ttyS0 earlyprintk=serial efi=debug"
 """``efi=debug`` prints the memory map that the firmware handed over; without ``earlyprintk`` a kernel that

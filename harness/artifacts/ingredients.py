@@ -13,7 +13,6 @@ from harness.artifacts.catalog import load_catalog
 from harness.artifacts.debian_disk import debian_disk
 from harness.artifacts.debian_guest import debian_initrd, module_names
 from harness.artifacts.efi_probe import ProbeRecipe, resolve_probe
-from harness.artifacts.filelock import Progress, say
 from harness.artifacts.firmware import Firmware, explain, resolve_firmware
 from harness.artifacts.firmware_choice import choose_firmware
 from harness.artifacts.guest import (
@@ -33,6 +32,7 @@ from harness.artifacts.lock import Lock
 from harness.artifacts.qemu import BINARY, KIND, build_qemu, load_qemu, qemu_inputs
 from harness.errors import HarnessError
 from harness.paths import PROJECT
+from harness.store.locks import Progress, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 from harness.artifacts.kernel_files import kernel_files
 from harness.artifacts.kernel_traits import KernelTraits, parse_config, read_kernel_traits
-from harness.artifacts.tree import digest_file
 from harness.errors import HarnessError
 from harness.formats import bzimage
+from harness.store.file_tree import digest_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from harness.artifacts.apt import AptRoot
-    from harness.artifacts.inputs import JSONValue
     from harness.artifacts.kernel_recipes import KernelRecipe
     from harness.artifacts.lock import Lock
+    from harness.store.inputs import JSONValue
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts import tree
 from harness.artifacts.firmware_choice import FORMS, name_of
 from harness.artifacts.kernel_files import BZIMAGE, MAKE_HINT
 from harness.artifacts.kernel_recipes import File, KernelRecipe, KernelSource, Tree
 from harness.errors import HarnessError
+from harness.store import file_tree
 
 if TYPE_CHECKING:
     from harness.artifacts.catalog import AnyKernel, Catalog
@@ -30,11 +30,11 @@ def choose_kernel(text: str, catalog: Catalog) -> AnyKernel:
         if not path.is_file():
             raise HarnessError(f"{text}: no such file", "name a bzImage, such as file:/boot/vmlinuz-6.12.9")
         source = KernelSource(file=File(path=str(path)))
-        return KernelRecipe(name_of(kind, path.name, tree.digest_file(path)), source)
+        return KernelRecipe(name_of(kind, path.name, file_tree.digest_file(path)), source)
     if kind == "tree":
         image = path / BZIMAGE
         if not image.is_file():
             raise HarnessError(f"{text}: no {BZIMAGE} there", MAKE_HINT)
         source = KernelSource(tree=Tree(path=str(path)))
-        return KernelRecipe(name_of(kind, path.name, tree.digest_file(image)), source)
+        return KernelRecipe(name_of(kind, path.name, file_tree.digest_file(image)), source)
     raise HarnessError(f"{text}: unknown kind of kernel {kind!r}", f"write {FORMS}")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from harness.artifacts.apt import NotInPackageError
 from harness.artifacts.kernel_traits import is_bzimage, read_release
-from harness.artifacts.tree import only
 from harness.errors import HarnessError
 from harness.formats.ikconfig import embedded_config
+from harness.store.file_tree import only
 
 if TYPE_CHECKING:
     from pathlib import Path

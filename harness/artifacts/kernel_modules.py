@@ -20,18 +20,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.artifacts.kernel_files import modules_folders, modules_package
-from harness.artifacts.tree import digest_file
 from harness.documents.document import near
 from harness.errors import HarnessError
 from harness.formats.ikconfig import unzstd
+from harness.store.file_tree import digest_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from harness.artifacts.apt import AptRoot
-    from harness.artifacts.inputs import JSONValue
     from harness.artifacts.kernel_recipes import KernelRecipe
     from harness.artifacts.lock import Lock
+    from harness.store.inputs import JSONValue
 
 _MODULE = re.compile(r"(?P<stem>.+)\.k?o(?P<packed>\.xz|\.gz|\.zst)?")
 # modpost writes each as a string of its own that ends with NUL (Linux scripts/mod/modpost.c, add_depends).

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 from harness.artifacts.apt import NotInPackageError
 from harness.artifacts.loader_files import Payload, esp_files
 from harness.artifacts.loader_traits import LoaderTraits, read_loader_traits
-from harness.artifacts.tree import digest_file
 from harness.errors import HarnessError
 from harness.formats import fat32, gpt
+from harness.store.file_tree import digest_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.artifacts.apt import AptRoot
-    from harness.artifacts.inputs import JSONValue
     from harness.artifacts.loader_recipes import LoaderRecipe
     from harness.artifacts.lock import Lock
-    from harness.artifacts.store import Store
+    from harness.store.entries import Store
+    from harness.store.inputs import JSONValue
 
 KIND = "loader-image"
 IMAGE = "disk.img"

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from harness.artifacts import tree
 from harness.artifacts.debindex import PackageQuery, PackageVersion
 from harness.documents.nodes import SAFE_LOADER
 from harness.errors import HarnessError
+from harness.store import file_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -89,7 +89,7 @@ def update(queries: Iterable[PackageQuery], apt: AptRoot, path: Path) -> list[Ch
     document = {query.key: dataclasses.asdict(version) for query, version in resolved.items()}
     text = _HEADER + yaml.safe_dump(document, sort_keys=False, width=200)
     if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
-        tree.write_atomically(path, text)
+        file_tree.write_atomically(path, text)
     return [
         (query, old.resolved(query), version)
         for query, version in resolved.items()

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from harness.artifacts.aptsuite import UPDATE_HINT
 from harness.artifacts.debindex import PackageVersion
-from harness.artifacts.tree import digest_file, write_atomically
 from harness.errors import HarnessError
+from harness.store.file_tree import digest_file, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from harness.artifacts.apt import AptRoot
     from harness.artifacts.guest_recipes import GuestRecipe
-    from harness.artifacts.inputs import JSONValue
+    from harness.store.inputs import JSONValue
 
 _HEADER = """\
 # SPDX-License-Identifier: BSD-2-Clause-Patent

@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.artifacts import tree
-from harness.artifacts.command import run_step
 from harness.artifacts.debsource import source, unpack
 from harness.artifacts.lock import PackageQuery
 from harness.documents.document import load
 from harness.errors import HarnessError
 from harness.paths import PROJECT, cache_dir
+from harness.store import file_tree
+from harness.store.build_steps import run_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.artifacts.apt import AptRoot
-    from harness.artifacts.inputs import JSONValue
     from harness.artifacts.lock import Lock
-    from harness.artifacts.store import Artifact
+    from harness.store.entries import Artifact
+    from harness.store.inputs import JSONValue
 
 KIND = "qemu"
 BINARY = "qemu-system-x86_64"
@@ -87,8 +87,8 @@ def qemu_inputs(
         "source": f"{wanted.package} {wanted.version} {wanted.sha256}",
         "data": f"{data.package} {data.version} {data.sha256}",
         "configure": list(recipe.configure),
-        "patches": {path.name: tree.digest_file(path) for path in _patches(project, patched)},
-        "files": {str(path): tree.digest_file(files / path) for path in _files(project, patched)},
+        "patches": {path.name: file_tree.digest_file(path) for path in _patches(project, patched)},
+        "files": {str(path): file_tree.digest_file(files / path) for path in _files(project, patched)},
         "compiler": _first_line("gcc", "--version"),
         "glib": _first_line("pkg-config", "--modversion", "glib-2.0"),
         "meson": metadata.version("meson"),
@@ -123,7 +123,7 @@ def build_qemu(
         (directory / _DATA).mkdir(parents=True)
         for path in recipe.data.paths:
             shutil.copy2(roms.path / path, directory / _DATA)
-        tree.remove(work)
+        file_tree.remove(work)
 
     name = recipe.package if patched else f"{recipe.package}-unpatched"
     inputs = qemu_inputs(recipe, lock, project, patched=patched)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.artifacts.apt import AptRoot
-from harness.artifacts.store import Store
+from harness.store.entries import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,8 +13,8 @@ import pytest
 
 from harness.artifacts import aptconf
 from harness.artifacts.apt import AptRoot, FetchError, NotInPackageError, PackageQuery, deb_file
-from harness.artifacts.tree import digest_file
 from harness.errors import HarnessError
+from harness.store.file_tree import digest_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,9 +14,9 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts import tree
-from harness.artifacts.inputs import canonical
 from harness.errors import HarnessError
+from harness.store import file_tree
+from harness.store.inputs import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -77,7 +77,7 @@ def working_tree(root: Path, memory: Path) -> SourceTree:
             look: list[int | str] = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
             before = known.get(name)
             same = before is not None and before[:-1] == look
-            files[name] = str(before[-1]) if before and same else tree.digest_file(Path(path))
+            files[name] = str(before[-1]) if before and same else file_tree.digest_file(Path(path))
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -86,7 +86,7 @@ def working_tree(root: Path, memory: Path) -> SourceTree:
             looks[name] = [*look, files[name]]
     if looks != known:
         memory.parent.mkdir(parents=True, exist_ok=True)
-        tree.write_atomically(memory, json.dumps(looks))
+        file_tree.write_atomically(memory, json.dumps(looks))
     return SourceTree(root, files)
 
 

@@ -24,12 +24,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.artifacts import tree
-from harness.artifacts.filelock import Progress, held, held_now, say
-from harness.artifacts.inputs import JSONValue, canonical, differences, digest_inputs
-from harness.artifacts.tree import digest_file
 from harness.errors import HarnessError
 from harness.paths import cache_dir
+from harness.store import file_tree
+from harness.store.file_tree import digest_file
+from harness.store.inputs import JSONValue, canonical, differences, digest_inputs
+from harness.store.locks import Progress, held, held_now, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -141,7 +141,7 @@ class Store:
                 return artifact
             if entry.path.exists():
                 progress(f"{entry.path} is damaged and is made anew")
-                tree.remove(entry.path)
+                file_tree.remove(entry.path)
             _sweep(entry)
             return _build(entry, inputs, build, tools)
 
@@ -184,11 +184,11 @@ class Store:
             return None
         seal = _load(entry.seal)
         try:
-            if seal is None or seal.get("look") != tree.quick_look(entry.path):
+            if seal is None or seal.get("look") != file_tree.quick_look(entry.path):
                 recorded = seal and seal.get("provenance")
-                if recorded and recorded != tree.digest_file(entry.path / PROVENANCE):
+                if recorded and recorded != file_tree.digest_file(entry.path / PROVENANCE):
                     return None
-                if tree.digest_tree(entry.path, frozenset({PROVENANCE})) != provenance.get("files"):
+                if file_tree.digest_tree(entry.path, frozenset({PROVENANCE})) != provenance.get("files"):
                     return None
                 with contextlib.suppress(OSError):  # a cache that may only be read stays usable
                     _seal(entry.path, entry.seal)
@@ -223,12 +223,12 @@ def _sweep(entry: _Entry) -> None:
     """Remove what killed builds of this kind left; a build is dead when nobody holds its lock."""
     for leftover in entry.path.parent.glob(".tmp-*"):
         if leftover.name.startswith(entry.temporary_prefix):
-            tree.remove(leftover)  # the caller holds this entry's lock, so the builder is gone
+            file_tree.remove(leftover)  # the caller holds this entry's lock, so the builder is gone
             continue
         owner = leftover.name.removeprefix(".tmp-").rpartition(".")[0]
         with held_now(leftover.with_name(f".{owner}.lock")) as dead:
             if dead:
-                tree.remove(leftover)
+                file_tree.remove(leftover)
 
 
 def _build(
@@ -245,21 +245,21 @@ def _build(
             "name": entry.name,
             "key": entry.key,
             "inputs": json.loads(canonical(inputs)),
-            "files": tree.digest_tree(temporary, frozenset({PROVENANCE})),
+            "files": file_tree.digest_tree(temporary, frozenset({PROVENANCE})),
             "harness": _harness_version(),
             "built_at": started.isoformat(timespec="microseconds"),
             "duration_s": round(duration, 3),
             "host": _host(tools),
         }
         (temporary / PROVENANCE).write_text(json.dumps(provenance, indent=1) + "\n", encoding="utf-8")
-        tree.make_read_only(temporary)
-        tree.flush(temporary)
+        file_tree.make_read_only(temporary)
+        file_tree.flush(temporary)
         _seal(temporary, entry.seal)
         temporary.rename(entry.path)
-        tree.flush_one(entry.path.parent)
+        file_tree.flush_one(entry.path.parent)
     except BaseException as error:
         free = shutil.disk_usage(entry.path.parent).free
-        tree.remove(temporary)
+        file_tree.remove(temporary)
         # A program that the build ran reports a full disk in its own way.
         if isinstance(error, Exception) and (free < _FULL or "No space left on device" in str(error)):
             raise disk_full(entry.path, free) from error
@@ -268,5 +268,5 @@ def _build(
 
 
 def _seal(path: Path, seal: Path) -> None:
-    look = {"look": tree.quick_look(path), "provenance": tree.digest_file(path / PROVENANCE)}
-    tree.write_atomically(seal, json.dumps(look))
+    look = {"look": file_tree.quick_look(path), "provenance": file_tree.digest_file(path / PROVENANCE)}
+    file_tree.write_atomically(seal, json.dumps(look))

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts import tree
-from harness.artifacts.leftovers import end_processes
-from harness.artifacts.source_tree import LINK, SourceTree
 from harness.errors import HarnessError
+from harness.store import file_tree
+from harness.store.leftovers import end_processes
+from harness.store.source_files import LINK, SourceTree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -82,14 +82,14 @@ class WorkTree:
             end_processes(self.mark)
         sources = self._load()
         if not sources:
-            tree.remove(self.source)
+            file_tree.remove(self.source)
             self._marker.unlink(missing_ok=True)
         if not self._marker.exists():
             return
         since = self._marker.stat().st_mtime_ns
         for path in _younger(self.source, since):
             if path.relative_to(self.source).as_posix() not in sources and path.exists():
-                tree.remove(path if path.name == _STAMP else _module_of(path, self.source) or path)
+                file_tree.remove(path if path.name == _STAMP else _module_of(path, self.source) or path)
 
     def _load(self) -> dict[str, tuple[str, Look | None]]:
         """Read the state; an absent or damaged one is empty, and then nothing in the tree is of use."""
@@ -112,7 +112,7 @@ class WorkTree:
         # Whoever comes after a death in mid-way must not take these for known.
         self._save({**have, **dict.fromkeys((*stale, *gone), ("", None))})
         for name in gone:
-            tree.remove(self.source / name)
+            file_tree.remove(self.source / name)
         for name in stale:
             self._write(name, files[name], wanted, overlay.get(name))
         self._save({name: (content, _look(self.source / name)) for name, content in files.items()})
@@ -131,7 +131,7 @@ class WorkTree:
 
     def _write(self, name: str, content: str, wanted: SourceTree, patched: bytes | None) -> None:
         path = self.source / name
-        tree.remove(path)
+        file_tree.remove(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         if content.startswith(LINK):
             path.symlink_to(content.removeprefix(LINK))
@@ -145,7 +145,7 @@ class WorkTree:
             path.chmod(0o755)
 
     def _save(self, state: Mapping[str, tuple[str, Look | None]]) -> None:
-        tree.write_atomically(self._state, json.dumps(state))
+        file_tree.write_atomically(self._state, json.dumps(state))
 
 
 def _look(path: Path) -> Look | None:
@@ -159,7 +159,7 @@ def _look(path: Path) -> Look | None:
 def _content(path: Path) -> str:
     if path.is_symlink():
         return f"{LINK}{path.readlink()}"
-    return tree.digest_file(path) if path.is_file() else ""
+    return file_tree.digest_file(path) if path.is_file() else ""
 
 
 def _younger(root: Path, since: int) -> Iterator[Path]:
