@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.measure import Cost, Interval, alternate, cost, loaded, spec_of
-from harness.artifacts.apt import AptRoot
 from harness.artifacts.guest import CMDLINE
 from harness.artifacts.ingredients import Ingredients
 from harness.artifacts.loader import loader_image
 from harness.artifacts.loader_files import Payload
+from harness.debian.archive import AptRoot
 from harness.evidence.record import DOCUMENT_END
 from harness.matrix.cell import Cell, parse_memory
 from harness.store.entries import Store

@@ -19,10 +19,10 @@ import time
 from pathlib import Path
 
 from bench.measure import Cost, loaded
-from harness.artifacts.apt import AptRoot
 from harness.artifacts.ingredients import LOCK_FILE
-from harness.artifacts.lock import Lock
 from harness.artifacts.qemu import build_qemu, load_qemu
+from harness.debian.archive import AptRoot
+from harness.debian.lock_file import Lock
 from harness.paths import PROJECT
 from harness.store.entries import Store
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.artifacts.ingredients import Ingredients
-from harness.artifacts.lock import update
 from harness.artifacts.package_set import update_set
 from harness.axis_options import add_axis_options
 from harness.cli_firmware import add_build_firmware, add_firmware_commands
 from harness.cli_image import add_build_image, add_image_commands
 from harness.cli_kernel import add_kernel_commands
+from harness.debian.lock_file import update
 from harness.errors import HarnessError
 from harness.platforms.platform import CHOICES
 

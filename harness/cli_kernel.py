@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from harness.artifacts.catalog import AnyKernel
-    from harness.artifacts.lock import Lock
+    from harness.debian.lock_file import Lock
 
     Commands = argparse._SubParsersAction[Any]  # noqa: SLF001  # argparse has no public name for it
 

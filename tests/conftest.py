@@ -13,7 +13,7 @@ import pytest
 from harness import cell_run, session
 from harness.artifacts.catalog import load_catalog
 from harness.artifacts.loader_traits import Entry, LoaderTraits
-from harness.artifacts.lock import LOCK_NAME, Lock
+from harness.debian.lock_file import LOCK_NAME, Lock
 from harness.evidence.record import BootRecord
 from harness.paths import PROJECT
 from harness.platforms.host import Host

@@ -19,12 +19,12 @@ import pytest
 from harness.artifacts.catalog import load_catalog
 from harness.artifacts.debian_disk import EPOCH, write_disk
 from harness.artifacts.debian_guest import module_names
-from harness.artifacts.debindex import PackageVersion
 from harness.artifacts.ext4 import BLOCK, write_ext4
 from harness.artifacts.guest_recipes import GuestFile, GuestRecipe, whole_guests
 from harness.artifacts.package_set import fetch_set, load_set, update_set
 from harness.boot.cell import done_line, limits, machine_spec
 from harness.boot.phases import DONE_WITH_ACTIONS, Phase
+from harness.debian.index import PackageVersion
 from harness.documents.document import YamlError, load_document
 from harness.errors import HarnessError
 from harness.formats import gpt
@@ -36,8 +36,8 @@ from harness.platforms.host import Host
 from harness.store.entries import Store
 
 if TYPE_CHECKING:
-    from harness.artifacts.apt import AptRoot
     from harness.artifacts.ingredients import Ingredients
+    from harness.debian.archive import AptRoot
 
 CELL = Cell("debian-2025.02", "debian-6.12", "direct", 4096, "snp-emulated", guest="debian-trixie")
 RECIPE = GuestRecipe("g", "trixie", ("hello",), where="guests.yaml:1:1")

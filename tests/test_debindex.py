@@ -5,7 +5,7 @@ import itertools
 import subprocess
 from typing import TYPE_CHECKING
 
-from harness.artifacts.debindex import (
+from harness.debian.index import (
     PackageQuery,
     compare_versions,
     matching,

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from harness.artifacts.apt import AptRoot
 from harness.artifacts.edk2_source import Edk2Source, edk2_source, tree_source
 from harness.artifacts.firmware_recipes import FirmwareRecipe, FirmwareSource
-from harness.artifacts.lock import Lock
+from harness.debian.archive import AptRoot
+from harness.debian.lock_file import Lock
 from harness.errors import HarnessError
 from harness.store.entries import Store
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.artifacts.apt import AptRoot
 from harness.artifacts.catalog import load_catalog
 from harness.artifacts.efi_probe import SOURCES, ProbeRecipe, probe_traits, resolve_probe
 from harness.artifacts.efi_probe_options import USABLE, ProbeOptions, parse_probe_options
 from harness.artifacts.guest import CMDLINE
 from harness.boot.cell import machine_spec
+from harness.debian.archive import AptRoot
 from harness.documents.document import YamlError
 from harness.errors import HarnessError
 from harness.evidence.efi_probe import parse_probe, type_name

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.artifacts import edk2_build
-from harness.artifacts.apt import AptRoot
 from harness.artifacts.edk2_build import build_command, toolchain
 from harness.artifacts.firmware import resolve_firmware
 from harness.artifacts.firmware_build import build_firmware, explain_firmware
 from harness.artifacts.firmware_recipes import BuildOptions, FirmwareRecipe, FirmwareSource
-from harness.artifacts.lock import Lock
+from harness.debian.archive import AptRoot
+from harness.debian.lock_file import Lock
 from harness.errors import HarnessError
 from harness.store import file_tree, leftovers
 from harness.store.build_tree import WorkTree
@@ -39,10 +39,10 @@ BUILDER = """
 import sys
 from pathlib import Path
 from harness.artifacts import edk2_build
-from harness.artifacts.apt import AptRoot
+from harness.debian.archive import AptRoot
 from harness.artifacts.firmware_build import build_firmware
 from harness.artifacts.firmware_recipes import FirmwareRecipe, FirmwareSource
-from harness.artifacts.lock import Lock
+from harness.debian.lock_file import Lock
 root = Path(sys.argv[1])
 edk2_build.TOOLS.clear()
 source = FirmwareSource.model_validate({"tree": {"path": "edk2"}})

@@ -9,7 +9,7 @@ import pytest
 
 from harness.artifacts.catalog import Catalog, load_catalog
 from harness.artifacts.firmware_recipes import BuildOptions, FirmwareFile
-from harness.artifacts.lock import PackageQuery
+from harness.debian.lock_file import PackageQuery
 from harness.documents.document import YamlError, json_schema
 
 if TYPE_CHECKING:

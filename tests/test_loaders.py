@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from harness.artifacts.apt import NotInPackageError
 from harness.artifacts.catalog import load_catalog
 from harness.artifacts.kernel_files import kernel_files
 from harness.artifacts.kernel_recipes import KernelRecipe, KernelSource, Prebuilt
@@ -18,6 +17,7 @@ from harness.artifacts.loader import IMAGE, Loader, loader_image, resolve_loader
 from harness.artifacts.loader_files import Payload, esp_files
 from harness.artifacts.loader_recipes import LoaderKind, LoaderRecipe, load_loaders
 from harness.artifacts.loader_traits import LoaderTraits, read_loader_traits
+from harness.debian.archive import NotInPackageError
 from harness.documents.document import YamlError
 from harness.errors import HarnessError
 from harness.paths import PROJECT

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.artifacts.lock import Lock, PackageQuery
+from harness.debian.lock_file import Lock, PackageQuery
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:

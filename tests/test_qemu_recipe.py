@@ -18,10 +18,10 @@ import pytest
 import yaml
 
 from harness.artifacts import qemu
-from harness.artifacts.apt import AptRoot
-from harness.artifacts.debsource import source, unpack
-from harness.artifacts.lock import Lock, PackageVersion
 from harness.artifacts.qemu import BINARY, KIND, build_qemu, load_qemu, qemu_inputs
+from harness.debian.archive import AptRoot
+from harness.debian.lock_file import Lock, PackageVersion
+from harness.debian.source import source, unpack
 from harness.errors import HarnessError
 from harness.paths import PROJECT
 from harness.store.entries import Store
@@ -56,8 +56,8 @@ NINJA = "#!/bin/sh\necho '[1/2] compile'; echo '[2/2] link'\ncat main.c ../sourc
 BUILDER = """
 import sys
 from pathlib import Path
-from harness.artifacts.apt import AptRoot
-from harness.artifacts.lock import Lock
+from harness.debian.archive import AptRoot
+from harness.debian.lock_file import Lock
 from harness.artifacts.qemu import build_qemu, load_qemu
 project = Path(sys.argv[1])
 build_qemu(load_qemu(project), AptRoot("http://127.0.0.1:9/debian"), Lock.load(project / "lock"), project)

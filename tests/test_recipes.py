@@ -11,7 +11,7 @@ import pytest
 
 from harness.artifacts.catalog import Catalog, load_catalog
 from harness.artifacts.kernel_recipes import KernelRecipe
-from harness.artifacts.lock import PackageQuery
+from harness.debian.lock_file import PackageQuery
 from harness.documents.document import YamlError
 from harness.errors import HarnessError
 

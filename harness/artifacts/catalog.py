@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from harness.artifacts.lock import PackageQuery
+    from harness.debian.lock_file import PackageQuery
 
 AnyKernel = KernelRecipe | ProbeRecipe
 AnyKernelEntry = KernelEntry | ProbeRecipe

@@ -18,7 +18,7 @@ from harness.store.file_tree import digest_file
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from harness.artifacts.apt import AptRoot
+    from harness.debian.archive import AptRoot
     from harness.store.inputs import JSONValue
 
 MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "ext4", "msr")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts.debsource import source, unpack
+from harness.debian.source import source, unpack
 from harness.errors import HarnessError
 from harness.paths import cache_dir
 from harness.store import file_tree
@@ -19,9 +19,9 @@ from harness.store.source_files import SourceTree, stored_tree, working_tree
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from harness.artifacts.apt import AptRoot
     from harness.artifacts.firmware_recipes import DebianSource, FirmwareRecipe, Git
-    from harness.artifacts.lock import Lock
+    from harness.debian.archive import AptRoot
+    from harness.debian.lock_file import Lock
     from harness.store.entries import Artifact
 
 KIND = "edk2-source"

@@ -22,8 +22,8 @@ from harness.store.file_tree import digest_file
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.artifacts.apt import AptRoot
-    from harness.artifacts.lock import PackageQuery
+    from harness.debian.archive import AptRoot
+    from harness.debian.lock_file import PackageQuery
     from harness.store.inputs import JSONValue
 
 SOURCES = "guest-images/efi-probe"

@@ -18,9 +18,9 @@ from harness.formats import firmware_volume
 from harness.store import file_tree
 
 if TYPE_CHECKING:
-    from harness.artifacts.apt import AptRoot
     from harness.artifacts.firmware_recipes import FirmwareRecipe
-    from harness.artifacts.lock import Lock
+    from harness.debian.archive import AptRoot
+    from harness.debian.lock_file import Lock
     from harness.store.inputs import JSONValue
 
 TRAITS = "traits.json"

@@ -10,7 +10,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from harness.artifacts.initramfs import CpioEntry, build_initramfs, cpio_archive
-from harness.artifacts.lock import PackageQuery
+from harness.debian.lock_file import PackageQuery
 from harness.errors import HarnessError
 from harness.paths import PROJECT
 from harness.store.file_tree import digest_file, only
@@ -18,8 +18,8 @@ from harness.store.file_tree import digest_file, only
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.artifacts.apt import AptRoot
-    from harness.artifacts.lock import Lock
+    from harness.debian.archive import AptRoot
+    from harness.debian.lock_file import Lock
     from harness.store.inputs import JSONValue
 
 CMDLINE = "console=ttyS0 earlyprintk=serial efi=debug"

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts.apt import AptRoot, FetchError
 from harness.artifacts.catalog import load_catalog
 from harness.artifacts.debian_disk import debian_disk
 from harness.artifacts.debian_guest import debian_initrd, module_names
@@ -28,8 +27,9 @@ from harness.artifacts.kernel_choice import choose_kernel
 from harness.artifacts.kernel_modules import modules
 from harness.artifacts.loader import Loader, loader_image, resolve_loader
 from harness.artifacts.loader_files import Payload
-from harness.artifacts.lock import Lock
 from harness.artifacts.qemu import BINARY, KIND, build_qemu, load_qemu, qemu_inputs
+from harness.debian.archive import AptRoot, FetchError
+from harness.debian.lock_file import Lock
 from harness.errors import HarnessError
 from harness.paths import PROJECT
 from harness.store.locks import Progress, say
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from harness.artifacts.catalog import AnyKernel
     from harness.artifacts.firmware_recipes import FirmwareRecipe
-    from harness.artifacts.lock import PackageQuery
+    from harness.debian.lock_file import PackageQuery
 
 LOCK_FILE = "debian.lock.yaml"
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.artifacts.apt import NotInPackageError
 from harness.artifacts.kernel_traits import is_bzimage, read_release
+from harness.debian.archive import NotInPackageError
 from harness.errors import HarnessError
 from harness.formats.ikconfig import embedded_config
 from harness.store.file_tree import only
@@ -15,9 +15,9 @@ from harness.store.file_tree import only
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.artifacts.apt import AptRoot
     from harness.artifacts.kernel_recipes import File, KernelRecipe, Prebuilt, Tree
-    from harness.artifacts.lock import Lock, PackageVersion
+    from harness.debian.archive import AptRoot
+    from harness.debian.lock_file import Lock, PackageVersion
 
 BZIMAGE = "arch/x86/boot/bzImage"
 MAKE_HINT = "run `make bzImage modules` in the kernel's tree"

@@ -13,8 +13,8 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from harness.artifacts.groups import Groups  # noqa: TC001  # pydantic reads it at run time
-from harness.artifacts.lock import PackageQuery
 from harness.artifacts.recipe_types import Name, OneKey, Strict, Suite, Version
+from harness.debian.lock_file import PackageQuery
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 _SPLIT = "linux-binary-"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts.apt import NotInPackageError
 from harness.artifacts.loader_files import Payload, esp_files
 from harness.artifacts.loader_traits import LoaderTraits, read_loader_traits
+from harness.debian.archive import NotInPackageError
 from harness.errors import HarnessError
 from harness.formats import fat32, gpt
 from harness.store.file_tree import digest_file
@@ -17,9 +17,9 @@ from harness.store.file_tree import digest_file
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from harness.artifacts.apt import AptRoot
     from harness.artifacts.loader_recipes import LoaderRecipe
-    from harness.artifacts.lock import Lock
+    from harness.debian.archive import AptRoot
+    from harness.debian.lock_file import Lock
     from harness.store.entries import Store
     from harness.store.inputs import JSONValue
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.artifacts.aptsuite import UPDATE_HINT
-from harness.artifacts.debindex import PackageVersion
+from harness.debian.index import PackageVersion
+from harness.debian.suite import UPDATE_HINT
 from harness.errors import HarnessError
 from harness.store.file_tree import digest_file, write_atomically
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from harness.artifacts.apt import AptRoot
     from harness.artifacts.guest_recipes import GuestRecipe
+    from harness.debian.archive import AptRoot
     from harness.store.inputs import JSONValue
 
 _HEADER = """\

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.artifacts.debsource import source, unpack
-from harness.artifacts.lock import PackageQuery
+from harness.debian.lock_file import PackageQuery
+from harness.debian.source import source, unpack
 from harness.documents.document import load
 from harness.errors import HarnessError
 from harness.paths import PROJECT, cache_dir
@@ -24,8 +24,8 @@ from harness.store.build_steps import run_step
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from harness.artifacts.apt import AptRoot
-    from harness.artifacts.lock import Lock
+    from harness.debian.archive import AptRoot
+    from harness.debian.lock_file import Lock
     from harness.store.entries import Artifact
     from harness.store.inputs import JSONValue
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
-from harness.artifacts.apt import SUITES
+from harness.debian.archive import SUITES
 from harness.documents.document import Document, Loc, near
 
 

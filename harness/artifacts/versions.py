@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from harness.artifacts.catalog import Catalog
     from harness.artifacts.loader_recipes import LoaderRecipe
-    from harness.artifacts.lock import Lock, PackageQuery
+    from harness.debian.lock_file import Lock, PackageQuery
     from harness.matrix.names import Version
 
 # An epoch, or what Debian puts before the version of a signed package (1+2.12+9+deb13u4), does not count.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.artifacts.apt import AptRoot
+from harness.debian.archive import AptRoot
 from harness.store.entries import Store
 
 if TYPE_CHECKING:

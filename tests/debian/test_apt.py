@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.artifacts import aptconf
-from harness.artifacts.apt import AptRoot, FetchError, NotInPackageError, PackageQuery, deb_file
+from harness.debian import apt_config
+from harness.debian.archive import AptRoot, FetchError, NotInPackageError, PackageQuery, deb_file
 from harness.errors import HarnessError
 from harness.store.file_tree import digest_file
 
@@ -92,7 +92,7 @@ def test_missing_deb(repo: DebRepo, apt: AptRoot, tmp_path: Path) -> None:
         apt.download(found)
     assert caught.value.missing
     assert "could not fetch hello 1 from file:" in caught.value.what
-    assert aptconf.MIRROR_SETTING in caught.value.hint
+    assert apt_config.MIRROR_SETTING in caught.value.hint
     assert "harness update" in caught.value.hint
     assert entries(tmp_path) == []
 
@@ -100,7 +100,7 @@ def test_missing_deb(repo: DebRepo, apt: AptRoot, tmp_path: Path) -> None:
 @pytest.fixture
 def web(repo: DebRepo, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Serve the archive over HTTP on the loopback interface, past any proxy of this machine."""
-    monkeypatch.setattr(aptconf, "machine_settings", lambda: ['Acquire::Check-Valid-Until "false";'])
+    monkeypatch.setattr(apt_config, "machine_settings", lambda: ['Acquire::Check-Valid-Until "false";'])
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:

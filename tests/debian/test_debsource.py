@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.artifacts import debsource
+from harness.debian import source
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from harness.artifacts.apt import AptRoot
+    from harness.debian.archive import AptRoot
     from tests.debian.conftest import DebRepo
 
 FIRST = """\
@@ -76,9 +76,9 @@ def dsc(repo: DebRepo) -> Path:
 
 
 def test_tree(dsc: Path, apt: AptRoot, tmp_path: Path) -> None:
-    fetched = debsource.source(apt, "tool", "1.0-1", suite="one")
+    fetched = source.source(apt, "tool", "1.0-1", suite="one")
     assert (fetched.path / dsc.name).is_file()
-    debsource.unpack(fetched, tmp_path / "tree")
+    source.unpack(fetched, tmp_path / "tree")
     files = contents(tmp_path / "tree")
     assert files["main.c"][0] == b"ONE\nTWO\n"
     assert files["new/file.c"][0] == b"added\n"
@@ -91,25 +91,25 @@ def test_tree(dsc: Path, apt: AptRoot, tmp_path: Path) -> None:
 def test_same_tree_without_the_dsc(
     dsc: Path, apt: AptRoot, new_apt: Callable[..., AptRoot], tmp_path: Path, said: list[str]
 ) -> None:
-    debsource.unpack(debsource.source(apt, "tool", "1.0-1"), tmp_path / "with")
+    source.unpack(source.source(apt, "tool", "1.0-1"), tmp_path / "with")
     shutil.rmtree(tmp_path / "store")
     dsc.unlink()
-    fetched = debsource.source(new_apt(), "tool", "1.0-1")
+    fetched = source.source(new_apt(), "tool", "1.0-1")
     assert not list(fetched.path.glob("*.dsc"))
     assert any(f"{dsc.name} is not on the mirror" in line for line in said)
-    debsource.unpack(fetched, tmp_path / "without")
+    source.unpack(fetched, tmp_path / "without")
     assert contents(tmp_path / "without") == contents(tmp_path / "with")
 
 
 def test_skipped_patches(dsc: Path, apt: AptRoot, tmp_path: Path) -> None:
-    fetched = debsource.source(apt, "tool", "1.0-1")
-    debsource.unpack(fetched, tmp_path / "tree", ("second.patch",))
+    fetched = source.source(apt, "tool", "1.0-1")
+    source.unpack(fetched, tmp_path / "tree", ("second.patch",))
     assert (tmp_path / "tree/main.c").read_text() == "ONE\ntwo\n"
     with pytest.raises(HarnessError, match=r"series has no third\.patch\n.*first\.patch, second\.patch"):
-        debsource.unpack(fetched, tmp_path / "other", ("third.patch",))
+        source.unpack(fetched, tmp_path / "other", ("third.patch",))
     # the second depends on the first: no fuzz, a clear word
     with pytest.raises(HarnessError, match=r"second\.patch failed"):
-        debsource.unpack(fetched, tmp_path / "third", ("first.patch",))
+        source.unpack(fetched, tmp_path / "third", ("first.patch",))
     assert dsc.is_file()
 
 
@@ -119,7 +119,7 @@ def test_damaged_file(repo: DebRepo, dsc: Path, apt: AptRoot, broken: str, tmp_p
         file.seek(20)
         file.write(b"\xff")
     with pytest.raises(HarnessError, match=f"could not fetch {broken}.*Hash Sum mismatch"):
-        debsource.source(apt, "tool", "1.0-1")
+        source.source(apt, "tool", "1.0-1")
     assert dsc.is_file()
     assert not [path for path in (tmp_path / "store/deb-source").iterdir() if path.is_dir()]
 
@@ -127,30 +127,30 @@ def test_damaged_file(repo: DebRepo, dsc: Path, apt: AptRoot, broken: str, tmp_p
 def test_missing_tarball(repo: DebRepo, dsc: Path, apt: AptRoot) -> None:
     (repo.pool("tool") / "tool_1.0-1.debian.tar.gz").unlink()
     with pytest.raises(HarnessError, match=r"could not fetch tool_1\.0-1\.debian\.tar\.gz"):
-        debsource.source(apt, "tool", "1.0-1")
+        source.source(apt, "tool", "1.0-1")
     assert dsc.is_file()
 
 
 def test_locked_source(dsc: Path, apt: AptRoot) -> None:
     with pytest.raises(HarnessError, match="another SHA-256"):
-        debsource.source(apt, "tool", "1.0-1", suite="one", sha256="0" * 64)
+        source.source(apt, "tool", "1.0-1", suite="one", sha256="0" * 64)
     with pytest.raises(HarnessError, match=r"tool 0\.9-1 is not .* newest is tool 1\.0-1"):
-        debsource.source(apt, "tool", "0.9-1", suite="one")
+        source.source(apt, "tool", "0.9-1", suite="one")
     assert dsc.is_file()
 
 
 def test_found_in_a_later_suite(repo: DebRepo, apt: AptRoot) -> None:
     repo.add_source("tool", "1.0-1", TARBALLS, suite="two")
     repo.publish()
-    assert debsource.source(apt, "tool", "1.0-1").path.is_dir()
+    assert source.source(apt, "tool", "1.0-1").path.is_dir()
 
 
 def test_warm_source_needs_no_archive(repo: DebRepo, dsc: Path, apt: AptRoot) -> None:
-    first = debsource.source(apt, "tool", "1.0-1")
+    first = source.source(apt, "tool", "1.0-1")
     shutil.rmtree(repo.root)
     assert not dsc.exists()
-    assert debsource.source(apt, "tool", "1.0-1") == first
+    assert source.source(apt, "tool", "1.0-1") == first
 
 
 def test_series() -> None:
-    assert debsource.series("\n# x\na.patch\n  b/c.diff -p1\n#d\n") == ["a.patch", "b/c.diff"]
+    assert source.series("\n# x\na.patch\n  b/c.diff -p1\n#d\n") == ["a.patch", "b/c.diff"]

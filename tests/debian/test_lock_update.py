@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from harness.artifacts.lock import Lock, PackageQuery, update
+from harness.debian.lock_file import Lock, PackageQuery, update
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from harness.artifacts.apt import AptRoot
+    from harness.debian.archive import AptRoot
     from tests.debian.conftest import DebRepo
 
 HELLO = PackageQuery("hello", "one")

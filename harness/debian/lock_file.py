@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from harness.artifacts.debindex import PackageQuery, PackageVersion
+from harness.debian.index import PackageQuery, PackageVersion
 from harness.documents.nodes import SAFE_LOADER
 from harness.errors import HarnessError
 from harness.store import file_tree
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from harness.artifacts.apt import AptRoot
+    from harness.debian.archive import AptRoot
 
 __all__ = ["LOCK_NAME", "Change", "Lock", "PackageQuery", "PackageVersion", "update"]
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts import aptconf
+from harness.debian import apt_config
 from harness.errors import HarnessError
 from harness.store.entries import disk_full, full_disk_told
 from harness.store.locks import Progress, held
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 UPDATE_HINT = "run `harness update` to take the versions of today into the lock file"
-_NETWORK_HINT = f"check the network, and the mirror (setting {aptconf.MIRROR_SETTING})"
+_NETWORK_HINT = f"check the network, and the mirror (setting {apt_config.MIRROR_SETTING})"
 _TICK = 5.0  # seconds between two lines of progress
 
 
@@ -70,8 +70,8 @@ class SuiteRoot:
         for directory in (*parts, "var/lib/apt/lists/partial", "var/cache/apt/archives/partial"):
             (self._root / directory).mkdir(parents=True, exist_ok=True)
         for path, text in (
-            (self._root / "apt.conf", aptconf.configuration(self._root, aptconf.machine_settings())),
-            (self._root / "etc/apt/sources.list", aptconf.sources(self.mirror, self.name, self._keyring)),
+            (self._root / "apt.conf", apt_config.configuration(self._root, apt_config.machine_settings())),
+            (self._root / "etc/apt/sources.list", apt_config.sources(self.mirror, self.name, self._keyring)),
             (self._root / "status", ""),
         ):
             if not path.exists() or path.read_text(encoding="utf-8") != text:
@@ -155,7 +155,7 @@ class SuiteRoot:
         self._prepare()
         done = subprocess.run(argv, env=self._environment(), capture_output=True, text=True, check=False)
         if done.returncode:
-            raise HarnessError(f"{self.name} on {self.mirror}: {aptconf.reduce_errors(done.stderr)}")
+            raise HarnessError(f"{self.name} on {self.mirror}: {apt_config.reduce_errors(done.stderr)}")
         return done.stdout
 
     def run(self, argv: Sequence[str], what: str, directory: Path, size: int = 0) -> None:
@@ -177,7 +177,7 @@ class SuiteRoot:
             raise disk_full(directory)
         missing = " 404 " in stderr or "File not found" in stderr
         hint = f"{_NETWORK_HINT}; {UPDATE_HINT}" if missing else _NETWORK_HINT
-        raise FetchError(f"could not fetch {what}: {aptconf.reduce_errors(stderr)}", hint, missing=missing)
+        raise FetchError(f"could not fetch {what}: {apt_config.reduce_errors(stderr)}", hint, missing=missing)
 
 
 def _watched(

@@ -16,9 +16,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from harness.artifacts import aptconf
-from harness.artifacts.aptsuite import UPDATE_HINT, FetchError, SuiteRoot
-from harness.artifacts.debindex import (
+from harness.debian import apt_config
+from harness.debian.index import (
     PackageQuery,
     PackageVersion,
     SourceFile,
@@ -30,6 +29,7 @@ from harness.artifacts.debindex import (
     stanzas,
     version_key,
 )
+from harness.debian.suite import UPDATE_HINT, FetchError, SuiteRoot
 from harness.errors import HarnessError
 from harness.paths import cache_dir
 from harness.store.entries import Artifact, Store
@@ -82,7 +82,7 @@ class AptRoot:
         *,
         root: Path | None = None,
         store: Store | None = None,
-        keyring: Path = aptconf.KEYRING,
+        keyring: Path = apt_config.KEYRING,
         progress: Progress = say,
         max_age: float = DAY,
     ) -> None:
@@ -99,7 +99,7 @@ class AptRoot:
     def mirror(self) -> str:
         """The archive's address, found on first use: a warm store needs none."""
         if self._mirror is None:
-            self._mirror = aptconf.find_mirror()
+            self._mirror = apt_config.find_mirror()
         return self._mirror
 
     def update(self, suites: Sequence[str] | None = None, *, force: bool = False) -> dict[str, str]:
@@ -137,7 +137,7 @@ class AptRoot:
     def download(self, package: PackageVersion) -> Artifact:
         """Return the .deb of exactly this version and digest (see ``deb_file``)."""
         if package.source:
-            raise ValueError(f"{package.package} is a source package: see harness.artifacts.debsource")
+            raise ValueError(f"{package.package} is a source package: see harness.debian.source")
 
         def build(directory: Path) -> None:
             self._download(package, directory)

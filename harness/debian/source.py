@@ -15,14 +15,14 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts.aptsuite import FetchError
+from harness.debian.suite import FetchError
 from harness.errors import HarnessError
 from harness.store import file_tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.artifacts.apt import AptRoot
+    from harness.debian.archive import AptRoot
     from harness.store.entries import Artifact
 
 _TARBALL = re.compile(
