@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from harness.evidence.record import BootRecord
     from harness.matrix.cell import Cell
+    from harness.matrix.choices import Known
     from harness.matrix.expand import Substitution
-    from harness.matrix.names import Known
     from harness.matrix.plan import Plan, Planned, Said
     from harness.store.locks import Progress
 

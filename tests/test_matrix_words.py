@@ -16,8 +16,8 @@ from harness.artifacts.versions import upstream_version, versions
 from harness.documents.document import YamlError
 from harness.matrix.axes import AXES, TABLE
 from harness.matrix.cell import Cell
+from harness.matrix.choices import Known, parse_version
 from harness.matrix.expand import Substitution, plan
-from harness.matrix.names import Known, parse_version
 from harness.matrix.plan import Bad, Expects, Needs
 from harness.matrix.schema import Scenario, load_scenario
 from harness.matrix.show import Shown, as_json, as_markdown, as_text

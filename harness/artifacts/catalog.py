@@ -18,7 +18,7 @@ from harness.artifacts.recipe_types import Located
 from harness.documents.document import Document, Loc, Problem, YamlError, load_document, near
 from harness.errors import HarnessError
 from harness.matrix.cell import GUESTS
-from harness.matrix.names import Known
+from harness.matrix.choices import Known
 from harness.paths import PROJECT
 
 if TYPE_CHECKING:

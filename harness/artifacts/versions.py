@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from harness.matrix.names import parse_version
+from harness.matrix.choices import parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from harness.artifacts.catalog import Catalog
     from harness.artifacts.loader_recipes import LoaderRecipe
     from harness.debian.lock_file import Lock, PackageQuery
-    from harness.matrix.names import Version
+    from harness.matrix.choices import Version
 
 # An epoch, or what Debian puts before the version of a signed package (1+2.12+9+deb13u4), does not count.
 _UPSTREAM = re.compile(r"(?:[0-9]+[:+])?([0-9]+(?:\.[0-9]+)*)")

@@ -22,7 +22,7 @@ from pydantic import (
 
 from harness.documents.document import near
 from harness.matrix.cell import GUESTS, LAST_ACTIONS, format_memory, parse_memory
-from harness.matrix.names import COMPARISON, Choice, Known, parse_comparisons, select
+from harness.matrix.choices import COMPARISON, Choice, Known, parse_comparisons, select
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.matrix.cell import Cell
-    from harness.matrix.names import Selection
+    from harness.matrix.choices import Selection
     from harness.matrix.rules import Point
 
 

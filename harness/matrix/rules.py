@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from harness.documents.document import Document, Loc, Problem
-    from harness.matrix.names import Choice
+    from harness.matrix.choices import Choice
     from harness.matrix.schema import Scenario, When
 
 Point = tuple[Any, ...]

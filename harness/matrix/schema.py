@@ -30,7 +30,7 @@ from harness.matrix.axes import (
     several,
     tested,
 )
-from harness.matrix.names import GROUP, Choice, Known, Selection
+from harness.matrix.choices import GROUP, Choice, Known, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
