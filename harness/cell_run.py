@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from harness.artifacts.efi_probe import ProbeRecipe
-from harness.artifacts.efi_probe_options import parse_probe_options
 from harness.artifacts.traits import FirmwareTraits, KernelTraits
 from harness.boot.budget import Budget
 from harness.boot.cell import done_line, limits, machine_spec
@@ -28,6 +27,7 @@ from harness.errors import HarnessError
 from harness.evidence.record import BootRecord, OutcomeKind, write_json
 from harness.machine.process import LaunchError
 from harness.matrix.plan import NOTHING_SAID
+from harness.recipes.probe_options import parse_probe_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

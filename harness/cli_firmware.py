@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
 
-    from harness.artifacts.firmware_recipes import FirmwareRecipe
+    from harness.recipes.firmware import FirmwareRecipe
 
     Commands = argparse._SubParsersAction[Any]  # noqa: SLF001  # argparse has no public name for it
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from harness.artifacts.firmware_choice import FORMS
 from harness.artifacts.guest import CMDLINE
 from harness.artifacts.ingredients import Ingredients
-from harness.artifacts.loader_recipes import DIRECT
 from harness.errors import HarnessError
+from harness.recipes.loader import DIRECT
 
 if TYPE_CHECKING:
     import argparse

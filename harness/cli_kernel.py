@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.firmware_choice import FORMS
 from harness.artifacts.ingredients import Ingredients
-from harness.artifacts.kernel_recipes import KernelRecipe
+from harness.recipes.kernel import KernelRecipe
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
 
-    from harness.artifacts.catalog import AnyKernel
     from harness.debian.lock_file import Lock
+    from harness.recipes.catalog import AnyKernel
 
     Commands = argparse._SubParsersAction[Any]  # noqa: SLF001  # argparse has no public name for it
 

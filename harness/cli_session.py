@@ -9,10 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.artifacts.efi_probe import ProbeFile
-from harness.artifacts.firmware_recipes import FirmwareFile
-from harness.artifacts.guest_recipes import GuestFile
-from harness.artifacts.kernel_recipes import KernelFile
-from harness.artifacts.loader_recipes import LoaderFile
 from harness.axis_options import axis_options
 from harness.documents.document import json_schema
 from harness.keywords import about, compiled
@@ -20,6 +16,10 @@ from harness.matrix.pairs import selection
 from harness.matrix.schema import scenario_schema
 from harness.matrix.show import Shown, as_json, as_markdown, as_text
 from harness.paths import PROJECT, cache_dir
+from harness.recipes.firmware import FirmwareFile
+from harness.recipes.guest import GuestFile
+from harness.recipes.kernel import KernelFile
+from harness.recipes.loader import LoaderFile
 from harness.selection import Options
 from harness.session import Session
 from harness.store.locks import say

@@ -13,7 +13,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from harness.artifacts.ingredients import Ingredients
-from harness.artifacts.versions import versions
 from harness.boot.estimate import by_end, longest_first
 from harness.boot.pool import BootPool, Demand, host_capacity, host_size
 from harness.cell_run import CellRun, writable
@@ -27,6 +26,7 @@ from harness.matrix.schema import load_scenario
 from harness.platforms.host import Host, probe
 from harness.platforms.kvm_probe import guest_runs
 from harness.platforms.platform import resolver, wanted
+from harness.recipes.versions import versions
 from harness.selection import Options, lacks, substitutions
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness import cell_run, session
-from harness.artifacts.catalog import load_catalog
 from harness.artifacts.loader_traits import Entry, LoaderTraits
 from harness.debian.lock_file import LOCK_NAME, Lock
 from harness.evidence.record import BootRecord
 from harness.paths import PROJECT
 from harness.platforms.host import Host
 from harness.pytest_plugin import SESSION
+from harness.recipes.catalog import load_catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from harness import cli, cli_image
-from harness.artifacts.catalog import load_catalog
 from harness.artifacts.kernel_traits import KernelTraits
 from harness.artifacts.loader_traits import LoaderTraits
 from harness.errors import HarnessError
+from harness.recipes.catalog import load_catalog
 
 KERNEL = KernelTraits(
     version="6.12",

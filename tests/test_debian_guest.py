@@ -16,11 +16,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from harness.artifacts.catalog import load_catalog
 from harness.artifacts.debian_disk import EPOCH, write_disk
 from harness.artifacts.debian_guest import module_names
 from harness.artifacts.ext4 import BLOCK, write_ext4
-from harness.artifacts.guest_recipes import GuestFile, GuestRecipe, whole_guests
 from harness.artifacts.package_set import fetch_set, load_set, update_set
 from harness.boot.cell import done_line, limits, machine_spec
 from harness.boot.phases import DONE_WITH_ACTIONS, Phase
@@ -33,6 +31,8 @@ from harness.machine.ssh import Keys
 from harness.matrix.cell import Cell
 from harness.matrix.schema import load_scenario
 from harness.platforms.host import Host
+from harness.recipes.catalog import load_catalog
+from harness.recipes.guest import GuestFile, GuestRecipe, whole_guests
 from harness.store.entries import Store
 
 if TYPE_CHECKING:

@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.artifacts.catalog import load_catalog
 from harness.artifacts.efi_probe import SOURCES, ProbeRecipe, probe_traits, resolve_probe
-from harness.artifacts.efi_probe_options import USABLE, ProbeOptions, parse_probe_options
 from harness.artifacts.guest import CMDLINE
 from harness.boot.cell import machine_spec
 from harness.debian.archive import AptRoot
@@ -27,6 +25,8 @@ from harness.evidence.problems import EvidenceError
 from harness.matrix.cell import Cell
 from harness.paths import PROJECT
 from harness.platforms.host import Host
+from harness.recipes.catalog import load_catalog
+from harness.recipes.probe_options import USABLE, ProbeOptions, parse_probe_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable

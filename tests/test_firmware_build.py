@@ -20,10 +20,10 @@ from harness.artifacts import edk2_build
 from harness.artifacts.edk2_build import build_command, toolchain
 from harness.artifacts.firmware import resolve_firmware
 from harness.artifacts.firmware_build import build_firmware, explain_firmware
-from harness.artifacts.firmware_recipes import BuildOptions, FirmwareRecipe, FirmwareSource
 from harness.debian.archive import AptRoot
 from harness.debian.lock_file import Lock
 from harness.errors import HarnessError
+from harness.recipes.firmware import BuildOptions, FirmwareRecipe, FirmwareSource
 from harness.store import file_tree, leftovers
 from harness.store.build_tree import WorkTree
 from harness.store.locks import held
@@ -41,7 +41,7 @@ from pathlib import Path
 from harness.artifacts import edk2_build
 from harness.debian.archive import AptRoot
 from harness.artifacts.firmware_build import build_firmware
-from harness.artifacts.firmware_recipes import FirmwareRecipe, FirmwareSource
+from harness.recipes.firmware import FirmwareRecipe, FirmwareSource
 from harness.debian.lock_file import Lock
 root = Path(sys.argv[1])
 edk2_build.TOOLS.clear()

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness import cli, cli_firmware, session
-from harness.artifacts.catalog import load_catalog
 from harness.artifacts.firmware_choice import choose_firmware
-from harness.artifacts.firmware_recipes import ACCEPTANCE_LOG
 from harness.artifacts.firmware_traits import read_firmware_traits
 from harness.artifacts.ingredients import Ingredients as Real
 from harness.cell_run import TRAITS as TRAITS_FILE
 from harness.cell_run import load_traits
 from harness.errors import HarnessError
+from harness.recipes.catalog import load_catalog
+from harness.recipes.firmware import ACCEPTANCE_LOG
 
 if TYPE_CHECKING:
     from collections.abc import Callable

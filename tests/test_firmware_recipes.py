@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.artifacts.catalog import Catalog, load_catalog
-from harness.artifacts.firmware_recipes import BuildOptions, FirmwareFile
 from harness.debian.lock_file import PackageQuery
 from harness.documents.document import YamlError, json_schema
+from harness.recipes.catalog import Catalog, load_catalog
+from harness.recipes.firmware import BuildOptions, FirmwareFile
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,6 @@ import pytest
 
 from harness.artifacts.initramfs import CpioEntry, cpio_archive
 from harness.artifacts.kernel_files import BZIMAGE, kernel_files, modules_folders
-from harness.artifacts.kernel_recipes import KernelRecipe
 from harness.boot.cell import done_line, machine_spec
 from harness.boot.driver import boot
 from harness.evidence.actions import parse_actions
@@ -20,6 +19,7 @@ from harness.evidence.guest import parse_guest
 from harness.evidence.record import OutcomeKind
 from harness.matrix.cell import Cell
 from harness.platforms.host import Host
+from harness.recipes.kernel import KernelRecipe
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from harness.artifacts.catalog import load_catalog
 from harness.artifacts.kernel_files import kernel_files
-from harness.artifacts.kernel_recipes import KernelRecipe, KernelSource, Prebuilt
 from harness.artifacts.kernel_traits import KernelTraits
 from harness.artifacts.loader import IMAGE, Loader, loader_image, resolve_loader, write_disk
 from harness.artifacts.loader_files import Payload, esp_files
-from harness.artifacts.loader_recipes import LoaderKind, LoaderRecipe, load_loaders
 from harness.artifacts.loader_traits import LoaderTraits, read_loader_traits
 from harness.debian.archive import NotInPackageError
 from harness.documents.document import YamlError
 from harness.errors import HarnessError
 from harness.paths import PROJECT
+from harness.recipes.catalog import load_catalog
+from harness.recipes.kernel import KernelRecipe, KernelSource, Prebuilt
+from harness.recipes.loader import LoaderKind, LoaderRecipe, load_loaders
 from harness.store.entries import Store
 from tests.test_uki import sections, stub
 

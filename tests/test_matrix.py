@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.artifacts.ingredients import Ingredients
-from harness.artifacts.versions import versions
 from harness.documents.document import Document, YamlError, json_schema
 from harness.matrix.cell import Cell, format_memory, parse_memory
 from harness.matrix.expand import expand, plan
@@ -19,6 +18,7 @@ from harness.matrix.pairs import selection
 from harness.matrix.schema import AXES, Known, Scenario, load_scenario
 from harness.matrix.show import Shown, as_text
 from harness.paths import PROJECT
+from harness.recipes.versions import versions
 
 if TYPE_CHECKING:
     from pathlib import Path

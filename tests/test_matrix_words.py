@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.artifacts.catalog import load_catalog
 from harness.artifacts.ingredients import Ingredients
-from harness.artifacts.versions import upstream_version, versions
 from harness.documents.document import YamlError
 from harness.matrix.axes import AXES, TABLE
 from harness.matrix.cell import Cell
@@ -22,6 +20,8 @@ from harness.matrix.plan import Bad, Expects, Needs
 from harness.matrix.schema import Scenario, load_scenario
 from harness.matrix.show import Shown, as_json, as_markdown, as_text
 from harness.paths import PROJECT
+from harness.recipes.catalog import load_catalog
+from harness.recipes.versions import upstream_version, versions
 from harness.selection import Options
 from harness.session import Session
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.artifacts.catalog import Catalog, load_catalog
-from harness.artifacts.kernel_recipes import KernelRecipe
 from harness.debian.lock_file import PackageQuery
 from harness.documents.document import YamlError
 from harness.errors import HarnessError
+from harness.recipes.catalog import Catalog, load_catalog
+from harness.recipes.kernel import KernelRecipe
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,10 +11,10 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from harness import cli
-from harness.artifacts.firmware_recipes import FirmwareFile
 from harness.documents.document import json_schema
 from harness.matrix.schema import load_scenario, scenario_schema
 from harness.paths import PROJECT
+from harness.recipes.firmware import FirmwareFile
 from harness.selection import Options
 from harness.session import Session
 

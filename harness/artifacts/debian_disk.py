@@ -20,8 +20,8 @@ from harness.store.build_steps import run_step
 from harness.store.file_tree import digest_file
 
 if TYPE_CHECKING:
-    from harness.artifacts.guest_recipes import GuestRecipe
     from harness.debian.archive import AptRoot
+    from harness.recipes.guest import GuestRecipe
     from harness.store.inputs import JSONValue
 
 DISK = "disk.img"

@@ -17,7 +17,7 @@ from harness.store.build_steps import Trouble, run_step
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.artifacts.firmware_recipes import BuildOptions
+    from harness.recipes.firmware import BuildOptions
     from harness.store.build_tree import WorkTree
     from harness.store.locks import Progress
 

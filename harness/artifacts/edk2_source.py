@@ -19,9 +19,9 @@ from harness.store.source_files import SourceTree, stored_tree, working_tree
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from harness.artifacts.firmware_recipes import DebianSource, FirmwareRecipe, Git
     from harness.debian.archive import AptRoot
     from harness.debian.lock_file import Lock
+    from harness.recipes.firmware import DebianSource, FirmwareRecipe, Git
     from harness.store.entries import Artifact
 
 KIND = "edk2-source"

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
 
-from harness.artifacts.efi_probe_options import parse_probe_options
-from harness.artifacts.groups import Groups  # noqa: TC001  # pydantic reads it at run time
 from harness.artifacts.kernel import Kernel
 from harness.artifacts.kernel_traits import KernelTraits
-from harness.artifacts.recipe_types import Name, Strict
 from harness.errors import HarnessError
+from harness.recipes.common import Name, Strict
+from harness.recipes.groups import Groups  # noqa: TC001  # pydantic reads it at run time
+from harness.recipes.probe_options import parse_probe_options
 from harness.store.file_tree import digest_file
 
 if TYPE_CHECKING:

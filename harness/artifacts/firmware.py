@@ -18,9 +18,9 @@ from harness.formats import firmware_volume
 from harness.store import file_tree
 
 if TYPE_CHECKING:
-    from harness.artifacts.firmware_recipes import FirmwareRecipe
     from harness.debian.archive import AptRoot
     from harness.debian.lock_file import Lock
+    from harness.recipes.firmware import FirmwareRecipe
     from harness.store.inputs import JSONValue
 
 TRAITS = "traits.json"

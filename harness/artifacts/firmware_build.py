@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from harness.artifacts.firmware_recipes import FirmwareRecipe
     from harness.debian.archive import AptRoot
     from harness.debian.lock_file import Lock
+    from harness.recipes.firmware import FirmwareRecipe
     from harness.store.entries import Artifact
     from harness.store.inputs import JSONValue
     from harness.store.locks import Progress

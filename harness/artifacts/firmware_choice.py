@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.artifacts.edk2_source import tree_source
-from harness.artifacts.firmware_recipes import (
+from harness.errors import HarnessError
+from harness.recipes.firmware import (
     ACCEPTANCE_LOG,
     BuildOptions,
     File,
@@ -16,11 +17,10 @@ from harness.artifacts.firmware_recipes import (
     FirmwareSource,
     Tree,
 )
-from harness.errors import HarnessError
 from harness.store import file_tree
 
 if TYPE_CHECKING:
-    from harness.artifacts.catalog import Catalog
+    from harness.recipes.catalog import Catalog
 
 FORMS = "NAME|file:PATH|tree:PATH"
 _DIGITS = 6

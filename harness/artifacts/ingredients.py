@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts.catalog import load_catalog
 from harness.artifacts.debian_disk import debian_disk
 from harness.artifacts.debian_guest import debian_initrd, module_names
 from harness.artifacts.efi_probe import ProbeRecipe, resolve_probe
@@ -32,14 +31,15 @@ from harness.debian.archive import AptRoot, FetchError
 from harness.debian.lock_file import Lock
 from harness.errors import HarnessError
 from harness.paths import PROJECT
+from harness.recipes.catalog import load_catalog
 from harness.store.locks import Progress, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.artifacts.catalog import AnyKernel
-    from harness.artifacts.firmware_recipes import FirmwareRecipe
     from harness.debian.lock_file import PackageQuery
+    from harness.recipes.catalog import AnyKernel
+    from harness.recipes.firmware import FirmwareRecipe
 
 LOCK_FILE = "debian.lock.yaml"
 

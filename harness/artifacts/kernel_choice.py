@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from harness.artifacts.firmware_choice import FORMS, name_of
 from harness.artifacts.kernel_files import BZIMAGE, MAKE_HINT
-from harness.artifacts.kernel_recipes import File, KernelRecipe, KernelSource, Tree
 from harness.errors import HarnessError
+from harness.recipes.kernel import File, KernelRecipe, KernelSource, Tree
 from harness.store import file_tree
 
 if TYPE_CHECKING:
-    from harness.artifacts.catalog import AnyKernel, Catalog
+    from harness.recipes.catalog import AnyKernel, Catalog
 
 
 def choose_kernel(text: str, catalog: Catalog) -> AnyKernel:

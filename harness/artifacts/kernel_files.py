@@ -15,9 +15,9 @@ from harness.store.file_tree import only
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.artifacts.kernel_recipes import File, KernelRecipe, Prebuilt, Tree
     from harness.debian.archive import AptRoot
     from harness.debian.lock_file import Lock, PackageVersion
+    from harness.recipes.kernel import File, KernelRecipe, Prebuilt, Tree
 
 BZIMAGE = "arch/x86/boot/bzImage"
 MAKE_HINT = "run `make bzImage modules` in the kernel's tree"

@@ -28,9 +28,9 @@ from harness.store.file_tree import digest_file
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from harness.artifacts.kernel_recipes import KernelRecipe
     from harness.debian.archive import AptRoot
     from harness.debian.lock_file import Lock
+    from harness.recipes.kernel import KernelRecipe
     from harness.store.inputs import JSONValue
 
 _MODULE = re.compile(r"(?P<stem>.+)\.k?o(?P<packed>\.xz|\.gz|\.zst)?")

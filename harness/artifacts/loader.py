@@ -17,9 +17,9 @@ from harness.store.file_tree import digest_file
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from harness.artifacts.loader_recipes import LoaderRecipe
     from harness.debian.archive import AptRoot
     from harness.debian.lock_file import Lock
+    from harness.recipes.loader import LoaderRecipe
     from harness.store.entries import Store
     from harness.store.inputs import JSONValue
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from harness.artifacts.loader_recipes import Grub, LoaderRecipe
     from harness.formats.fat32 import Content
+    from harness.recipes.loader import Grub, LoaderRecipe
 
 FALLBACK = "EFI/BOOT/BOOTX64.EFI"
 """What firmware starts when no boot option says otherwise (UEFI specification, 3.5.1.1)."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.artifacts.kernel_traits import KernelTraits
-    from harness.artifacts.loader_recipes import LoaderRecipe
+    from harness.recipes.loader import LoaderRecipe
 
 Entry = Literal["efi-stub", "handover", "legacy", "legacy-no-cbit", "legacy-by-firmware", "none"]
 """``efi-stub``: the kernel's PE entry. ``handover``: its EFI handover entry, which leads into the stub.

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from harness.artifacts.guest_recipes import GuestRecipe
     from harness.debian.archive import AptRoot
+    from harness.recipes.guest import GuestRecipe
     from harness.store.inputs import JSONValue
 
 _HEADER = """\

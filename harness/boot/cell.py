@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.artifacts.guest import CMDLINE
-from harness.artifacts.loader_recipes import DIRECT
 from harness.boot.phases import DONE, DONE_WITH_ACTIONS, Limit, Phase, deadlines
 from harness.errors import HarnessError
 from harness.machine.spec import Drive, MachineSpec
 from harness.matrix.cell import GUESTS
 from harness.platforms.platform import configure
+from harness.recipes.loader import DIRECT
 
 if TYPE_CHECKING:
     import re

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, ValidationError
 
-from harness.artifacts.efi_probe_options import ProbeOptions, parse_probe_options
 from harness.evidence.memmap import TYPE_NAMES, MemoryDescriptor, attribute_names
 from harness.evidence.problems import EvidenceError
 from harness.evidence.ram import PAGE
+from harness.recipes.probe_options import ProbeOptions, parse_probe_options
 
 SUCCESS = 0
 INVALID_PARAMETER = (1 << 63) | 2

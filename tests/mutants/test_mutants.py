@@ -19,7 +19,6 @@ import pytest
 from pydantic import Field
 
 from harness import checks
-from harness.artifacts.recipe_types import Name, Strict
 from harness.cell_run import CellRun
 from harness.checks.finding import Check, Finding, Problem
 from harness.documents.document import load
@@ -28,6 +27,7 @@ from harness.evidence.problems import EvidenceError
 from harness.evidence.record import OutcomeKind
 from harness.formats.patches import read_patches
 from harness.pytest_plugin import SESSION
+from harness.recipes.common import Name, Strict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

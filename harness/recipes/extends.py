@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from harness.artifacts.firmware_recipes import FirmwareEntry, FirmwareRecipe, whole_recipe
 from harness.documents.document import Problem, near
+from harness.recipes.firmware import FirmwareEntry, FirmwareRecipe, whole_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from harness.artifacts.recipe_types import Located
+    from harness.recipes.common import Located
 
 Places = Mapping[str, "Located[FirmwareEntry]"]
 

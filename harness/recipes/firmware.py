@@ -13,9 +13,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from harness.artifacts.groups import Groups  # noqa: TC001  # pydantic reads it at run time
-from harness.artifacts.recipe_types import Name, OneKey, PathInPackage, Strict, Suite, Version
 from harness.debian.lock_file import PackageQuery
+from harness.recipes.common import Name, OneKey, PathInPackage, Strict, Suite, Version
+from harness.recipes.groups import Groups  # noqa: TC001  # pydantic reads it at run time
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 Value = str | int | bool

@@ -11,10 +11,10 @@ from harness.matrix.choices import parse_version
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from harness.artifacts.catalog import Catalog
-    from harness.artifacts.loader_recipes import LoaderRecipe
     from harness.debian.lock_file import Lock, PackageQuery
     from harness.matrix.choices import Version
+    from harness.recipes.catalog import Catalog
+    from harness.recipes.loader import LoaderRecipe
 
 # An epoch, or what Debian puts before the version of a signed package (1+2.12+9+deb13u4), does not count.
 _UPSTREAM = re.compile(r"(?:[0-9]+[:+])?([0-9]+(?:\.[0-9]+)*)")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from harness.artifacts.recipe_types import Name
 from harness.documents.document import near
+from harness.recipes.common import Name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

@@ -12,9 +12,9 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from harness.artifacts.groups import Groups  # noqa: TC001  # pydantic reads it at run time
-from harness.artifacts.recipe_types import Name, OneKey, Strict, Suite, Version
 from harness.debian.lock_file import PackageQuery
+from harness.recipes.common import Name, OneKey, Strict, Suite, Version
+from harness.recipes.groups import Groups  # noqa: TC001  # pydantic reads it at run time
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 _SPLIT = "linux-binary-"

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from harness.artifacts.groups import Groups  # noqa: TC001  # pydantic reads it at run time
-from harness.artifacts.recipe_types import Name, OneKey, PathInPackage, Strict, Suite, Version
 from harness.debian.lock_file import PackageQuery
 from harness.documents.document import Document, Loc, Problem, YamlError, load_document, near
+from harness.recipes.common import Name, OneKey, PathInPackage, Strict, Suite, Version
+from harness.recipes.groups import Groups  # noqa: TC001  # pydantic reads it at run time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

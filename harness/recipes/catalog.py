@@ -8,18 +8,18 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.artifacts.efi_probe import ProbeFile, ProbeRecipe
-from harness.artifacts.extends import whole_recipes
-from harness.artifacts.firmware_recipes import FirmwareEntry, FirmwareFile, FirmwareRecipe
-from harness.artifacts.groups import resolve_groups
-from harness.artifacts.guest_recipes import GuestFile, GuestRecipe, whole_guests
-from harness.artifacts.kernel_recipes import KernelEntry, KernelFile, KernelRecipe
-from harness.artifacts.loader_recipes import BUILT_IN, LoaderFile, LoaderRecipe, whole_loaders
-from harness.artifacts.recipe_types import Located
 from harness.documents.document import Document, Loc, Problem, YamlError, load_document, near
 from harness.errors import HarnessError
 from harness.matrix.cell import GUESTS
 from harness.matrix.choices import Known
 from harness.paths import PROJECT
+from harness.recipes.common import Located
+from harness.recipes.extends import whole_recipes
+from harness.recipes.firmware import FirmwareEntry, FirmwareFile, FirmwareRecipe
+from harness.recipes.groups import resolve_groups
+from harness.recipes.guest import GuestFile, GuestRecipe, whole_guests
+from harness.recipes.kernel import KernelEntry, KernelFile, KernelRecipe
+from harness.recipes.loader import BUILT_IN, LoaderFile, LoaderRecipe, whole_loaders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
