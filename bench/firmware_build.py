@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from bench.measure import Cost, loaded
-from harness.artifacts.edk2_source import edk2_source
+from harness.artifacts.firmware.edk2_source import edk2_source
 from harness.artifacts.ingredients import Ingredients
 from harness.paths import PROJECT, cache_dir
 

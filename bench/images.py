@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.measure import Cost, Interval, alternate, cost, loaded, spec_of
-from harness.artifacts.guest import CMDLINE
+from harness.artifacts.guest.initramfs import CMDLINE
 from harness.artifacts.ingredients import Ingredients
-from harness.artifacts.loader import loader_image
-from harness.artifacts.loader_files import Payload
+from harness.artifacts.loader.files import Payload
+from harness.artifacts.loader.resolve import loader_image
 from harness.debian.archive import AptRoot
 from harness.evidence.record import DOCUMENT_END
 from harness.matrix.cell import Cell, parse_memory

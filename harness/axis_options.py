@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.artifacts.firmware_choice import FORMS
+from harness.artifacts.firmware.choice import FORMS
 
 if TYPE_CHECKING:
     import argparse

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
-from harness.artifacts.efi_probe import ProbeRecipe
+from harness.artifacts.probe import ProbeRecipe
 from harness.artifacts.traits import FirmwareTraits, KernelTraits
 from harness.boot.budget import Budget
 from harness.boot.cell import done_line, limits, machine_spec
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from harness.artifacts.loader_traits import Entry
+    from harness.artifacts.loader.traits import Entry
     from harness.boot.pool import BootPool
     from harness.checks.finding import Check
     from harness.checks.rollout import Outcome

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.artifacts.guest.package_set import update_set
 from harness.artifacts.ingredients import Ingredients
-from harness.artifacts.package_set import update_set
 from harness.axis_options import add_axis_options
 from harness.cli_firmware import add_build_firmware, add_firmware_commands
 from harness.cli_image import add_build_image, add_image_commands

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from harness.artifacts.firmware_choice import FORMS
+from harness.artifacts.firmware.choice import FORMS
 from harness.artifacts.ingredients import Ingredients
 from harness.errors import HarnessError
 

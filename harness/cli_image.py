@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.artifacts.firmware_choice import FORMS
-from harness.artifacts.guest import CMDLINE
+from harness.artifacts.firmware.choice import FORMS
+from harness.artifacts.guest.initramfs import CMDLINE
 from harness.artifacts.ingredients import Ingredients
 from harness.errors import HarnessError
 from harness.recipes.loader import DIRECT

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts.efi_probe import ProbeFile
+from harness.artifacts.probe import ProbeFile
 from harness.axis_options import axis_options
 from harness.documents.document import json_schema
 from harness.keywords import about, compiled

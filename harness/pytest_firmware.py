@@ -19,7 +19,7 @@ from harness.errors import HarnessError
 from harness.pytest_plugin import SESSION
 
 if TYPE_CHECKING:
-    from harness.artifacts.firmware import Firmware
+    from harness.artifacts.firmware.resolve import Firmware
 
 _HOW = '@pytest.mark.firmware("NAME", …) says which firmware the test is for, or --firmware does'
 

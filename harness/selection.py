@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from harness.artifacts.efi_probe import ProbeRecipe
+from harness.artifacts.probe import ProbeRecipe
 from harness.errors import HarnessError
 from harness.matrix.cell import format_memory, parse_memory
 from harness.matrix.expand import Substitution

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness import cell_run, session
-from harness.artifacts.loader_traits import Entry, LoaderTraits
+from harness.artifacts.loader.traits import Entry, LoaderTraits
 from harness.debian.lock_file import LOCK_NAME, Lock
 from harness.evidence.record import BootRecord
 from harness.paths import PROJECT

@@ -17,7 +17,7 @@ from harness.evidence.record import BootRecord, Outcome, OutcomeKind
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.artifacts.loader_traits import Entry
+    from harness.artifacts.loader.traits import Entry
     from harness.checks.finding import Check, Finding
 
 FIRMWARE = FirmwareTraits(

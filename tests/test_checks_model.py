@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.artifacts.firmware_traits import FirmwareTraits
-from harness.artifacts.kernel_traits import KernelTraits
+from harness.artifacts.firmware.traits import FirmwareTraits
+from harness.artifacts.kernel.traits import KernelTraits
 from harness.checks import boot
 from harness.checks.model import PLATFORMS, Expected, checks_for, expected
 from harness.checks.view import Evidence

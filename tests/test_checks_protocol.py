@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.artifacts.efi_probe import probe_traits
-from harness.artifacts.firmware_traits import FirmwareTraits
+from harness.artifacts.firmware.traits import FirmwareTraits
+from harness.artifacts.probe import probe_traits
 from harness.checks.model import checks_for, expected
 from harness.checks.view import Evidence
 from harness.evidence.record import BootRecord, Outcome, OutcomeKind

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from harness import cli, cli_image
-from harness.artifacts.kernel_traits import KernelTraits
-from harness.artifacts.loader_traits import LoaderTraits
+from harness.artifacts.kernel.traits import KernelTraits
+from harness.artifacts.loader.traits import LoaderTraits
 from harness.errors import HarnessError
 from harness.recipes.catalog import load_catalog
 

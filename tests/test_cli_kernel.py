@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness import cli
-from harness.artifacts.kernel_files import BZIMAGE
+from harness.artifacts.kernel.files import BZIMAGE
 from tests.test_kernel_sources import make_tree
 from tests.test_traits import bzimage
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.artifacts.edk2_source import Edk2Source, edk2_source, tree_source
+from harness.artifacts.firmware.edk2_source import Edk2Source, edk2_source, tree_source
 from harness.debian.archive import AptRoot
 from harness.debian.lock_file import Lock
 from harness.errors import HarnessError

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.artifacts.efi_probe import SOURCES, ProbeRecipe, probe_traits, resolve_probe
-from harness.artifacts.guest import CMDLINE
+from harness.artifacts.guest.initramfs import CMDLINE
+from harness.artifacts.probe import SOURCES, ProbeRecipe, probe_traits, resolve_probe
 from harness.boot.cell import machine_spec
 from harness.debian.archive import AptRoot
 from harness.documents.document import YamlError

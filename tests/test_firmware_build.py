@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.artifacts import edk2_build
-from harness.artifacts.edk2_build import build_command, toolchain
-from harness.artifacts.firmware import resolve_firmware
-from harness.artifacts.firmware_build import build_firmware, explain_firmware
+from harness.artifacts.firmware import edk2_build
+from harness.artifacts.firmware.build import build_firmware, explain_firmware
+from harness.artifacts.firmware.edk2_build import build_command, toolchain
+from harness.artifacts.firmware.resolve import resolve_firmware
 from harness.debian.archive import AptRoot
 from harness.debian.lock_file import Lock
 from harness.errors import HarnessError
@@ -40,7 +40,7 @@ import sys
 from pathlib import Path
 from harness.artifacts import edk2_build
 from harness.debian.archive import AptRoot
-from harness.artifacts.firmware_build import build_firmware
+from harness.artifacts.firmware.build import build_firmware
 from harness.recipes.firmware import FirmwareRecipe, FirmwareSource
 from harness.debian.lock_file import Lock
 root = Path(sys.argv[1])

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness import cli, cli_firmware, session
-from harness.artifacts.firmware_choice import choose_firmware
-from harness.artifacts.firmware_traits import read_firmware_traits
+from harness.artifacts.firmware.choice import choose_firmware
+from harness.artifacts.firmware.traits import read_firmware_traits
 from harness.artifacts.ingredients import Ingredients as Real
 from harness.cell_run import TRAITS as TRAITS_FILE
 from harness.cell_run import load_traits

@@ -30,8 +30,8 @@ MAKE = """
 import json, os, sys
 from harness.artifacts import tree
 from harness.artifacts.ingredients import Ingredients
-from harness.artifacts.loader import loader_image
-from harness.artifacts.loader_files import Payload
+from harness.artifacts.loader.resolve import loader_image
+from harness.artifacts.loader.files import Payload
 
 os.umask(int(sys.argv[1], 8))
 made = Ingredients(progress=lambda line: None)

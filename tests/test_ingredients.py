@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from harness.artifacts import kernel
-from harness.artifacts.firmware_traits import read_firmware_traits
-from harness.artifacts.guest import BUSYBOX, BUSYBOX_PATH
+from harness.artifacts.firmware.traits import read_firmware_traits
+from harness.artifacts.guest.initramfs import BUSYBOX, BUSYBOX_PATH
 from harness.artifacts.ingredients import LOCK_FILE, Ingredients
+from harness.artifacts.kernel import resolve
 from harness.debian.lock_file import PackageQuery, PackageVersion
 from harness.errors import HarnessError
 from harness.store.entries import Store
@@ -85,7 +85,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HARNESS_DEBIAN_MIRROR", "http://127.0.0.1:9/debian")
     monkeypatch.setattr(
-        kernel, "read_kernel_traits", lambda image, config: SimpleNamespace(read=(image, config))
+        resolve, "read_kernel_traits", lambda image, config: SimpleNamespace(read=(image, config))
     )
     return Project(tmp_path)
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.artifacts.guest import BUSYBOX, BUSYBOX_PATH
-from harness.artifacts.initramfs import CpioEntry, build_initramfs, cpio_archive
+from harness.artifacts.guest.cpio import CpioEntry, build_initramfs, cpio_archive
+from harness.artifacts.guest.initramfs import BUSYBOX, BUSYBOX_PATH
 from harness.errors import HarnessError
 from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END
 from harness.paths import PROJECT

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.artifacts.initramfs import CpioEntry, cpio_archive
-from harness.artifacts.kernel_files import BZIMAGE, kernel_files, modules_folders
+from harness.artifacts.guest.cpio import CpioEntry, cpio_archive
+from harness.artifacts.kernel.files import BZIMAGE, kernel_files, modules_folders
 from harness.boot.cell import done_line, machine_spec
 from harness.boot.driver import boot
 from harness.evidence.actions import parse_actions

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.artifacts.ingredients import Ingredients
-from harness.artifacts.kernel_modules import in_load_order, module_set
+from harness.artifacts.kernel.modules import in_load_order, module_set
 from harness.errors import HarnessError
 from tests.test_kernel_sources import make_tree, zstd
 from tests.test_traits import CONFIG, bzimage

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.artifacts.ingredients import Ingredients
-from harness.artifacts.kernel_files import BZIMAGE
+from harness.artifacts.kernel.files import BZIMAGE
 from harness.boot.cell import machine_spec
 from harness.errors import HarnessError
 from harness.formats.ikconfig import embedded_config

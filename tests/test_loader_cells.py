@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from harness import cell_run
-from harness.artifacts.guest import CMDLINE
+from harness.artifacts.guest.initramfs import CMDLINE
 from harness.boot.cell import machine_spec
 from harness.boot.driver import boot
 from harness.cell_run import TRAITS

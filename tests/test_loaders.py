@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from harness.artifacts.kernel_files import kernel_files
-from harness.artifacts.kernel_traits import KernelTraits
-from harness.artifacts.loader import IMAGE, Loader, loader_image, resolve_loader, write_disk
-from harness.artifacts.loader_files import Payload, esp_files
-from harness.artifacts.loader_traits import LoaderTraits, read_loader_traits
+from harness.artifacts.kernel.files import kernel_files
+from harness.artifacts.kernel.traits import KernelTraits
+from harness.artifacts.loader.files import Payload, esp_files
+from harness.artifacts.loader.resolve import IMAGE, Loader, loader_image, resolve_loader, write_disk
+from harness.artifacts.loader.traits import LoaderTraits, read_loader_traits
 from harness.debian.archive import NotInPackageError
 from harness.documents.document import YamlError
 from harness.errors import HarnessError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.artifacts.firmware_build import build_firmware
+from harness.artifacts.firmware.build import build_firmware
 from harness.store import file_tree
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from harness.artifacts.loader_traits import Entry
+from harness.artifacts.loader.traits import Entry
 from harness.checks.model import Expected, checks_for
 from harness.checks.rollout import OUTCOMES, Facts, Row, deciding_row, table
 from harness.paths import PROJECT

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from harness.artifacts.kernel_traits import read_kernel_traits
+from harness.artifacts.kernel.traits import read_kernel_traits
 from harness.errors import HarnessError
 from harness.formats.bzimage import without_efi_stub
 

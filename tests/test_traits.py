@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from harness.artifacts.firmware_traits import (
+from harness.artifacts.firmware.traits import (
     BEFORE_EXIT,
     MEMORY_ACCEPTANCE_PROTOCOL,
     SEV_HASH_TABLE,

@@ -8,12 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts.debian_disk import debian_disk
-from harness.artifacts.debian_guest import debian_initrd, module_names
-from harness.artifacts.efi_probe import ProbeRecipe, resolve_probe
-from harness.artifacts.firmware import Firmware, explain, resolve_firmware
-from harness.artifacts.firmware_choice import choose_firmware
-from harness.artifacts.guest import (
+from harness.artifacts.firmware.choice import choose_firmware
+from harness.artifacts.firmware.resolve import Firmware, explain, resolve_firmware
+from harness.artifacts.guest.debian_disk import debian_disk
+from harness.artifacts.guest.debian_initramfs import debian_initrd, module_names
+from harness.artifacts.guest.initramfs import (
     BUSYBOX,
     LARGE,
     action_needs,
@@ -21,11 +20,12 @@ from harness.artifacts.guest import (
     initramfs_large,
     initramfs_with_kernel,
 )
-from harness.artifacts.kernel import Kernel, resolve_kernel
-from harness.artifacts.kernel_choice import choose_kernel
-from harness.artifacts.kernel_modules import modules
-from harness.artifacts.loader import Loader, loader_image, resolve_loader
-from harness.artifacts.loader_files import Payload
+from harness.artifacts.kernel.choice import choose_kernel
+from harness.artifacts.kernel.modules import modules
+from harness.artifacts.kernel.resolve import Kernel, resolve_kernel
+from harness.artifacts.loader.files import Payload
+from harness.artifacts.loader.resolve import Loader, loader_image, resolve_loader
+from harness.artifacts.probe import ProbeRecipe, resolve_probe
 from harness.artifacts.qemu import BINARY, KIND, build_qemu, load_qemu, qemu_inputs
 from harness.debian.archive import AptRoot, FetchError
 from harness.debian.lock_file import Lock

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from harness.artifacts.firmware_traits import FirmwareTraits, read_firmware_traits
-from harness.artifacts.kernel_traits import KernelTraits, read_kernel_traits
+from harness.artifacts.firmware.traits import FirmwareTraits, read_firmware_traits
+from harness.artifacts.kernel.traits import KernelTraits, read_kernel_traits
 
 __all__ = ["FirmwareTraits", "KernelTraits", "read_firmware_traits", "read_kernel_traits"]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from harness.artifacts.guest import CMDLINE
+from harness.artifacts.guest.initramfs import CMDLINE
 from harness.boot.phases import DONE, DONE_WITH_ACTIONS, Limit, Phase, deadlines
 from harness.errors import HarnessError
 from harness.machine.spec import Drive, MachineSpec

@@ -13,7 +13,7 @@ from harness.errors import HarnessError
 from harness.evidence.ram import high_ram
 
 if TYPE_CHECKING:
-    from harness.artifacts.loader_traits import Entry
+    from harness.artifacts.loader.traits import Entry
     from harness.artifacts.traits import FirmwareTraits, KernelTraits
     from harness.checks.finding import Check
     from harness.checks.rollout import Outcome, RefusedBy

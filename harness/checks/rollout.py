@@ -10,7 +10,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from harness.artifacts.loader_traits import Entry  # noqa: TC001  # pydantic reads it at run time
+from harness.artifacts.loader.traits import Entry  # noqa: TC001  # pydantic reads it at run time
 from harness.documents.document import load
 
 Outcome = Literal[

@@ -23,7 +23,7 @@ import paramiko
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from harness.artifacts.initramfs import CpioEntry, cpio_archive
+from harness.artifacts.guest.cpio import CpioEntry, cpio_archive
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness.artifacts.efi_probe import ProbeFile, ProbeRecipe
+from harness.artifacts.probe import ProbeFile, ProbeRecipe
 from harness.documents.document import Document, Loc, Problem, YamlError, load_document, near
 from harness.errors import HarnessError
 from harness.matrix.cell import GUESTS

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts import firmware_traits
-from harness.artifacts.edk2_build import IMAGE
-from harness.artifacts.firmware_build import build_firmware, explain_firmware
-from harness.artifacts.firmware_traits import FirmwareTraits
+from harness.artifacts.firmware import traits as reader
+from harness.artifacts.firmware.build import build_firmware, explain_firmware
+from harness.artifacts.firmware.edk2_build import IMAGE
+from harness.artifacts.firmware.traits import FirmwareTraits
 from harness.errors import HarnessError
 from harness.formats import firmware_volume
 from harness.store import file_tree
@@ -66,14 +66,14 @@ def contradictions(recipe: FirmwareRecipe, traits: FirmwareTraits) -> list[str]:
 
 def _traits(name: str, path: Path, apt: AptRoot) -> FirmwareTraits:
     """Read the traits, or remember them: unpacking the drivers takes longer than all else of a no-op."""
-    readers = (firmware_traits.__file__, firmware_volume.__file__)
+    readers = (reader.__file__, firmware_volume.__file__)
     inputs: dict[str, JSONValue] = {
         "image": file_tree.digest_file(path),
         "readers": [file_tree.digest_file(Path(reader)) for reader in readers],
     }
 
     def build(directory: Path) -> None:
-        traits = firmware_traits.read_firmware_traits(path.read_bytes())
+        traits = reader.read_firmware_traits(path.read_bytes())
         (directory / TRAITS).write_text(json.dumps(dataclasses.asdict(traits)))
 
     artifact = apt.store.get("firmware-traits", name, inputs, build, apt.progress)

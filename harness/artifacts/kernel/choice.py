@@ -6,8 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts.firmware_choice import FORMS, name_of
-from harness.artifacts.kernel_files import BZIMAGE, MAKE_HINT
+from harness.artifacts.firmware.choice import FORMS, name_of
+from harness.artifacts.kernel.files import BZIMAGE, MAKE_HINT
 from harness.errors import HarnessError
 from harness.recipes.kernel import File, KernelRecipe, KernelSource, Tree
 from harness.store import file_tree

@@ -9,7 +9,7 @@ import stat
 import subprocess
 from typing import TYPE_CHECKING
 
-from harness.artifacts.initramfs import CpioEntry, build_initramfs, cpio_archive
+from harness.artifacts.guest.cpio import CpioEntry, build_initramfs, cpio_archive
 from harness.debian.lock_file import PackageQuery
 from harness.errors import HarnessError
 from harness.paths import PROJECT
@@ -36,7 +36,7 @@ _PARTS = 17
 _ARCHIVE = "initramfs.cpio"
 _COMPILE = ("gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s")
 _NEEDS = re.compile(r"^# needs (CONFIG_\w+(?: CONFIG_\w+)*)$", re.MULTILINE)
-_WRITER = PROJECT / "harness/artifacts/initramfs.py"
+_WRITER = PROJECT / "harness/artifacts/guest/cpio.py"
 
 
 def initramfs(project: Path, apt: AptRoot, lock: Lock) -> Path:

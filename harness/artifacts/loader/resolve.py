@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts.loader_files import Payload, esp_files
-from harness.artifacts.loader_traits import LoaderTraits, read_loader_traits
+from harness.artifacts.loader.files import Payload, esp_files
+from harness.artifacts.loader.traits import LoaderTraits, read_loader_traits
 from harness.debian.archive import NotInPackageError
 from harness.errors import HarnessError
 from harness.formats import fat32, gpt

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """What starts a Debian guest: an initramfs with the kernel's modules, our probe and our actions.
 
-It mounts the disk (``harness.artifacts.debian_disk``) and adds what the harness wants of the guest: any
+It mounts the disk (``harness.artifacts.guest.debian_disk``) and adds what the harness wants of the guest: any
 kernel and any loader can boot any guest.
 """
 
@@ -11,8 +11,8 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts.guest import compile_static, compiler
-from harness.artifacts.initramfs import CpioEntry, cpio_archive
+from harness.artifacts.guest.cpio import CpioEntry, cpio_archive
+from harness.artifacts.guest.initramfs import compile_static, compiler
 from harness.store.file_tree import digest_file
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from harness.errors import HarnessError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from harness.artifacts.kernel_traits import KernelTraits
+    from harness.artifacts.kernel.traits import KernelTraits
     from harness.recipes.loader import LoaderRecipe
 
 Entry = Literal["efi-stub", "handover", "legacy", "legacy-no-cbit", "legacy-by-firmware", "none"]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
 
-from harness.artifacts.kernel import Kernel
-from harness.artifacts.kernel_traits import KernelTraits
+from harness.artifacts.kernel.resolve import Kernel
+from harness.artifacts.kernel.traits import KernelTraits
 from harness.errors import HarnessError
 from harness.recipes.common import Name, Strict
 from harness.recipes.groups import Groups  # noqa: TC001  # pydantic reads it at run time

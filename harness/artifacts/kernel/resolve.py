@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts.kernel_files import kernel_files
-from harness.artifacts.kernel_traits import KernelTraits, parse_config, read_kernel_traits
+from harness.artifacts.kernel.files import kernel_files
+from harness.artifacts.kernel.traits import KernelTraits, parse_config, read_kernel_traits
 from harness.errors import HarnessError
 from harness.formats import bzimage
 from harness.store.file_tree import digest_file

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts.edk2_source import tree_source
+from harness.artifacts.firmware.edk2_source import tree_source
 from harness.errors import HarnessError
 from harness.recipes.firmware import (
     ACCEPTANCE_LOG,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.artifacts.kernel_traits import is_bzimage, read_release
+from harness.artifacts.kernel.traits import is_bzimage, read_release
 from harness.debian.archive import NotInPackageError
 from harness.errors import HarnessError
 from harness.formats.ikconfig import embedded_config

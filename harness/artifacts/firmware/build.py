@@ -14,9 +14,9 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from harness.artifacts import edk2_build
-from harness.artifacts.edk2_build import VERSIONS
-from harness.artifacts.edk2_source import Edk2Source, edk2_source
+from harness.artifacts.firmware import edk2_build
+from harness.artifacts.firmware.edk2_build import VERSIONS
+from harness.artifacts.firmware.edk2_source import Edk2Source, edk2_source
 from harness.errors import HarnessError
 from harness.formats.patches import apply_patches, read_patches
 from harness.paths import cache_dir

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts.kernel_files import modules_folders, modules_package
+from harness.artifacts.kernel.files import modules_folders, modules_package
 from harness.documents.document import near
 from harness.errors import HarnessError
 from harness.formats.ikconfig import unzstd

@@ -2,7 +2,8 @@
 """The disk of a Debian guest: made by mmdebstrap, without root, byte for byte the same each time.
 
 It depends on its packages alone: what the harness wants of the guest comes with the initramfs
-(``harness.artifacts.debian_guest``). So a change of ours, or another kernel, never means a new disk.
+(``harness.artifacts.guest.debian_initramfs``). So a change of ours, or another kernel, never means a new
+disk.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts.ext4 import write_ext4
-from harness.artifacts.package_set import fetch_set, load_set
+from harness.artifacts.guest.ext4 import write_ext4
+from harness.artifacts.guest.package_set import fetch_set, load_set
 from harness.formats import fat32, gpt
 from harness.store.build_steps import run_step
 from harness.store.file_tree import digest_file
