@@ -14,10 +14,10 @@ from harness.evidence.kernel_log import alarms, kernel_release, sev_features, se
 from harness.evidence.meminfo import memory_figures, parse_meminfo
 from harness.evidence.memmap import parse_config_tables, parse_memory_map, ranges_of
 from harness.evidence.problems import EvidenceError
-from harness.evidence.ram import GIB, MIB, configured_ram, high_ram
 from harness.evidence.record import guest_document
 from harness.evidence.text import plain_text
 from harness.intervals import IntervalSet
+from harness.machine.memory_layout import GIB, MIB, configured_ram, high_ram
 
 DATA = Path(__file__).parent / "data"
 HIGH_8G = IntervalSet.span(0x1_0000_0000, 0x2_8000_0000)

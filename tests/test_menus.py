@@ -29,12 +29,12 @@ from harness.errors import HarnessError
 from harness.evidence.efi_probe import parse_probe
 from harness.evidence.memmap import MemoryDescriptor, ranges_of
 from harness.evidence.problems import EvidenceError
-from harness.evidence.ram import configured_ram
 from harness.evidence.record import OutcomeKind
 from harness.evidence.uefi_shell import parse_handles, parse_shell_memmap
 from harness.intervals import IntervalSet
-from harness.machine.expect import MOST_AHEAD, Serial, split_sequences
 from harness.machine.machine import Machine
+from harness.machine.memory_layout import configured_ram
+from harness.machine.serial import MOST_AHEAD, Serial, split_sequences
 from harness.machine.spec import MachineSpec
 from harness.matrix.cell import Cell
 from harness.platforms.host import Host

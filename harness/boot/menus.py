@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pexpect
 
 from harness.errors import HarnessError
-from harness.machine.expect import Serial, last_words
+from harness.machine.serial import Serial, last_words
 
 if TYPE_CHECKING:
     from harness.machine.machine import Machine

@@ -9,8 +9,8 @@ from harness.checks.finding import Check, Problem
 from harness.checks.protocol import UNACCEPTED
 from harness.evidence.efi_probe import INVALID_PARAMETER
 from harness.evidence.problems import EvidenceError
-from harness.evidence.ram import FOUR_GIB
 from harness.intervals import IntervalSet
+from harness.machine.memory_layout import FOUR_GIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.checks.finding import Check, Problem
 from harness.evidence.memmap import USABLE_TYPES
-from harness.evidence.ram import FOUR_GIB
+from harness.machine.memory_layout import FOUR_GIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

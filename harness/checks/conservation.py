@@ -9,7 +9,7 @@ from harness.checks.finding import Check, Problem
 from harness.evidence.e820 import ranges_of_kind
 from harness.evidence.kernel_log import memory_line
 from harness.evidence.problems import EvidenceError
-from harness.evidence.ram import PAGE
+from harness.machine.memory_layout import PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ from harness.checks.at_exit import CONVENTIONAL
 from harness.checks.finding import Check, Problem
 from harness.checks.protocol import UNACCEPTED
 from harness.evidence.memmap import ranges_of
-from harness.evidence.ram import FOUR_GIB, LEGACY_HOLE, PAGE
 from harness.intervals import IntervalSet
+from harness.machine.memory_layout import FOUR_GIB, LEGACY_HOLE, PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

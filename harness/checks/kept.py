@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from harness.checks.finding import Check, Problem
 from harness.evidence.memmap import USABLE_TYPES, ranges_of
-from harness.evidence.ram import MIB, PAGE
 from harness.intervals import IntervalSet
+from harness.machine.memory_layout import MIB, PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

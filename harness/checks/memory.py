@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from harness.checks.finding import Check, Problem
 from harness.evidence.e820 import ranges_of_kind
 from harness.evidence.memmap import E820_OF_TYPE, ranges_of
-from harness.evidence.ram import FOUR_GIB, LEGACY_HOLE, PAGE
 from harness.intervals import IntervalSet
+from harness.machine.memory_layout import FOUR_GIB, LEGACY_HOLE, PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from harness.checks import acceptance, at_exit, boot, conservation, handoff, kep
 from harness.checks.probe_model import PROBE_CHECKS
 from harness.checks.rollout import Facts, deciding_row
 from harness.errors import HarnessError
-from harness.evidence.ram import high_ram
+from harness.machine.memory_layout import high_ram
 
 if TYPE_CHECKING:
     from harness.artifacts.loader.traits import Entry

@@ -21,8 +21,8 @@ from harness.evidence.efi_probe import (
     type_name,
 )
 from harness.evidence.memmap import ranges_of
-from harness.evidence.ram import MIB, PAGE
 from harness.evidence.record import OutcomeKind
+from harness.machine.memory_layout import MIB, PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

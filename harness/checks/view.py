@@ -16,9 +16,9 @@ from harness.evidence.ledger import Ledger, read_ledger
 from harness.evidence.meminfo import Memory, memory_figures
 from harness.evidence.memmap import MemoryDescriptor, parse_config_tables, parse_memory_map
 from harness.evidence.problems import EvidenceError
-from harness.evidence.ram import configured_ram, high_ram
 from harness.evidence.record import OutcomeKind
 from harness.evidence.ssh import SSH_REPORT, SshReport, parse_ssh
+from harness.machine.memory_layout import configured_ram, high_ram
 
 if TYPE_CHECKING:
     from harness.artifacts.traits import FirmwareTraits, KernelTraits

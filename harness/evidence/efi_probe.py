@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeI
 
 from harness.evidence.memmap import TYPE_NAMES, MemoryDescriptor, attribute_names
 from harness.evidence.problems import EvidenceError
-from harness.evidence.ram import PAGE
+from harness.machine.memory_layout import PAGE
 from harness.recipes.probe_options import ProbeOptions, parse_probe_options
 
 SUCCESS = 0
