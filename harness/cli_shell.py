@@ -13,7 +13,7 @@ from harness.boot.running_guest import has_ended, running_guest
 from harness.errors import HarnessError
 from harness.matrix.cell import Cell, parse_memory
 from harness.platforms.host import probe
-from harness.platforms.kvm_probe import guest_runs
+from harness.platforms.kvm import guest_runs
 from harness.platforms.platform import resolver
 from harness.store.locks import say
 

@@ -24,7 +24,7 @@ from harness.matrix.pairs import selection
 from harness.matrix.plan import NOTHING_SAID
 from harness.matrix.schema import load_scenario
 from harness.platforms.host import Host, probe
-from harness.platforms.kvm_probe import guest_runs
+from harness.platforms.kvm import guest_runs
 from harness.platforms.platform import resolver, wanted
 from harness.recipes.versions import versions
 from harness.selection import Options, lacks, substitutions

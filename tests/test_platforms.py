@@ -6,7 +6,7 @@ import pytest
 from harness.errors import HarnessError
 from harness.machine.argv import ByHand, argv
 from harness.machine.spec import MachineSpec
-from harness.platforms import kvm_probe
+from harness.platforms import kvm
 from harness.platforms.host import Host, probe
 from harness.platforms.platform import accelerator, configure, cpu_with_addresses, resolver, wanted
 
@@ -63,13 +63,13 @@ def test_a_host_that_lacks_something_starts_no_probe_guest(tmp_path: Path) -> No
 
 
 def test_probe_image_has_its_code_at_the_reset_vector() -> None:
-    image = kvm_probe.image()
+    image = kvm.image()
     assert len(image) == 64 * 1024
     assert image[-16:-11] == bytes.fromhex("b011e6f4f4")
 
 
 def test_probe_reports_a_qemu_that_cannot_start(tmp_path: Path) -> None:
-    assert "No such file" in kvm_probe.guest_runs(tmp_path / "absent")
+    assert "No such file" in kvm.guest_runs(tmp_path / "absent")
 
 
 def test_auto_takes_hardware_where_it_is_and_says_so_in_the_name() -> None:
