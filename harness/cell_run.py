@@ -22,8 +22,8 @@ from harness.boot.verdict import never_started
 from harness.checks.actions import action_checks
 from harness.checks.debian import guest_checks
 from harness.checks.model import Expected, checks_for, expected
-from harness.checks.view import Evidence
 from harness.errors import HarnessError
+from harness.evidence.evidence import Evidence
 from harness.evidence.record import BootRecord, OutcomeKind, write_json
 from harness.machine.process import LaunchError
 from harness.matrix.plan import NOTHING_SAID

@@ -15,9 +15,9 @@ from harness.boot.cell import done_line, machine_spec
 from harness.boot.phases import DONE, DONE_WITH_ACTIONS, Phase
 from harness.boot.watch import Watch
 from harness.checks.actions import action_checks
-from harness.checks.view import Evidence
 from harness.documents.document import Document, YamlError
 from harness.evidence.actions import ActionReport, parse_actions
+from harness.evidence.evidence import Evidence
 from harness.evidence.problems import EvidenceError
 from harness.evidence.record import (
     ACTION_BEGIN,

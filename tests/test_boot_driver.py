@@ -22,8 +22,8 @@ import pytest
 from harness.boot.driver import boot
 from harness.boot.phases import Limit, Phase
 from harness.checks.boot import NO_ALARMS
-from harness.checks.view import Evidence
 from harness.errors import HarnessError
+from harness.evidence.evidence import Evidence
 from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, BootRecord, OutcomeKind
 from harness.machine.console import CAP, TAIL_BYTES
 from harness.machine.machine import Machine

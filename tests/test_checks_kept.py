@@ -10,7 +10,7 @@ import pytest
 
 from harness.checks.kept import VMSA_OFF_2MIB, VMSA_RESERVED
 from harness.evidence.ledger_model import Event, Ledger
-from harness.evidence.memmap import MemoryDescriptor
+from harness.evidence.memory_map import MemoryDescriptor
 from harness.intervals import IntervalSet
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from harness.artifacts.traits import FirmwareTraits, KernelTraits
 from harness.checks.memory import HIGH_RAM_LOST
 from harness.checks.model import checks_for, expected
-from harness.checks.view import Evidence
+from harness.evidence.evidence import Evidence
 from harness.evidence.record import BootRecord, Outcome, OutcomeKind
 
 if TYPE_CHECKING:

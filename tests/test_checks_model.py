@@ -20,8 +20,8 @@ from harness.artifacts.firmware.traits import FirmwareTraits
 from harness.artifacts.kernel.traits import KernelTraits
 from harness.checks import boot
 from harness.checks.model import PLATFORMS, Expected, checks_for, expected
-from harness.checks.view import Evidence
 from harness.errors import HarnessError
+from harness.evidence.evidence import Evidence
 from harness.evidence.record import BootRecord, Outcome, OutcomeKind, guest_document, write_json
 from harness.evidence.text import plain_text
 

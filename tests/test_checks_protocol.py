@@ -18,7 +18,7 @@ import pytest
 from harness.artifacts.firmware.traits import FirmwareTraits
 from harness.artifacts.probe import probe_traits
 from harness.checks.model import checks_for, expected
-from harness.checks.view import Evidence
+from harness.evidence.evidence import Evidence
 from harness.evidence.record import BootRecord, Outcome, OutcomeKind
 
 if TYPE_CHECKING:

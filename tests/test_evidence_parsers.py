@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from harness.evidence.e820 import parse_e820, ranges_of_kind
-from harness.evidence.guest import parse_guest
+from harness.evidence.guest_report import parse_guest
 from harness.evidence.kernel_log import alarms, kernel_release, sev_features, sev_lines
 from harness.evidence.meminfo import memory_figures, parse_meminfo
-from harness.evidence.memmap import parse_config_tables, parse_memory_map, ranges_of
+from harness.evidence.memory_map import parse_config_tables, parse_memory_map, ranges_of
 from harness.evidence.problems import EvidenceError
 from harness.evidence.record import guest_document
 from harness.evidence.text import plain_text

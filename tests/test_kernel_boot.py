@@ -15,7 +15,7 @@ from harness.artifacts.kernel.files import BZIMAGE, kernel_files, modules_folder
 from harness.boot.cell import done_line, machine_spec
 from harness.boot.driver import boot
 from harness.evidence.actions import parse_actions
-from harness.evidence.guest import parse_guest
+from harness.evidence.guest_report import parse_guest
 from harness.evidence.record import OutcomeKind
 from harness.matrix.cell import Cell
 from harness.platforms.host import Host

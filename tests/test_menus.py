@@ -27,7 +27,7 @@ from harness.boot.menus import (
 from harness.boot.phases import Limit, Phase
 from harness.errors import HarnessError
 from harness.evidence.efi_probe import parse_probe
-from harness.evidence.memmap import MemoryDescriptor, ranges_of
+from harness.evidence.memory_map import MemoryDescriptor, ranges_of
 from harness.evidence.problems import EvidenceError
 from harness.evidence.record import OutcomeKind
 from harness.evidence.uefi_shell import parse_handles, parse_shell_memmap

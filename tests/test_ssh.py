@@ -14,8 +14,8 @@ import paramiko
 import pytest
 
 from harness.checks.debian import guest_checks
-from harness.checks.view import Evidence
 from harness.evidence.actions import ActionReport
+from harness.evidence.evidence import Evidence
 from harness.evidence.problems import EvidenceError
 from harness.evidence.record import BootRecord, Outcome, OutcomeKind, write_json
 from harness.evidence.snp_report import parse_response

@@ -15,7 +15,7 @@ from harness.machine.memory_layout import FOUR_GIB
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.checks.view import Evidence
+    from harness.evidence.evidence import Evidence
     from harness.evidence.ledger_model import Event, ExitCall, Phase, RmpState
 
 _MOST_LINES = 20

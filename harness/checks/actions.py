@@ -12,7 +12,7 @@ from harness.evidence.record import OutcomeKind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.checks.view import Evidence
+    from harness.evidence.evidence import Evidence
 
 _FOLLOWED_BY = {"kexec": "kexec-done", "crash": "vmcore"}
 """What the next kernel does when the action has worked."""

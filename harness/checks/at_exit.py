@@ -6,13 +6,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.checks.finding import Check, Problem
-from harness.evidence.memmap import USABLE_TYPES
+from harness.evidence.memory_map import USABLE_TYPES
 from harness.machine.memory_layout import FOUR_GIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.checks.view import Evidence
+    from harness.evidence.evidence import Evidence
 
 CONVENTIONAL = "Conventional"
 _ACCEPTING = "Accepting all memory"

@@ -13,7 +13,7 @@ from harness.evidence.record import OutcomeKind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.checks.view import Evidence
+    from harness.evidence.evidence import Evidence
 
 SNP_FEATURES = frozenset({"SEV", "SEV-ES", "SEV-SNP"})
 _NOT_THE_GUESTS_OWN = frozenset({OutcomeKind.QEMU_EXIT, OutcomeKind.UNREACHABLE})

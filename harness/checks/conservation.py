@@ -14,7 +14,7 @@ from harness.machine.memory_layout import PAGE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.checks.view import Evidence
+    from harness.evidence.evidence import Evidence
 
 _KIB = 1024
 _UNIT = 2 << 20

@@ -13,7 +13,7 @@ from harness.matrix.cell import GUESTS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.checks.view import Evidence
+    from harness.evidence.evidence import Evidence
 
 _SNP_STATUS = 0b111
 """SEV_STATUS MSR: bits 0 to 2 are SEV, SEV-ES and SEV-SNP enabled (AMD APM volume 2, 15.34.10)."""

@@ -12,7 +12,7 @@ from harness.evidence.text import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from harness.checks.view import Evidence
+    from harness.evidence.evidence import Evidence
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 from harness.checks.at_exit import CONVENTIONAL
 from harness.checks.finding import Check, Problem
 from harness.checks.protocol import UNACCEPTED
-from harness.evidence.memmap import ranges_of
+from harness.evidence.memory_map import ranges_of
 from harness.intervals import IntervalSet
 from harness.machine.memory_layout import FOUR_GIB, LEGACY_HOLE, PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from harness.checks.view import Evidence
     from harness.evidence.efi_probe import Map
-    from harness.evidence.memmap import MemoryDescriptor
+    from harness.evidence.evidence import Evidence
+    from harness.evidence.memory_map import MemoryDescriptor
 
 LARGE = 2 << 20
 

@@ -6,14 +6,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.checks.finding import Check, Problem
-from harness.evidence.memmap import USABLE_TYPES, ranges_of
+from harness.evidence.memory_map import USABLE_TYPES, ranges_of
 from harness.intervals import IntervalSet
 from harness.machine.memory_layout import MIB, PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.checks.view import Evidence
+    from harness.evidence.evidence import Evidence
     from harness.evidence.ledger_model import Event
 
 _FORBIDDEN_BOUNDARY = 2 * MIB

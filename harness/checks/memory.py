@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from harness.checks.finding import Check, Problem
 from harness.evidence.e820 import ranges_of_kind
-from harness.evidence.memmap import E820_OF_TYPE, ranges_of
+from harness.evidence.memory_map import E820_OF_TYPE, ranges_of
 from harness.intervals import IntervalSet
 from harness.machine.memory_layout import FOUR_GIB, LEGACY_HOLE, PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.checks.view import Evidence
+    from harness.evidence.evidence import Evidence
 
 UNACCEPTED = "Unaccepted"
 _FIRST_PAGE = IntervalSet.span(0, PAGE)

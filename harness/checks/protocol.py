@@ -20,15 +20,15 @@ from harness.evidence.efi_probe import (
     VC,
     type_name,
 )
-from harness.evidence.memmap import ranges_of
+from harness.evidence.memory_map import ranges_of
 from harness.evidence.record import OutcomeKind
 from harness.machine.memory_layout import MIB, PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from harness.checks.view import Evidence
     from harness.evidence.efi_probe import Attempt, ProbeReport
+    from harness.evidence.evidence import Evidence
 
 UNACCEPTED = "Unaccepted"
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, ValidationError
 
-from harness.evidence.memmap import TYPE_NAMES, MemoryDescriptor, attribute_names
+from harness.evidence.memory_map import TYPE_NAMES, MemoryDescriptor, attribute_names
 from harness.evidence.problems import EvidenceError
 from harness.machine.memory_layout import PAGE
 from harness.recipes.probe_options import ProbeOptions, parse_probe_options

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from harness.evidence.memmap import TYPE_NAMES, MemoryDescriptor, attribute_names
+from harness.evidence.memory_map import TYPE_NAMES, MemoryDescriptor, attribute_names
 from harness.evidence.problems import EvidenceError
 
 _SHELL_NAMES = (

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from harness.evidence.actions import ActionReport, parse_actions
 from harness.evidence.e820 import E820Entry, parse_e820
 from harness.evidence.efi_probe import ProbeReport, parse_probe
-from harness.evidence.guest import GuestReport, parse_guest
+from harness.evidence.guest_report import GuestReport, parse_guest
 from harness.evidence.kernel_log import sev_features
 from harness.evidence.ledger import Ledger, read_ledger
 from harness.evidence.meminfo import Memory, memory_figures
-from harness.evidence.memmap import MemoryDescriptor, parse_config_tables, parse_memory_map
+from harness.evidence.memory_map import MemoryDescriptor, parse_config_tables, parse_memory_map
 from harness.evidence.problems import EvidenceError
 from harness.evidence.record import OutcomeKind
 from harness.evidence.ssh import SSH_REPORT, SshReport, parse_ssh
