@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.boot.cell import machine_spec
+from harness.boot.cell_machine import machine_spec
 from harness.errors import HarnessError
 from harness.evidence.record import DOCUMENT_BEGIN
 from harness.machine.argv import ByHand, argv

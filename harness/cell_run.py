@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, cast
 from harness.artifacts.probe import ProbeRecipe
 from harness.artifacts.traits import FirmwareTraits, KernelTraits
 from harness.boot.budget import Budget
-from harness.boot.cell import done_line, limits, machine_spec
+from harness.boot.cell_machine import done_line, limits, machine_spec
 from harness.boot.driver import boot
+from harness.boot.ending import never_started
 from harness.boot.estimate import boot_seconds
 from harness.boot.pool import TOUCHED, VCPUS_PER_CPU, Demand
 from harness.boot.ssh_session import with_ssh
-from harness.boot.verdict import never_started
 from harness.checks.actions import action_checks
 from harness.checks.debian import guest_checks
 from harness.checks.model import Expected, checks_for, expected

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from harness.boot.cell import done_line, machine_spec
+from harness.boot.cell_machine import done_line, machine_spec
 from harness.boot.phases import DONE, DONE_WITH_ACTIONS, Phase
 from harness.boot.watch import Watch
 from harness.checks.actions import action_checks

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from harness.boot.ending import judge, next_look
 from harness.boot.patterns import PATTERNS
 from harness.boot.phases import Limit, Phase, deadlines, phase_of
-from harness.boot.verdict import judge, next_look
 from harness.boot.watch import MOST_REMARKS, MOST_REPEATS, Seen, Watch
 from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, Outcome, OutcomeKind, PhaseMark
 from harness.machine.qmp import Event

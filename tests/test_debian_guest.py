@@ -20,7 +20,7 @@ from harness.artifacts.guest.debian_disk import EPOCH, write_disk
 from harness.artifacts.guest.debian_initramfs import module_names
 from harness.artifacts.guest.ext4 import BLOCK, write_ext4
 from harness.artifacts.guest.package_set import fetch_set, load_set, update_set
-from harness.boot.cell import done_line, limits, machine_spec
+from harness.boot.cell_machine import done_line, limits, machine_spec
 from harness.boot.phases import DONE_WITH_ACTIONS, Phase
 from harness.debian.index import PackageVersion
 from harness.documents.document import YamlError, load_document

@@ -16,7 +16,7 @@ import pytest
 
 from harness.artifacts.guest.initramfs import CMDLINE
 from harness.artifacts.probe import SOURCES, ProbeRecipe, probe_traits, resolve_probe
-from harness.boot.cell import machine_spec
+from harness.boot.cell_machine import machine_spec
 from harness.debian.archive import AptRoot
 from harness.documents.document import YamlError
 from harness.errors import HarnessError

@@ -12,7 +12,7 @@ import pytest
 
 from harness.artifacts.guest.cpio import CpioEntry, cpio_archive
 from harness.artifacts.kernel.files import BZIMAGE, kernel_files, modules_folders
-from harness.boot.cell import done_line, machine_spec
+from harness.boot.cell_machine import done_line, machine_spec
 from harness.boot.driver import boot
 from harness.evidence.actions import parse_actions
 from harness.evidence.guest_report import parse_guest

@@ -15,7 +15,7 @@ import pytest
 
 from harness.artifacts.ingredients import Ingredients
 from harness.artifacts.kernel.files import BZIMAGE
-from harness.boot.cell import machine_spec
+from harness.boot.cell_machine import machine_spec
 from harness.errors import HarnessError
 from harness.formats.ikconfig import embedded_config
 from harness.matrix.cell import Cell

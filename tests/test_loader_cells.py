@@ -12,7 +12,7 @@ import pytest
 
 from harness import cell_run
 from harness.artifacts.guest.initramfs import CMDLINE
-from harness.boot.cell import machine_spec
+from harness.boot.cell_machine import machine_spec
 from harness.boot.driver import boot
 from harness.cell_run import TRAITS
 from harness.errors import HarnessError

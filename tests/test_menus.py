@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pexpect
 import pytest
 
-from harness.boot.cell import machine_spec
+from harness.boot.cell_machine import machine_spec
 from harness.boot.driver import boot
 from harness.boot.menus import (
     SHELL_PROMPT,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.boot.cell import done_line, machine_spec
+from harness.boot.cell_machine import done_line, machine_spec
 from harness.boot.driver import boot
 from harness.evidence.record import OutcomeKind
 from harness.matrix.cell import Cell

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.artifacts.guest.cpio import CpioEntry, cpio_archive
-from harness.boot.cell import done_line, machine_spec
+from harness.boot.cell_machine import done_line, machine_spec
 from harness.boot.driver import boot
 from harness.evidence.actions import ActionReport, parse_actions
 from harness.evidence.record import OutcomeKind

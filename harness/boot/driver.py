@@ -15,10 +15,10 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.boot.ending import ends, judge, next_look
 from harness.boot.phases import DONE, Limit, Phase
 from harness.boot.phases import deadlines as default_deadlines
 from harness.boot.talk import Conversation, Talk
-from harness.boot.verdict import ends, judge, next_look
 from harness.boot.watch import Watch
 from harness.errors import HarnessError
 from harness.evidence.exception_dump import exception_dump

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from harness.boot.cell import machine_spec
+from harness.boot.cell_machine import machine_spec
+from harness.boot.ending import ends
 from harness.boot.ssh_session import USER_KEY, with_ssh
-from harness.boot.verdict import ends
 from harness.errors import HarnessError
 from harness.evidence.record import DOCUMENT_END
 from harness.evidence.text import plain_text
