@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.checks.names import check_names
+from harness.checks.registry import check_names
 from harness.errors import HarnessError
 from harness.keywords import about, compiled
 from harness.matrix.plan import Expects

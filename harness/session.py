@@ -16,7 +16,7 @@ from harness.artifacts.ingredients import Ingredients
 from harness.boot.estimate import by_end, longest_first
 from harness.boot.pool import BootPool, Demand, host_capacity, host_size
 from harness.cell_run import CellRun, writable
-from harness.checks.names import check_names
+from harness.checks.registry import check_names
 from harness.checks.rollout import OUTCOMES
 from harness.errors import HarnessError
 from harness.matrix.expand import plan

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from harness.checks.kept import VMSA_OFF_2MIB, VMSA_RESERVED
+from harness.checks.reserved_pages import VMSA_OFF_2MIB, VMSA_RESERVED
 from harness.evidence.ledger_model import Event, Ledger
 from harness.evidence.memory_map import MemoryDescriptor
 from harness.intervals import IntervalSet

@@ -6,7 +6,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from harness.checks.at_exit import CONVENTIONAL
+from harness.checks.exit_acceptance import CONVENTIONAL
 from harness.checks.finding import Check, Problem
 from harness.checks.protocol import UNACCEPTED
 from harness.evidence.memory_map import ranges_of

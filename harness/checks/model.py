@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.checks import acceptance, at_exit, boot, conservation, handoff, kept, memory
+from harness.checks import acceptance, boot, conservation, exit_acceptance, handoff, memory, reserved_pages
 from harness.checks.probe_model import PROBE_CHECKS
 from harness.checks.rollout import Facts, deciding_row
 from harness.errors import HarnessError
@@ -99,7 +99,7 @@ _ACCOUNTED = (
     memory.RAM_ACCOUNTED,
     memory.E820_MATCHES_FIRMWARE,
     memory.KERNEL_USES_USABLE,
-    at_exit.MEMORY_ATTRIBUTES,
+    exit_acceptance.MEMORY_ATTRIBUTES,
     conservation.PRESENT_IS_USABLE,
     conservation.TOTAL_IS_PRESENT,
     conservation.MEMINFO_IS_VMSTAT,
@@ -123,7 +123,7 @@ _LAZY = (
     memory.UNACCEPTED_TABLE,
     acceptance.FIRMWARE_LEFT_HIGH,
     acceptance.EXIT_GRANTED_AT_ONCE,
-    at_exit.ACCEPTS_NOTHING_AT_EXIT,
+    exit_acceptance.ACCEPTS_NOTHING_AT_EXIT,
     *_LEDGER,
 )
 _OF_OUTCOME: dict[Outcome, tuple[Check, ...]] = {
@@ -133,7 +133,7 @@ _OF_OUTCOME: dict[Outcome, tuple[Check, ...]] = {
         *_ACCOUNTED,
         *_NOTHING_LEFT,
         boot.NO_LEDGER,
-        at_exit.ACCEPTS_NOTHING_AT_EXIT,
+        exit_acceptance.ACCEPTS_NOTHING_AT_EXIT,
     ),
     "nothing-to-accept": (
         *_BOOTS,
@@ -141,7 +141,7 @@ _OF_OUTCOME: dict[Outcome, tuple[Check, ...]] = {
         *_ACCOUNTED,
         *_NOTHING_LEFT,
         acceptance.EXIT_RETRIED_ONCE,
-        at_exit.ACCEPTS_ONCE_AT_EXIT,
+        exit_acceptance.ACCEPTS_ONCE_AT_EXIT,
         *_LEDGER,
     ),
     "eager": (
@@ -154,7 +154,7 @@ _OF_OUTCOME: dict[Outcome, tuple[Check, ...]] = {
         acceptance.EXIT_ACCEPTS_EXACTLY,
         handoff.LARGE_ENTRIES,
         handoff.BATCHED,
-        at_exit.ACCEPTS_ONCE_AT_EXIT,
+        exit_acceptance.ACCEPTS_ONCE_AT_EXIT,
         *_LEDGER,
     ),
     "memory-lost": (
@@ -169,7 +169,7 @@ _OF_OUTCOME: dict[Outcome, tuple[Check, ...]] = {
         acceptance.EXIT_ACCEPTS_EXACTLY,
         handoff.LARGE_ENTRIES,
         handoff.BATCHED,
-        at_exit.ACCEPTS_ONCE_AT_EXIT,
+        exit_acceptance.ACCEPTS_ONCE_AT_EXIT,
         *_LEDGER,
     ),
     "lazy": (*_LAZY, memory.SOMETHING_UNACCEPTED),
@@ -201,7 +201,7 @@ def checks_for(what: Expected) -> tuple[Check, ...]:
     if what.legacy_entry:
         checks = tuple(check for check in checks if check not in _BY_STUB)
     if what.vcpus > 1 and what.outcome not in {"plain", "hangs"}:
-        checks = (*checks, *kept.SMP_CHECKS)
+        checks = (*checks, *reserved_pages.SMP_CHECKS)
     if what.outcome in {"memory-lost", "hangs"} or not what.high_bytes:
         return checks
     return (*checks, memory.HIGH_RAM_USABLE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.checks import acceptance, at_exit, boot, handoff, kept, memory, protocol
+from harness.checks import acceptance, boot, exit_acceptance, handoff, memory, protocol, reserved_pages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ _ALWAYS = (
     handoff.MAPS_WELL_FORMED,
     handoff.MAP_ACCOUNTS_RAM,
     handoff.UNACCEPTED_AT_START,
-    at_exit.MEMORY_ATTRIBUTES,
+    exit_acceptance.MEMORY_ATTRIBUTES,
     handoff.REFUSAL_ONLY_ACCEPTS,
 )
 _SNP = (
@@ -37,7 +37,7 @@ _SNP = (
     acceptance.HANDOFF_AUDIT,
     handoff.LARGE_ENTRIES,
     handoff.FAULTS_ARE_OURS,
-    kept.CC_BLOB_KEPT,
+    reserved_pages.CC_BLOB_KEPT,
 )
 PROBE_CHECKS: Mapping[str, tuple[Check, ...]] = {
     "plain": (
@@ -45,20 +45,20 @@ PROBE_CHECKS: Mapping[str, tuple[Check, ...]] = {
         protocol.PROTOCOL_ABSENT,
         protocol.MAP_STAYS,
         protocol.EBS_GRANTED_AT_ONCE,
-        at_exit.ACCEPTS_NOTHING_AT_EXIT,
+        exit_acceptance.ACCEPTS_NOTHING_AT_EXIT,
         memory.NO_UNACCEPTED_ENTRIES,
         boot.NO_LEDGER,
     ),
     "nothing-to-accept": (
         *_SNP,
         protocol.EBS_REFUSED_AT_MOST_ONCE,
-        at_exit.ACCEPTS_ONCE_AT_EXIT,
+        exit_acceptance.ACCEPTS_ONCE_AT_EXIT,
         memory.NO_UNACCEPTED_ENTRIES,
     ),
     "eager": (
         *_SNP,
         protocol.EBS_REFUSED_ONCE,
-        at_exit.ACCEPTS_ONCE_AT_EXIT,
+        exit_acceptance.ACCEPTS_ONCE_AT_EXIT,
         memory.NO_UNACCEPTED_ENTRIES,
         handoff.HIGH_VALIDATED_EXACTLY,
         handoff.BATCHED,
@@ -66,7 +66,7 @@ PROBE_CHECKS: Mapping[str, tuple[Check, ...]] = {
     "lazy": (
         *_SNP,
         protocol.EBS_GRANTED_AT_ONCE,
-        at_exit.ACCEPTS_NOTHING_AT_EXIT,
+        exit_acceptance.ACCEPTS_NOTHING_AT_EXIT,
         memory.UNACCEPTED_ENTRIES_HIGH,
     ),
     "refuses-to-boot": (boot.NO_USERSPACE,),
