@@ -28,8 +28,8 @@ from harness.matrix.pairs import selection
 from harness.matrix.schema import load_scenario
 from harness.matrix.show import Shown, as_text
 from harness.paths import PROJECT
-from harness.selection import Options
-from harness.session import Session
+from harness.run.options import Options
+from harness.run.session import Session
 
 FIGURES = ("planning", "judging", "busy")
 PLANNING_GOAL = 2.0

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from harness.artifacts.guest.package_set import update_set
 from harness.artifacts.ingredients import Ingredients
-from harness.axis_options import add_axis_options
 from harness.cli_firmware import add_build_firmware, add_firmware_commands
 from harness.cli_image import add_build_image, add_image_commands
 from harness.cli_kernel import add_kernel_commands
 from harness.debian.lock_file import update
 from harness.errors import HarnessError
 from harness.platforms.platform import CHOICES
+from harness.run.axis_options import add_axis_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

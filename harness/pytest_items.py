@@ -10,9 +10,9 @@ import pytest
 
 from harness.checks.registry import check_names
 from harness.errors import HarnessError
-from harness.keywords import about, compiled
 from harness.matrix.plan import Expects
-from harness.session import Session
+from harness.run.keywords import about, compiled
+from harness.run.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from _pytest._code.code import TerminalRepr, TracebackStyle
     from _pytest.mark.expression import Expression
 
-    from harness.cell_run import CellRun
     from harness.checks.finding import Check, Finding
     from harness.matrix.cell import Cell
     from harness.matrix.plan import Bad, Plan, Planned
+    from harness.run.cell_run import CellRun
 
 SESSION = pytest.StashKey[Session]()
 TOLD = pytest.StashKey[set[str]]()

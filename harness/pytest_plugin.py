@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.axis_options import add_axis_options, axis_options
-from harness.boot.budget import Budget
 from harness.errors import HarnessError
 from harness.matrix.show import count
 from harness.platforms.platform import CHOICES, PLATFORMS
 from harness.pytest_items import CHOSEN, SESSION, TOLD, CheckItem, Chosen, ScenarioFile, choose
-from harness.selection import Options
-from harness.session import Session
+from harness.run.axis_options import add_axis_options, axis_options
+from harness.run.budget import Budget
+from harness.run.options import Options
+from harness.run.session import Session
 from harness.store.locks import say
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness import cell_run, session
 from harness.artifacts.loader.traits import Entry, LoaderTraits
 from harness.debian.lock_file import LOCK_NAME, Lock
 from harness.evidence.record import BootRecord
@@ -18,6 +17,7 @@ from harness.paths import PROJECT
 from harness.platforms.host import Host
 from harness.pytest_plugin import SESSION
 from harness.recipes.catalog import load_catalog
+from harness.run import cell_run, session
 
 if TYPE_CHECKING:
     from collections.abc import Callable

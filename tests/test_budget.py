@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.boot.budget import Budget
-from harness.boot.pool import Demand
+from harness.run.budget import Budget
+from harness.run.pool import Demand
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness import cli, cli_firmware, session
+from harness import cli, cli_firmware
 from harness.artifacts.firmware.choice import choose_firmware
 from harness.artifacts.firmware.traits import read_firmware_traits
 from harness.artifacts.ingredients import Ingredients as Real
-from harness.cell_run import TRAITS as TRAITS_FILE
-from harness.cell_run import load_traits
 from harness.errors import HarnessError
 from harness.recipes.catalog import load_catalog
 from harness.recipes.firmware import ACCEPTANCE_LOG
+from harness.run import session
+from harness.run.cell_run import TRAITS as TRAITS_FILE
+from harness.run.cell_run import load_traits
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from harness import cell_run
 from harness.artifacts.guest.initramfs import CMDLINE
 from harness.boot.cell_machine import machine_spec
 from harness.boot.driver import boot
-from harness.cell_run import TRAITS
 from harness.errors import HarnessError
 from harness.evidence.efi_probe import parse_probe
 from harness.evidence.record import OutcomeKind
 from harness.machine.spec import Drive
 from harness.matrix.cell import Cell
 from harness.platforms.host import Host
-from harness.selection import Options
-from harness.session import Session
+from harness.run import cell_run
+from harness.run.cell_run import TRAITS
+from harness.run.options import Options
+from harness.run.session import Session
 
 if TYPE_CHECKING:
     from harness.artifacts.ingredients import Ingredients

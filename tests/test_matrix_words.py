@@ -22,8 +22,8 @@ from harness.matrix.show import Shown, as_json, as_markdown, as_text
 from harness.paths import PROJECT
 from harness.recipes.catalog import load_catalog
 from harness.recipes.versions import upstream_version, versions
-from harness.selection import Options
-from harness.session import Session
+from harness.run.options import Options
+from harness.run.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable

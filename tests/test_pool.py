@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from harness.boot.estimate import boot_seconds, by_end, longest_first
-from harness.boot.pool import BootPool, Demand, host_capacity, host_size
 from harness.matrix.cell import Cell
+from harness.run.estimate import boot_seconds, by_end, longest_first
+from harness.run.pool import BootPool, Demand, host_capacity, host_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable

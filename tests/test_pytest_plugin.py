@@ -17,8 +17,8 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.matrix.cell import Cell
-from harness.selection import Options
-from harness.session import Session
+from harness.run.options import Options
+from harness.run.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

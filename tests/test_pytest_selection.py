@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness import cli
-from harness.cell_run import CellRun
-from harness.selection import Options
-from harness.session import Session
+from harness.run.cell_run import CellRun
+from harness.run.options import Options
+from harness.run.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,8 +15,8 @@ from harness.documents.document import json_schema
 from harness.matrix.schema import load_scenario, scenario_schema
 from harness.paths import PROJECT
 from harness.recipes.firmware import FirmwareFile
-from harness.selection import Options
-from harness.session import Session
+from harness.run.options import Options
+from harness.run.session import Session
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.boot.budget import Budget
-from harness.boot.pool import Demand
-from harness.cell_run import TRAITS
 from harness.errors import HarnessError
 from harness.machine.process import LaunchError
-from harness.selection import Options
-from harness.session import Session
+from harness.run.budget import Budget
+from harness.run.cell_run import TRAITS
+from harness.run.options import Options
+from harness.run.pool import Demand
+from harness.run.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,7 +19,6 @@ import pytest
 from pydantic import Field
 
 from harness import checks
-from harness.cell_run import CellRun
 from harness.checks.finding import Check, Finding, Problem
 from harness.documents.document import load
 from harness.errors import HarnessError
@@ -28,6 +27,7 @@ from harness.evidence.record import OutcomeKind
 from harness.formats.patches import read_patches
 from harness.pytest_plugin import SESSION
 from harness.recipes.common import Name, Strict
+from harness.run.cell_run import CellRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from harness.artifacts.traits import FirmwareTraits, KernelTraits
     from harness.matrix.cell import Cell
     from harness.matrix.plan import Planned, Said
-    from harness.session import Session
+    from harness.run.session import Session
 
 HERE = Path(__file__).parent
 Text = Annotated[str, Field(min_length=1)]

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.artifacts.ingredients import Ingredients
-    from harness.boot.pool import Demand
     from harness.matrix.plan import Planned
     from harness.platforms.host import Host
+    from harness.run.pool import Demand
 
 
 @dataclass(frozen=True)

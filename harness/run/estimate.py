@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from harness.boot.pool import Demand
     from harness.matrix.cell import Cell
+    from harness.run.pool import Demand
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from harness.boot.pool import Demand
+    from harness.run.pool import Demand
 
 _POLL = 0.1
 """Seconds between two looks at the file; next to boots of many seconds, no time."""

@@ -13,9 +13,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from harness.artifacts.ingredients import Ingredients
-from harness.boot.estimate import by_end, longest_first
-from harness.boot.pool import BootPool, Demand, host_capacity, host_size
-from harness.cell_run import CellRun, writable
 from harness.checks.registry import check_names
 from harness.checks.rollout import OUTCOMES
 from harness.errors import HarnessError
@@ -27,7 +24,10 @@ from harness.platforms.host import Host, probe
 from harness.platforms.kvm import guest_runs
 from harness.platforms.platform import resolver, wanted
 from harness.recipes.versions import versions
-from harness.selection import Options, lacks, substitutions
+from harness.run.cell_run import CellRun, writable
+from harness.run.estimate import by_end, longest_first
+from harness.run.options import Options, lacks, substitutions
+from harness.run.pool import BootPool, Demand, host_capacity, host_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

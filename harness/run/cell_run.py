@@ -12,12 +12,9 @@ from typing import TYPE_CHECKING, cast
 
 from harness.artifacts.probe import ProbeRecipe
 from harness.artifacts.traits import FirmwareTraits, KernelTraits
-from harness.boot.budget import Budget
 from harness.boot.cell_machine import done_line, limits, machine_spec
 from harness.boot.driver import boot
 from harness.boot.ending import never_started
-from harness.boot.estimate import boot_seconds
-from harness.boot.pool import TOUCHED, VCPUS_PER_CPU, Demand
 from harness.boot.ssh_session import with_ssh
 from harness.checks.actions import action_checks
 from harness.checks.debian import guest_checks
@@ -28,18 +25,21 @@ from harness.evidence.record import BootRecord, OutcomeKind, write_json
 from harness.machine.process import LaunchError
 from harness.matrix.plan import NOTHING_SAID
 from harness.recipes.probe_options import parse_probe_options
+from harness.run.budget import Budget
+from harness.run.estimate import boot_seconds
+from harness.run.pool import TOUCHED, VCPUS_PER_CPU, Demand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from harness.artifacts.loader.traits import Entry
-    from harness.boot.pool import BootPool
     from harness.checks.finding import Check
     from harness.checks.rollout import Outcome
     from harness.matrix.cell import Cell
     from harness.matrix.plan import Said
-    from harness.session import Session
+    from harness.run.pool import BootPool
+    from harness.run.session import Session
 
 TRAITS = "traits.json"
 _ENDS_EARLY = {"refuses-to-boot", "hangs"}
