@@ -61,7 +61,7 @@ def spent(work: Callable[[], object]) -> Cost:
 
 def harness(*arguments: str) -> Cost:
     """Run ``harness`` with these arguments, as where Python keeps the bytecode of what it imports."""
-    command = [sys.executable, "-m", "harness.cli", *arguments]
+    command = [sys.executable, "-m", "harness.cli.entry", *arguments]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return spent(lambda: subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True))
 

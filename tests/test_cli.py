@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness import cli
+from harness.cli import entry
 from harness.debian.lock_file import PackageQuery, PackageVersion
 from harness.errors import HarnessError
 from harness.paths import PROJECT
@@ -22,14 +22,14 @@ OVMF = PackageVersion("ovmf", "2", "all", "trixie", "00", 1, "pool/ovmf.deb")
 
 
 def plans(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[Any]:
-    assert cli.main(["plan", "--format", "json", *arguments]) == 0
+    assert entry.main(["plan", "--format", "json", *arguments]) == 0
     made: list[Any] = json.loads(capsys.readouterr().out)
     return made
 
 
 def test_plan_of_all_scenarios(stand_ins: Any, capsys: pytest.CaptureFixture[str]) -> None:
     files = list((PROJECT / "scenarios").rglob("*.yaml"))
-    assert cli.main(["plan"]) == 0
+    assert entry.main(["plan"]) == 0
     heads = [line for line in capsys.readouterr().out.splitlines() if re.match(r"[a-z-]+: \d+ cell", line)]
     names = [made["scenario"] for made in plans(capsys)]
     assert [head.partition(":")[0] for head in heads] == names
@@ -45,7 +45,7 @@ def test_plan_of_all_scenarios(stand_ins: Any, capsys: pytest.CaptureFixture[str
 
 
 def test_keywords_that_cannot_be_read(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["plan", "-k", "loaders and"]) == 2
+    assert entry.main(["plan", "-k", "loaders and"]) == 2
     assert "harness: -k loaders and: expected" in capsys.readouterr().err
 
 
@@ -55,21 +55,21 @@ def test_mistakes_are_one_message_and_exit_code_2(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x.yaml").write_text("nane: x\ndescription: y\n")
-    assert cli.main(["plan", "x.yaml"]) == 2
+    assert entry.main(["plan", "x.yaml"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("harness: x.yaml:1:1: ")
     assert "unknown key 'nane'; did you mean 'name'?" in err
-    assert cli.main(["plan", "absent.yaml"]) == 2
+    assert entry.main(["plan", "absent.yaml"]) == 2
     assert capsys.readouterr().err == "harness: absent.yaml: cannot read it: No such file or directory\n"
-    assert cli.main(["plan", "--platform", "snp"]) == 2
+    assert entry.main(["plan", "--platform", "snp"]) == 2
     assert "use --platform auto or snp-emulated here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [[], ["plann"], ["plan", "--platform", "sev"]])
 def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        cli.main(arguments)
+        entry.main(arguments)
     assert caught.value.code == 2
     assert capsys.readouterr().err.startswith("usage: harness")
 
@@ -77,7 +77,7 @@ def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.usefixtures("stand_ins")
 def test_host(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "c"))
-    assert cli.main(["host"]) == 0
+    assert entry.main(["host"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "SEV-SNP guests: emulated (there is no /dev/sev)",
         f"cache: {tmp_path}/c",
@@ -125,8 +125,8 @@ class Fake:
 
 
 def test_build(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "Ingredients", Fake)
-    assert cli.main(["build"]) == 0
+    monkeypatch.setattr(entry, "Ingredients", Fake)
+    assert entry.main(["build"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "firmware f: /f",
         "kernel k: /k",
@@ -136,7 +136,7 @@ def test_build(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
         "guest g: /g",
         "qemu: /q",
     ]
-    assert cli.main(["why"]) == 0
+    assert entry.main(["why"]) == 0
     assert capsys.readouterr().out == "qemu qemu: never made before\n"
 
 
@@ -154,8 +154,8 @@ def test_a_build_that_ends_early(
     code: int,
     said: str,
 ) -> None:
-    monkeypatch.setattr(cli, "Ingredients", lambda: Fake(trouble))
-    assert cli.main(["build"]) == code
+    monkeypatch.setattr(entry, "Ingredients", lambda: Fake(trouble))
+    assert entry.main(["build"]) == code
     assert capsys.readouterr().err == said
 
 
@@ -165,10 +165,10 @@ def test_update(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
     def update(queries: tuple[PackageQuery, ...], *_: object) -> list[object]:
         return [(queries[0], older, OVMF), (PackageQuery("qemu", "trixie"), None, OVMF)]
 
-    monkeypatch.setattr(cli, "Ingredients", Fake)
-    monkeypatch.setattr(cli, "update", update)
-    monkeypatch.setattr(cli, "update_set", lambda *_: 0)
-    assert cli.main(["update"]) == 0
+    monkeypatch.setattr(entry, "Ingredients", Fake)
+    monkeypatch.setattr(entry, "update", update)
+    monkeypatch.setattr(entry, "update_set", lambda *_: 0)
+    assert entry.main(["update"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "trixie:ovmf: 1 -> ovmf 2",
         "trixie:qemu: new -> ovmf 2",

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from harness import cli, cli_image
 from harness.artifacts.kernel.traits import KernelTraits
 from harness.artifacts.loader.traits import LoaderTraits
+from harness.cli import entry, loader
 from harness.errors import HarnessError
 from harness.recipes.catalog import load_catalog
 
@@ -53,18 +53,18 @@ class Ingredients:
 
 @pytest.fixture(autouse=True)
 def no_builds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli_image, "Ingredients", Ingredients)
+    monkeypatch.setattr(loader, "Ingredients", Ingredients)
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["image", "list"]) == 0
+    assert entry.main(["image", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(Ingredients.catalog.loaders)
     assert [line.split()[:2] for line in lines[:2]] == [["direct", "direct"], ["grub-2.06-bullseye", "grub"]]
 
 
 def test_show(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["image", "show", "shim-16.1-grub-2.12", "--kernel", "debian-6.1"]) == 0
+    assert entry.main(["image", "show", "shim-16.1-grub-2.12", "--kernel", "debian-6.1"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "name: shim-16.1-grub-2.12",
         "image: usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed of grub-efi-amd64-signed 1-1 (trixie)",
@@ -75,12 +75,12 @@ def test_show(capsys: pytest.CaptureFixture[str]) -> None:
         "enters debian-6.1 by: legacy",
         "disk: /shim-16.1-grub-2.12/debian-6.1/console=ttyS0",
     ]
-    assert cli.main(["image", "show", "direct"]) == 0
+    assert entry.main(["image", "show", "direct"]) == 0
     assert "disk:" not in capsys.readouterr().out
 
 
 def test_build(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["build", "image", "uki-262", "grub-2.12", "--cmdline", "quiet"]) == 0
+    assert entry.main(["build", "image", "uki-262", "grub-2.12", "--cmdline", "quiet"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "image uki-262: /uki-262/debian-6.12/quiet",
         "image grub-2.12: /grub-2.12/debian-6.12/quiet",
@@ -97,5 +97,5 @@ def test_build(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_mistakes(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
-    assert cli.main(arguments) == 2
+    assert entry.main(arguments) == 2
     assert capsys.readouterr().err.startswith(message)

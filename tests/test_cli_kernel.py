@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness import cli
 from harness.artifacts.kernel.files import BZIMAGE
+from harness.cli import entry
 from tests.test_kernel_sources import make_tree
 from tests.test_traits import bzimage
 
@@ -22,7 +22,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["kernel", "list"]) == 0
+    assert entry.main(["kernel", "list"]) == 0
     lines = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
     assert ["debian-5.10", "prebuilt", "before SEV-SNP guest support; the negative control"] in lines
     assert ["debian-7.3", "prebuilt"] in lines
@@ -31,7 +31,7 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_show_a_tree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tree = make_tree(tmp_path / "linux")
-    assert cli.main(["kernel", "show", f"tree:{tree}"]) == 0
+    assert entry.main(["kernel", "show", f"tree:{tree}"]) == 0
     name, *lines = capsys.readouterr().out.splitlines()
     assert name.startswith("name: tree-linux-")
     assert lines == [
@@ -55,5 +55,5 @@ def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
             "harness: tree:/nowhere: no arch/x86/boot/bzImage there\n  run `make bzImage modules`",
         ),
     ):
-        assert cli.main(["kernel", "show", text]) == cli.USER_MISTAKE
+        assert entry.main(["kernel", "show", text]) == entry.USER_MISTAKE
         assert capsys.readouterr().err.startswith(message)

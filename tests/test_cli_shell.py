@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness import cli, cli_shell
 from harness.artifacts.ingredients import Ingredients
+from harness.cli import entry, shell
 from harness.platforms.host import Host
 
 
@@ -25,8 +25,8 @@ def test_mistakes(
     arguments: list[str],
     message: str,
 ) -> None:
-    monkeypatch.setattr(cli_shell, "probe", lambda **_: Host(sev_snp=False))
+    monkeypatch.setattr(shell, "probe", lambda **_: Host(sev_snp=False))
     monkeypatch.setattr(Ingredients, "guest_disk", None)
     monkeypatch.setattr(Ingredients, "qemu", None)
-    assert cli.main(["shell", *arguments]) == 2
+    assert entry.main(["shell", *arguments]) == 2
     assert message in capsys.readouterr().err

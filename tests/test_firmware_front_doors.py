@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness import cli, cli_firmware
 from harness.artifacts.firmware.choice import choose_firmware
 from harness.artifacts.firmware.traits import read_firmware_traits
 from harness.artifacts.ingredients import Ingredients as Real
+from harness.cli import entry, firmware
 from harness.errors import HarnessError
 from harness.recipes.catalog import load_catalog
 from harness.recipes.firmware import ACCEPTANCE_LOG
@@ -67,7 +67,7 @@ RECORDS: list[Path] = []
 @pytest.fixture(autouse=True)
 def no_builds(monkeypatch: pytest.MonkeyPatch, records: Path) -> None:
     RECORDS[:] = sorted(records.iterdir())
-    monkeypatch.setattr(cli_firmware, "Ingredients", Ingredients)
+    monkeypatch.setattr(firmware, "Ingredients", Ingredients)
     monkeypatch.setattr(session, "Ingredients", Ingredients)
 
 
@@ -121,7 +121,7 @@ def test_the_scenarios_rules_hold_for_what_it_names(
     folder = pytester.mkdir("scenarios")
     path = folder / "two.yaml"
     path.write_text(SCENARIO)
-    assert cli.main(["plan", str(path), "--firmware", f"file:{image}", "--firmware", "stock-2025.02"]) == 0
+    assert entry.main(["plan", str(path), "--firmware", f"file:{image}", "--firmware", "stock-2025.02"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "two: 4 cells, 3 left out"
     assert [line.split()[:2] for line in lines[3:7]] == [
@@ -172,30 +172,30 @@ def test_the_fixture(pytester: pytest.Pytester) -> None:
 
 
 def test_build_firmware(capsys: pytest.CaptureFixture[str], image: Path) -> None:
-    assert cli.main(["build", "firmware", "stock-2025.02", f"file:{image}"]) == 0
+    assert entry.main(["build", "firmware", "stock-2025.02", f"file:{image}"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "firmware stock-2025.02: /images/stock-2025.02",
         "firmware file-my-ovmf-6105d6: /images/file-my-ovmf-6105d6",
     ]
-    assert cli.main(["build", "firmware", "--all"]) == 2
+    assert entry.main(["build", "firmware", "--all"]) == 2
     out, err = capsys.readouterr()
     assert out.count("\n") == len(load_catalog().firmware) - 2
     assert err == "harness: no compiler\n  install gcc\n"
-    assert cli.main(["build", "firmware", "stock-2025.02", "stock-2052.02"]) == 2
+    assert entry.main(["build", "firmware", "stock-2025.02", "stock-2052.02"]) == 2
     out, err = capsys.readouterr()
     assert not out
     assert "unknown firmware 'stock-2052.02'" in err
     for wrong in ([], ["x", "--all"]):
-        assert cli.main(["build", "firmware", *wrong]) == 2
+        assert entry.main(["build", "firmware", *wrong]) == 2
         assert "name firmware, or say --all" in capsys.readouterr().err
 
 
 def test_list_show_why_path(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["firmware", "list"]) == 0
+    assert entry.main(["firmware", "list"]) == 0
     listed = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in listed] == list(load_catalog().firmware)
     assert any(line.split()[:2] == ["stock-2025.02", "debian-source"] for line in listed)
-    assert cli.main(["firmware", "show", "safe-2022.11"]) == 0
+    assert entry.main(["firmware", "show", "safe-2022.11"]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown[0] == "name: safe-2022.11"
     assert "source: debian-source: package edk2, suite bookworm, version 2022.11-*" in shown[2]
@@ -205,10 +205,10 @@ def test_list_show_why_path(capsys: pytest.CaptureFixture[str]) -> None:
     assert "expect: accepts_at_exit=true" in shown
     assert "image: /images/safe-2022.11" in shown
     assert any(line.startswith("accepts_at_exit: false (drivers with both") for line in shown)
-    assert cli.main(["firmware", "show", "debian-2025.02"]) == 0
+    assert entry.main(["firmware", "show", "debian-2025.02"]) == 0
     assert "build:" not in capsys.readouterr().out
-    assert cli.main(["firmware", "why", "safe-2022.11"]) == 0
+    assert entry.main(["firmware", "why", "safe-2022.11"]) == 0
     assert capsys.readouterr().out == "firmware safe-2022.11: never made before\n"
-    assert cli.main(["firmware", "path", "safe-2022.11"]) == 0
+    assert entry.main(["firmware", "path", "safe-2022.11"]) == 0
     assert capsys.readouterr().out == "/images/safe-2022.11\n"
-    assert cli.main(["firmware", "path", "unsafe-2022.11"]) == 2
+    assert entry.main(["firmware", "path", "unsafe-2022.11"]) == 2

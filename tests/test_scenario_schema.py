@@ -10,7 +10,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from harness import cli
+from harness.cli import entry
 from harness.documents.document import json_schema
 from harness.matrix.schema import load_scenario, scenario_schema
 from harness.paths import PROJECT
@@ -108,7 +108,7 @@ def test_the_schema_knows_words_and_names(schema: Draft202012Validator, old: str
     ],
 )
 def test_schemas_of_recipes(kind: str, files: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["schema", kind]) == 0
+    assert entry.main(["schema", kind]) == 0
     schema = json.loads(capsys.readouterr().out)
     assert "groups" in schema["properties"]
     Draft202012Validator.check_schema(schema)

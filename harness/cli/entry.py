@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from harness.artifacts.guest.package_set import update_set
 from harness.artifacts.ingredients import Ingredients
-from harness.cli_firmware import add_build_firmware, add_firmware_commands
-from harness.cli_image import add_build_image, add_image_commands
-from harness.cli_kernel import add_kernel_commands
+from harness.cli.firmware import add_build_firmware, add_firmware_commands
+from harness.cli.kernel import add_kernel_commands
+from harness.cli.loader import add_build_image, add_image_commands
 from harness.debian.lock_file import update
 from harness.errors import HarnessError
 from harness.platforms.platform import CHOICES
@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     for axis, usual in SHELL_CELL.items():
         shell.add_argument(f"--{axis}", type=type(usual), default=usual, help=f"default: {usual or 'none'}")
     shell.add_argument("--platform", choices=CHOICES, default="auto")
-    shell.set_defaults(run=_of_session("shell", "harness.cli_shell"))
+    shell.set_defaults(run=_of_session("shell", "harness.cli.shell"))
 
     renew = commands.add_parser("update", help="lock the newest packages that answer the recipes")
     renew.set_defaults(run=_update)
@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _of_session(command: str, module: str = "harness.cli_session") -> Callable[[argparse.Namespace], None]:
+def _of_session(command: str, module: str = "harness.cli.plan") -> Callable[[argparse.Namespace], None]:
     """Commands about boots need half of the harness; the others should not wait for its import."""
 
     def run(options: argparse.Namespace) -> None:
