@@ -360,7 +360,7 @@ def test_workers_choose_the_same_cells(
 def test_workers_share_the_host(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("""
         import json
-        from harness.pytest_plugin import SESSION
+        from harness.pytest_plugin.plugin import SESSION
 
         def test_budget(request):
             budget = request.config.stash[SESSION].options.budget

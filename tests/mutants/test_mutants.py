@@ -25,7 +25,7 @@ from harness.errors import HarnessError
 from harness.evidence.problems import EvidenceError
 from harness.evidence.record import OutcomeKind
 from harness.formats.patches import read_patches
-from harness.pytest_plugin import SESSION
+from harness.pytest_plugin.plugin import SESSION
 from harness.recipes.common import Name, Strict
 from harness.run.cell_run import CellRun
 

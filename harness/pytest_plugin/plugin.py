@@ -19,7 +19,7 @@ import pytest
 from harness.errors import HarnessError
 from harness.matrix.show import count
 from harness.platforms.platform import CHOICES, PLATFORMS
-from harness.pytest_items import CHOSEN, SESSION, TOLD, CheckItem, Chosen, ScenarioFile, choose
+from harness.pytest_plugin.items import CHOSEN, SESSION, TOLD, CheckItem, Chosen, ScenarioFile, choose
 from harness.run.axis_options import add_axis_options, axis_options
 from harness.run.budget import Budget
 from harness.run.options import Options
@@ -34,7 +34,7 @@ FOLDER = "scenarios"
 _WORKER_RECORDS = "harness_records"
 _WORKER_BUDGET = "harness_budget"
 BUDGET = pytest.StashKey["TemporaryDirectory[str]"]()
-pytest_plugins = ["harness.pytest_firmware"]
+pytest_plugins = ["harness.pytest_plugin.firmware"]
 
 
 def _positive(text: str) -> int:
