@@ -34,8 +34,9 @@ from typing import TYPE_CHECKING
 
 from bench.measure import ACTION, BOOT, Ratio, alternate, cost, loaded, report, spec_of
 from harness.artifacts.ingredients import Ingredients
-from harness.artifacts.qemu import BINARY, build_qemu, load_qemu
+from harness.artifacts.qemu import BINARY, build_qemu
 from harness.matrix.cell import Cell, format_memory, parse_memory
+from harness.recipes.qemu import load_qemu
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,10 +20,11 @@ from pathlib import Path
 
 from bench.measure import Cost, loaded
 from harness.artifacts.ingredients import LOCK_FILE
-from harness.artifacts.qemu import build_qemu, load_qemu
+from harness.artifacts.qemu import build_qemu
 from harness.debian.archive import AptRoot
 from harness.debian.lock_file import Lock
 from harness.paths import PROJECT
+from harness.recipes.qemu import load_qemu
 from harness.store.entries import Store
 
 GOAL_SECONDS = 240

@@ -15,7 +15,7 @@ from harness.debian.lock_file import LOCK_NAME, Lock
 from harness.evidence.record import BootRecord
 from harness.paths import PROJECT
 from harness.platforms.host import Host
-from harness.pytest_plugin.plugin import SESSION
+from harness.pytest_plugin.items import SESSION
 from harness.recipes.catalog import load_catalog
 from harness.run import cell_run, session
 

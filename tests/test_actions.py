@@ -32,7 +32,8 @@ from harness.evidence.record import (
     write_json,
 )
 from harness.matrix.cell import Cell
-from harness.matrix.schema import Known, Scenario, load_scenario
+from harness.matrix.choices import Known
+from harness.matrix.schema import Scenario, load_scenario
 from harness.paths import PROJECT
 from harness.platforms.host import Host
 

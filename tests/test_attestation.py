@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.artifacts.firmware.traits import SectionKind, sev_sections
-from harness.artifacts.guest.cpio import CpioEntry, cpio_archive
+from harness.formats.cpio import CpioEntry, cpio_archive
 from harness.store.file_tree import only
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.cli import entry
-from harness.debian.lock_file import PackageQuery, PackageVersion
+from harness.debian.index import PackageQuery, PackageVersion
 from harness.errors import HarnessError
 from harness.paths import PROJECT
 

@@ -17,7 +17,7 @@ from harness.store import build_steps
 from harness.store.build_steps import run_step
 
 if TYPE_CHECKING:
-    from harness.store.locks import Progress
+    from harness.progress import Progress
 
 
 def ignore(_line: str) -> None:

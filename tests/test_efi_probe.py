@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.artifacts.guest.initramfs import CMDLINE
-from harness.artifacts.probe import SOURCES, ProbeRecipe, probe_traits, resolve_probe
+from harness.artifacts.probe import SOURCES, probe_traits, resolve_probe
 from harness.boot.cell_machine import machine_spec
 from harness.debian.archive import AptRoot
 from harness.documents.document import YamlError
@@ -26,6 +26,7 @@ from harness.matrix.cell import Cell
 from harness.paths import PROJECT
 from harness.platforms.host import Host
 from harness.recipes.catalog import load_catalog
+from harness.recipes.probe import ProbeRecipe
 from harness.recipes.probe_options import USABLE, ProbeOptions, parse_probe_options
 
 if TYPE_CHECKING:

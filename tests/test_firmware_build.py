@@ -38,7 +38,7 @@ PATCH = "--- a/Pkg/Two.c\n+++ b/Pkg/Two.c\n@@ -1 +1 @@\n-two\n+TWO\n"
 BUILDER = """
 import sys
 from pathlib import Path
-from harness.artifacts import edk2_build
+from harness.artifacts.firmware import edk2_build
 from harness.debian.archive import AptRoot
 from harness.artifacts.firmware.build import build_firmware
 from harness.recipes.firmware import FirmwareRecipe, FirmwareSource

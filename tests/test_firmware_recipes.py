@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.debian.lock_file import PackageQuery
+from harness.debian.index import PackageQuery
 from harness.documents.document import YamlError, json_schema
 from harness.recipes.catalog import Catalog, load_catalog
 from harness.recipes.firmware import BuildOptions, FirmwareFile

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.artifacts.guest.cpio import CpioEntry, cpio_archive
 from harness.boot.cell_machine import done_line, machine_spec
 from harness.boot.driver import boot
 from harness.evidence.actions import parse_actions
 from harness.evidence.record import OutcomeKind
+from harness.formats.cpio import CpioEntry, cpio_archive
 from harness.machine import console
 from harness.machine.machine import Machine
 from harness.matrix.cell import Cell

@@ -14,7 +14,7 @@ from harness.artifacts.firmware.traits import read_firmware_traits
 from harness.artifacts.guest.initramfs import BUSYBOX, BUSYBOX_PATH
 from harness.artifacts.ingredients import LOCK_FILE, Ingredients
 from harness.artifacts.kernel import resolve
-from harness.debian.lock_file import PackageQuery, PackageVersion
+from harness.debian.index import PackageQuery, PackageVersion
 from harness.errors import HarnessError
 from harness.store.entries import Store
 

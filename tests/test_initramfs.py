@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.artifacts.guest.cpio import CpioEntry, build_initramfs, cpio_archive
 from harness.artifacts.guest.initramfs import BUSYBOX, BUSYBOX_PATH
+from harness.artifacts.guest.initramfs_files import build_initramfs
 from harness.errors import HarnessError
 from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END
+from harness.formats.cpio import CpioEntry, cpio_archive
 from harness.paths import PROJECT
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.artifacts.guest.cpio import CpioEntry, cpio_archive
 from harness.artifacts.kernel.files import BZIMAGE, kernel_files, modules_folders
 from harness.boot.cell_machine import done_line, machine_spec
 from harness.boot.driver import boot
 from harness.evidence.actions import parse_actions
 from harness.evidence.guest_report import parse_guest
 from harness.evidence.record import OutcomeKind
+from harness.formats.cpio import CpioEntry, cpio_archive
 from harness.matrix.cell import Cell
 from harness.platforms.host import Host
 from harness.recipes.kernel import KernelRecipe

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.debian.lock_file import Lock, PackageQuery
+from harness.debian.index import PackageQuery
+from harness.debian.lock_file import Lock
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:

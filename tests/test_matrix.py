@@ -12,10 +12,12 @@ import pytest
 
 from harness.artifacts.ingredients import Ingredients
 from harness.documents.document import Document, YamlError, json_schema
+from harness.matrix.axes import AXES
 from harness.matrix.cell import Cell, format_memory, parse_memory
+from harness.matrix.choices import Known
 from harness.matrix.expand import expand, plan
 from harness.matrix.pairs import selection
-from harness.matrix.schema import AXES, Known, Scenario, load_scenario
+from harness.matrix.schema import Scenario, load_scenario
 from harness.matrix.show import Shown, as_text
 from harness.paths import PROJECT
 from harness.recipes.versions import versions

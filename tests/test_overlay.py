@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.errors import HarnessError
-from harness.machine.overlay import on_overlays, overlay_bytes
+from harness.formats.qcow2 import overlay_bytes
+from harness.machine.overlay import on_overlays
 from harness.machine.spec import Drive
 
 if TYPE_CHECKING:

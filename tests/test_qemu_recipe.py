@@ -18,12 +18,14 @@ import pytest
 import yaml
 
 from harness.artifacts import qemu
-from harness.artifacts.qemu import BINARY, KIND, build_qemu, load_qemu, qemu_inputs
+from harness.artifacts.qemu import BINARY, KIND, build_qemu, qemu_inputs
 from harness.debian.archive import AptRoot
-from harness.debian.lock_file import Lock, PackageVersion
+from harness.debian.index import PackageVersion
+from harness.debian.lock_file import Lock
 from harness.debian.source import source, unpack
 from harness.errors import HarnessError
 from harness.paths import PROJECT
+from harness.recipes.qemu import load_qemu
 from harness.store.entries import Store
 
 if TYPE_CHECKING:
@@ -58,7 +60,8 @@ import sys
 from pathlib import Path
 from harness.debian.archive import AptRoot
 from harness.debian.lock_file import Lock
-from harness.artifacts.qemu import build_qemu, load_qemu
+from harness.artifacts.qemu import build_qemu
+from harness.recipes.qemu import load_qemu
 project = Path(sys.argv[1])
 build_qemu(load_qemu(project), AptRoot("http://127.0.0.1:9/debian"), Lock.load(project / "lock"), project)
 """

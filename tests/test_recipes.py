@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.debian.lock_file import PackageQuery
+from harness.debian.index import PackageQuery
 from harness.documents.document import YamlError
 from harness.errors import HarnessError
 from harness.recipes.catalog import Catalog, load_catalog

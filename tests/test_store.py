@@ -16,7 +16,8 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.store import file_tree
-from harness.store.entries import JSONValue, Store, digest_inputs
+from harness.store.entries import Store
+from harness.store.inputs import JSONValue, digest_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

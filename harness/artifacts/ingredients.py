@@ -25,19 +25,22 @@ from harness.artifacts.kernel.modules import modules
 from harness.artifacts.kernel.resolve import Kernel, resolve_kernel
 from harness.artifacts.loader.files import Payload
 from harness.artifacts.loader.resolve import Loader, loader_image, resolve_loader
-from harness.artifacts.probe import ProbeRecipe, resolve_probe
-from harness.artifacts.qemu import BINARY, KIND, build_qemu, load_qemu, qemu_inputs
-from harness.debian.archive import AptRoot, FetchError
+from harness.artifacts.probe import resolve_probe
+from harness.artifacts.qemu import BINARY, KIND, build_qemu, qemu_inputs
+from harness.debian.archive import AptRoot
 from harness.debian.lock_file import Lock
+from harness.debian.suite import FetchError
 from harness.errors import HarnessError
 from harness.paths import PROJECT
+from harness.progress import Progress, say
 from harness.recipes.catalog import load_catalog
-from harness.store.locks import Progress, say
+from harness.recipes.probe import ProbeRecipe
+from harness.recipes.qemu import load_qemu
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.debian.lock_file import PackageQuery
+    from harness.debian.index import PackageQuery
     from harness.recipes.catalog import AnyKernel
     from harness.recipes.firmware import FirmwareRecipe
 

@@ -7,15 +7,11 @@ gcc makes ELF objects and GNU ld links them to a PE image: a host that can build
 from __future__ import annotations
 
 import subprocess
-from typing import TYPE_CHECKING, Annotated
-
-from pydantic import AfterValidator, Field
+from typing import TYPE_CHECKING
 
 from harness.artifacts.kernel.resolve import Kernel
 from harness.artifacts.kernel.traits import KernelTraits
 from harness.errors import HarnessError
-from harness.recipes.common import Name, Strict
-from harness.recipes.groups import Groups  # noqa: TC001  # pydantic reads it at run time
 from harness.recipes.probe_options import parse_probe_options
 from harness.store.file_tree import digest_file
 
@@ -23,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.debian.archive import AptRoot
-    from harness.debian.lock_file import PackageQuery
+    from harness.recipes.probe import ProbeRecipe
     from harness.store.inputs import JSONValue
 
 SOURCES = "guest-images/efi-probe"
@@ -39,32 +35,6 @@ LINK = (
     *("-m", "i386pep", "--subsystem", "10", "--image-base", "0", "--entry", "probe"),
     *("-s", "--no-insert-timestamp", "-T", "link.ld"),
 )
-
-
-def _options(text: str) -> str:
-    parse_probe_options(text)
-    return " ".join(text.split())
-
-
-class ProbeRecipe(Strict):
-    """The EFI probe with some options, by a name that scenarios use as a kernel's."""
-
-    name: Name
-    description: str = Field(default="", description="what is special about it")
-    options: Annotated[str, AfterValidator(_options)] = Field(
-        default="", description="words of its command line, such as allow=1 touch=usable"
-    )
-
-    def queries(self) -> tuple[PackageQuery, ...]:
-        """List the packages that are needed: none."""
-        return ()
-
-
-class ProbeFile(Strict):
-    """The file ``guest-images/efi-probe.yaml``."""
-
-    probes: Annotated[tuple[ProbeRecipe, ...], Field(min_length=1)]
-    groups: Groups
 
 
 def probe_traits(options: str) -> KernelTraits:

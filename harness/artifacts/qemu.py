@@ -9,13 +9,9 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from harness.debian.lock_file import PackageQuery
 from harness.debian.source import source, unpack
-from harness.documents.document import load
 from harness.errors import HarnessError
 from harness.paths import PROJECT, cache_dir
 from harness.store import file_tree
@@ -26,6 +22,7 @@ if TYPE_CHECKING:
 
     from harness.debian.archive import AptRoot
     from harness.debian.lock_file import Lock
+    from harness.recipes.qemu import QemuRecipe
     from harness.store.entries import Artifact
     from harness.store.inputs import JSONValue
 
@@ -35,45 +32,6 @@ _DATA = "qemu-bundle/usr/local/share/qemu"
 """Where a QEMU that was not installed looks for its data files, relative to its binary."""
 _TOOLS = {"gcc": "gcc", "ninja": "ninja-build", "pkg-config": "pkg-config", "patch": "patch"}
 _LIBRARIES = {"glib-2.0": "libglib2.0-dev", "pixman-1": "libpixman-1-dev"}
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-
-class QemuData(_Strict):
-    """Data files taken from a binary package of the same suite."""
-
-    package: str = Field(min_length=1)
-    paths: Annotated[tuple[str, ...], Field(min_length=1)]
-
-
-class QemuRecipe(_Strict):
-    """How the one QEMU of the project is made."""
-
-    package: str = Field(min_length=1, description="Debian source package")
-    suite: str = Field(min_length=1, description="Debian suite")
-    version: str | None = Field(default=None, description="version, exact or a glob; default: the newest")
-    data: QemuData
-    configure: Annotated[tuple[str, ...], Field(min_length=1, description="options of QEMU's configure")]
-
-    def queries(self) -> tuple[PackageQuery, PackageQuery]:
-        """Give the source package and the package with data files."""
-        return (
-            PackageQuery(self.package, self.suite, self.version, source=True),
-            PackageQuery(self.data.package, self.suite, self.version),
-        )
-
-
-class QemuFile(_Strict):
-    """The file ``qemu-builds/qemu.yaml``."""
-
-    qemu: QemuRecipe
-
-
-def load_qemu(project: Path = PROJECT) -> QemuRecipe:
-    """Read the recipe; ``YamlError`` for mistakes in it."""
-    return load(project / "qemu-builds/qemu.yaml", QemuFile).qemu
 
 
 def qemu_inputs(

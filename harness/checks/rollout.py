@@ -8,10 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
-from harness.artifacts.loader.traits import Entry  # noqa: TC001  # pydantic reads it at run time
+from harness.artifacts.loader.traits import Entry
 from harness.documents.document import load
+from harness.documents.strict import Strict
 
 Outcome = Literal[
     "eager",
@@ -56,13 +57,11 @@ class Facts:
     accept_memory: Literal["lazy", "eager"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=lambda name: name.replace("_", "-")
-    )
+class _Hyphened(Strict):
+    model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-"))
 
 
-class Conditions(_Strict):
+class Conditions(_Hyphened):
     """What must hold; a fact that is not named may be anything."""
 
     entry: Entry | None = None
@@ -89,7 +88,7 @@ def _in_one_line(text: object) -> object:
 Text = Annotated[str, Field(min_length=1), BeforeValidator(_in_one_line)]
 
 
-class Row(_Strict):
+class Row(_Hyphened):
     """One row: when its conditions hold, and none above it does, this is the outcome."""
 
     when: Conditions
@@ -99,7 +98,7 @@ class Row(_Strict):
     refused_by: RefusedBy | None = None
 
 
-class Table(_Strict):
+class Table(_Hyphened):
     """The file ``rollout.yaml``."""
 
     rows: tuple[Row, ...] = Field(min_length=1)

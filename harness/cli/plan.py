@@ -8,21 +8,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts.probe import ProbeFile
 from harness.documents.document import json_schema
 from harness.matrix.pairs import selection
 from harness.matrix.schema import scenario_schema
 from harness.matrix.show import Shown, as_json, as_markdown, as_text
 from harness.paths import PROJECT, cache_dir
+from harness.progress import say
 from harness.recipes.firmware import FirmwareFile
 from harness.recipes.guest import GuestFile
 from harness.recipes.kernel import KernelFile
 from harness.recipes.loader import LoaderFile
+from harness.recipes.probe import ProbeFile
 from harness.run.axis_options import axis_options
 from harness.run.keywords import about, compiled
 from harness.run.options import Options
 from harness.run.session import Session
-from harness.store.locks import say
 
 if TYPE_CHECKING:
     import argparse

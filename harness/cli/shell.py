@@ -15,7 +15,7 @@ from harness.matrix.cell import Cell, parse_memory
 from harness.platforms.host import probe
 from harness.platforms.kvm import guest_runs
 from harness.platforms.platform import resolver
-from harness.store.locks import say
+from harness.progress import say
 
 if TYPE_CHECKING:
     import argparse

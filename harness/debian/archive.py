@@ -32,26 +32,15 @@ from harness.debian.index import (
 from harness.debian.suite import UPDATE_HINT, FetchError, SuiteRoot
 from harness.errors import HarnessError
 from harness.paths import cache_dir
+from harness.progress import Progress, say
 from harness.store.entries import Artifact, Store
 from harness.store.file_tree import digest_file
-from harness.store.locks import Progress, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from harness.store.inputs import JSONValue
-
-__all__ = [
-    "SUITES",
-    "AptRoot",
-    "FetchError",
-    "NotInPackageError",
-    "PackageQuery",
-    "PackageVersion",
-    "SourceFile",
-    "deb_file",
-]
 
 SUITES = ("bullseye", "bookworm", "bookworm-backports", "trixie", "trixie-backports", "sid")
 DAY = 86400.0

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from harness.debian.archive import AptRoot
 
-__all__ = ["LOCK_NAME", "Change", "Lock", "PackageQuery", "PackageVersion", "update"]
-
 LOCK_NAME = "debian.lock.yaml"
 Change = tuple[PackageQuery, PackageVersion | None, PackageVersion]
 

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 from harness.debian import apt_config
 from harness.errors import HarnessError
 from harness.store.entries import disk_full, full_disk_told
-from harness.store.locks import Progress, held
+from harness.store.locks import held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from harness.progress import Progress
 
 UPDATE_HINT = "run `harness update` to take the versions of today into the lock file"
 _NETWORK_HINT = f"check the network, and the mirror (setting {apt_config.MIRROR_SETTING})"

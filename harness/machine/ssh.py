@@ -23,8 +23,8 @@ import paramiko
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from harness.artifacts.guest.cpio import CpioEntry, cpio_archive
 from harness.errors import HarnessError
+from harness.formats.cpio import CpioEntry, cpio_archive
 
 if TYPE_CHECKING:
     from types import TracebackType

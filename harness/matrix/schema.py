@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     ConfigDict,
     Field,
     StringConstraints,
@@ -17,6 +16,7 @@ from pydantic import (
 )
 
 from harness.documents.document import Document, json_schema, load_document, near
+from harness.documents.strict import Strict
 from harness.matrix.axes import (
     AXES,
     NAMES,
@@ -35,12 +35,6 @@ from harness.matrix.choices import GROUP, Choice, Known, Selection
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-__all__ = ["AXES", "Known", "Scenario", "When", "load_scenario", "scenario_schema"]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 def _matrix_field(axis: Axis) -> tuple[Any, Any]:
@@ -61,7 +55,7 @@ def _set_field(axis: Axis) -> tuple[Any, Any]:
 
 
 @of_axes(_matrix_field)
-class Matrix(_Strict):
+class Matrix(Strict):
     """Axes; every combination is a cell."""
 
     def choices(self, axis: str) -> tuple[Choice, ...]:
@@ -71,12 +65,12 @@ class Matrix(_Strict):
 
 
 @of_axes(_include_field)
-class Include(_Strict):
+class Include(Strict):
     """One more cell as it is written, whatever exclude and overrides say."""
 
 
 @of_axes(_when_field)
-class When(_Strict):
+class When(Strict):
     """The cells that have, on every axis named here, one of the values given.
 
     ``platform`` is compared as the scenario writes it, so that a rule means the same on every host.
@@ -94,7 +88,7 @@ class When(_Strict):
 
 
 @of_axes(_set_field)
-class Settings(_Strict):
+class Settings(Strict):
     """Axes and the values that they get."""
 
     @model_validator(mode="after")
@@ -132,14 +126,14 @@ Link = Annotated[
 About = Annotated[When, Field(description="the cells that it is about")]
 
 
-class Override(_Strict):
+class Override(Strict):
     """Cells of the matrix that get other values on some axes."""
 
     when: About
     set: Settings = Field(description="what they get")
 
 
-class Requirement(_Strict):
+class Requirement(Strict):
     """What the host must have; cells that lack it are skipped and say so."""
 
     when: When | None = Field(default=None, description="the cells that it is about; default: all")
@@ -156,7 +150,7 @@ class Requirement(_Strict):
         return self
 
 
-class Expectation(_Strict):
+class Expectation(Strict):
     """Cells whose outcome is not the one that the rollout model gives."""
 
     when: About
@@ -165,7 +159,7 @@ class Expectation(_Strict):
     link: Link
 
 
-class KnownBad(_Strict):
+class KnownBad(Strict):
     """Checks that are known to fail; they are told as such, and fail the run when they start to pass."""
 
     when: About
@@ -178,7 +172,7 @@ class KnownBad(_Strict):
     since: Text = Field(description="version or date from which on it is so")
 
 
-class Scenario(_Strict):
+class Scenario(Strict):
     """A scenario file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, title="Scenario of the harness")

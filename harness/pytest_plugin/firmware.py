@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.errors import HarnessError
-from harness.pytest_plugin.plugin import SESSION
+from harness.pytest_plugin.items import SESSION
 
 if TYPE_CHECKING:
     from harness.artifacts.firmware.resolve import Firmware

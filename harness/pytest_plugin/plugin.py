@@ -19,17 +19,16 @@ import pytest
 from harness.errors import HarnessError
 from harness.matrix.show import count
 from harness.platforms.platform import CHOICES, PLATFORMS
+from harness.progress import say
 from harness.pytest_plugin.items import CHOSEN, SESSION, TOLD, CheckItem, Chosen, ScenarioFile, choose
 from harness.run.axis_options import add_axis_options, axis_options
 from harness.run.budget import Budget
 from harness.run.options import Options
 from harness.run.session import Session
-from harness.store.locks import say
 
 if TYPE_CHECKING:
-    from harness.store.locks import Progress
+    from harness.progress import Progress
 
-__all__ = ["SESSION"]
 FOLDER = "scenarios"
 _WORKER_RECORDS = "harness_records"
 _WORKER_BUDGET = "harness_budget"

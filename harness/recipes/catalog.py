@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness.artifacts.probe import ProbeFile, ProbeRecipe
 from harness.documents.document import Document, Loc, Problem, YamlError, load_document, near
 from harness.errors import HarnessError
 from harness.matrix.cell import GUESTS
@@ -20,12 +19,13 @@ from harness.recipes.groups import resolve_groups
 from harness.recipes.guest import GuestFile, GuestRecipe, whole_guests
 from harness.recipes.kernel import KernelEntry, KernelFile, KernelRecipe
 from harness.recipes.loader import BUILT_IN, LoaderFile, LoaderRecipe, whole_loaders
+from harness.recipes.probe import ProbeFile, ProbeRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from harness.debian.lock_file import PackageQuery
+    from harness.debian.index import PackageQuery
 
 AnyKernel = KernelRecipe | ProbeRecipe
 AnyKernelEntry = KernelEntry | ProbeRecipe

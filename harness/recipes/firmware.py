@@ -13,9 +13,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from harness.debian.lock_file import PackageQuery
-from harness.recipes.common import Name, OneKey, PathInPackage, Strict, Suite, Version
-from harness.recipes.groups import Groups  # noqa: TC001  # pydantic reads it at run time
+from harness.debian.index import PackageQuery
+from harness.documents.strict import OneKey, Strict
+from harness.recipes.common import Name, PathInPackage, Suite, Version
+from harness.recipes.groups import Groups
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 Value = str | int | bool

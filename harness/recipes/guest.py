@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, StringConstraints
 
+from harness.documents.strict import Strict
 from harness.matrix.cell import GUESTS
-from harness.recipes.common import Name, Strict, Suite
-from harness.recipes.groups import Groups  # noqa: TC001  # pydantic reads it at run time
+from harness.recipes.common import Name, Suite
+from harness.recipes.groups import Groups
 
 if TYPE_CHECKING:
     from harness.documents.document import Document, Problem

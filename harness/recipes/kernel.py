@@ -12,9 +12,10 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from harness.debian.lock_file import PackageQuery
-from harness.recipes.common import Name, OneKey, Strict, Suite, Version
-from harness.recipes.groups import Groups  # noqa: TC001  # pydantic reads it at run time
+from harness.debian.index import PackageQuery
+from harness.documents.strict import OneKey, Strict
+from harness.recipes.common import Name, Suite, Version
+from harness.recipes.groups import Groups
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 _SPLIT = "linux-binary-"

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from harness.debian.lock_file import PackageQuery
+from harness.debian.index import PackageQuery
 from harness.documents.document import Document, Loc, Problem, YamlError, load_document, near
-from harness.recipes.common import Name, OneKey, PathInPackage, Strict, Suite, Version
-from harness.recipes.groups import Groups  # noqa: TC001  # pydantic reads it at run time
+from harness.documents.strict import OneKey, Strict
+from harness.recipes.common import Name, PathInPackage, Suite, Version
+from harness.recipes.groups import Groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -11,7 +11,8 @@ from harness.matrix.choices import parse_version
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from harness.debian.lock_file import Lock, PackageQuery
+    from harness.debian.index import PackageQuery
+    from harness.debian.lock_file import Lock
     from harness.matrix.choices import Version
     from harness.recipes.catalog import Catalog
     from harness.recipes.loader import LoaderRecipe

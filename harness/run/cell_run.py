@@ -10,7 +10,6 @@ from dataclasses import asdict, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
-from harness.artifacts.probe import ProbeRecipe
 from harness.artifacts.traits import FirmwareTraits, KernelTraits
 from harness.boot.cell_machine import done_line, limits, machine_spec
 from harness.boot.driver import boot
@@ -24,6 +23,7 @@ from harness.evidence.evidence import Evidence
 from harness.evidence.record import BootRecord, OutcomeKind, write_json
 from harness.machine.process import LaunchError
 from harness.matrix.plan import NOTHING_SAID
+from harness.recipes.probe import ProbeRecipe
 from harness.recipes.probe_options import parse_probe_options
 from harness.run.budget import Budget
 from harness.run.estimate import boot_seconds

@@ -6,10 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from harness.artifacts.probe import ProbeRecipe
 from harness.errors import HarnessError
 from harness.matrix.cell import format_memory, parse_memory
 from harness.matrix.expand import Substitution
+from harness.recipes.probe import ProbeRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

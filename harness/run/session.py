@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from harness.matrix.choices import Known
     from harness.matrix.expand import Substitution
     from harness.matrix.plan import Plan, Planned, Said
-    from harness.store.locks import Progress
+    from harness.progress import Progress
 
 
 class Session:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from harness.store.locks import Progress
+    from harness.progress import Progress
 
 Steps = Callable[[str], tuple[int, int] | None]
 """Reads how many steps are done, and of how many, from a line of output; None for any other line."""

@@ -26,15 +26,13 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
 from harness.paths import cache_dir
+from harness.progress import Progress, say
 from harness.store import file_tree
-from harness.store.file_tree import digest_file
 from harness.store.inputs import JSONValue, canonical, differences, digest_inputs
-from harness.store.locks import Progress, held, held_now, say
+from harness.store.locks import held, held_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-
-__all__ = ["PROVENANCE", "Artifact", "JSONValue", "Progress", "Store", "digest_file", "digest_inputs", "say"]
 
 PROVENANCE = "provenance.json"
 _KEY_DIGITS = 16

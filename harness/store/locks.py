@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""Advisory file locks that die with their owner (``flock``), and a word to the user while one waits."""
+"""Advisory file locks that die with their owner (``flock``); a word to the user while one waits."""
 
 from __future__ import annotations
 
@@ -7,28 +7,22 @@ import contextlib
 import errno
 import fcntl
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-Progress = Callable[[str], None]
-"""Takes one line (without its newline) meant for the user."""
+    from harness.progress import Progress
+
 
 PATIENCE = 1.0
 """Seconds of silent waiting before the user is told what is waited for."""
 _POLL = 0.05
 _NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT}
-
-
-def say(line: str) -> None:
-    """Print a progress line to standard error: the default for every ``progress`` parameter."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def _try(descriptor: int, operation: int) -> bool:

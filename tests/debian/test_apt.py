@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.debian import apt_config
-from harness.debian.archive import AptRoot, FetchError, NotInPackageError, PackageQuery, deb_file
+from harness.debian.archive import AptRoot, NotInPackageError, deb_file
+from harness.debian.index import PackageQuery
+from harness.debian.suite import FetchError
 from harness.errors import HarnessError
 from harness.store.file_tree import digest_file
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from harness.debian.lock_file import Lock, PackageQuery, update
+from harness.debian.index import PackageQuery
+from harness.debian.lock_file import Lock, update
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:

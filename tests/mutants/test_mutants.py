@@ -21,12 +21,13 @@ from pydantic import Field
 from harness import checks
 from harness.checks.finding import Check, Finding, Problem
 from harness.documents.document import load
+from harness.documents.strict import Strict
 from harness.errors import HarnessError
 from harness.evidence.problems import EvidenceError
 from harness.evidence.record import OutcomeKind
 from harness.formats.patches import read_patches
-from harness.pytest_plugin.plugin import SESSION
-from harness.recipes.common import Name, Strict
+from harness.pytest_plugin.items import SESSION
+from harness.recipes.common import Name
 from harness.run.cell_run import CellRun
 
 if TYPE_CHECKING:

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
     from harness.debian.archive import AptRoot
     from harness.debian.lock_file import Lock
+    from harness.progress import Progress
     from harness.recipes.firmware import FirmwareRecipe
     from harness.store.entries import Artifact
     from harness.store.inputs import JSONValue
-    from harness.store.locks import Progress
 
 KIND = "firmware"
 LOG = "build.log"

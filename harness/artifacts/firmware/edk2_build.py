@@ -17,9 +17,9 @@ from harness.store.build_steps import Trouble, run_step
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from harness.progress import Progress
     from harness.recipes.firmware import BuildOptions
     from harness.store.build_tree import WorkTree
-    from harness.store.locks import Progress
 
 IMAGE = "OVMF.fd"
 TOOLS = {

@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.artifacts.firmware import traits as reader
@@ -16,8 +15,11 @@ from harness.artifacts.firmware.traits import FirmwareTraits
 from harness.errors import HarnessError
 from harness.formats import firmware_volume
 from harness.store import file_tree
+from harness.store.inputs import digest_code
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.debian.archive import AptRoot
     from harness.debian.lock_file import Lock
     from harness.recipes.firmware import FirmwareRecipe
@@ -66,10 +68,9 @@ def contradictions(recipe: FirmwareRecipe, traits: FirmwareTraits) -> list[str]:
 
 def _traits(name: str, path: Path, apt: AptRoot) -> FirmwareTraits:
     """Read the traits, or remember them: unpacking the drivers takes longer than all else of a no-op."""
-    readers = (reader.__file__, firmware_volume.__file__)
     inputs: dict[str, JSONValue] = {
         "image": file_tree.digest_file(path),
-        "readers": [file_tree.digest_file(Path(reader)) for reader in readers],
+        "readers": digest_code(reader, firmware_volume),
     }
 
     def build(directory: Path) -> None:

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts.guest.ext4 import write_ext4
+from harness.artifacts.guest import ext4
 from harness.artifacts.guest.package_set import fetch_set, load_set
 from harness.formats import fat32, gpt
 from harness.store.build_steps import run_step
 from harness.store.file_tree import digest_file
+from harness.store.inputs import digest_code
 
 if TYPE_CHECKING:
     from harness.debian.archive import AptRoot
@@ -37,8 +39,6 @@ set -- "$0" $(sha256sum Packages) $(stat -c %s Packages)
 printf 'Suite: %s\\nCodename: %s\\nSHA256:\\n %s %s Packages\\n' "$1" "$1" "$2" "$4" > Release
 """
 """Makes a folder of packages the suite $0: mmdebstrap looks for the essential ones by the suite's name."""
-_HERE = Path(__file__)
-_WRITERS = ("debian_disk.py", "ext4.py", "fat32.py", "gpt.py")
 
 
 def debian_disk(recipe: GuestRecipe, project: Path, apt: AptRoot) -> Path:
@@ -49,7 +49,7 @@ def debian_disk(recipe: GuestRecipe, project: Path, apt: AptRoot) -> Path:
         "packages": {package.package: f"{package.version} {package.sha256}" for package in packages},
         "include": list(recipe.packages),
         "customize": digest_file(customize),
-        "writers": {name: digest_file(_HERE.with_name(name)) for name in _WRITERS},
+        "writers": digest_code(ext4, fat32, gpt, sys.modules[__name__]),
     }
 
     def build(directory: Path) -> None:
@@ -61,7 +61,7 @@ def debian_disk(recipe: GuestRecipe, project: Path, apt: AptRoot) -> Path:
             work.chmod(0o755)
             archive = _bootstrap(recipe, debs, customize, work, log, apt)
             root = work / "root.ext4"
-            write_ext4(root, archive, recipe.name, EPOCH, work, log, apt.progress)
+            ext4.write_ext4(root, archive, recipe.name, EPOCH, work, log, apt.progress)
             write_disk(directory / DISK, root)
 
     return apt.store.get("guest-disk", recipe.name, inputs, build, apt.progress, tools=TOOLS).path / DISK

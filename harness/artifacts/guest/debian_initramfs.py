@@ -8,15 +8,18 @@ kernel and any loader can boot any guest.
 from __future__ import annotations
 
 import stat
-from pathlib import Path
+import sys
 from typing import TYPE_CHECKING
 
-from harness.artifacts.guest.cpio import CpioEntry, cpio_archive
 from harness.artifacts.guest.initramfs import compile_static, compiler
+from harness.formats import cpio
+from harness.formats.cpio import CpioEntry, cpio_archive
 from harness.store.file_tree import digest_file
+from harness.store.inputs import digest_code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from harness.debian.archive import AptRoot
     from harness.store.inputs import JSONValue
@@ -51,7 +54,7 @@ def debian_initrd(base: Path, modules: Sequence[Path], project: Path, apt: AptRo
         "modules": {path.name: digest_file(path) for path in modules},
         "files": {str(path.relative_to(folder)): digest_file(path) for path in (*scripts, *sources)},
         "compiler": compiler(),
-        "writer": digest_file(Path(__file__)),
+        "writer": digest_code(cpio, sys.modules[__name__]),
     }
 
     def build(directory: Path) -> None:

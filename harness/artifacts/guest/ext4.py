@@ -18,7 +18,7 @@ from harness.store.build_steps import run_step
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.store.locks import Progress
+    from harness.progress import Progress
 
 UUID = "5ac1ab1e-0000-4000-8000-000000000004"
 BLOCK = 4096

@@ -9,11 +9,14 @@ import stat
 import subprocess
 from typing import TYPE_CHECKING
 
-from harness.artifacts.guest.cpio import CpioEntry, build_initramfs, cpio_archive
-from harness.debian.lock_file import PackageQuery
+from harness.artifacts.guest import initramfs_files
+from harness.artifacts.guest.initramfs_files import build_initramfs
+from harness.debian.index import PackageQuery
 from harness.errors import HarnessError
-from harness.paths import PROJECT
+from harness.formats import cpio
+from harness.formats.cpio import CpioEntry, cpio_archive
 from harness.store.file_tree import digest_file, only
+from harness.store.inputs import digest_code
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +39,6 @@ _PARTS = 17
 _ARCHIVE = "initramfs.cpio"
 _COMPILE = ("gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s")
 _NEEDS = re.compile(r"^# needs (CONFIG_\w+(?: CONFIG_\w+)*)$", re.MULTILINE)
-_WRITER = PROJECT / "harness/artifacts/guest/cpio.py"
 
 
 def initramfs(project: Path, apt: AptRoot, lock: Lock) -> Path:
@@ -50,7 +52,7 @@ def initramfs(project: Path, apt: AptRoot, lock: Lock) -> Path:
         "overlay": {str(path.relative_to(overlay)): digest_file(path) for path in files},
         "tools": {path.name: digest_file(path) for path in sources},
         "compiler": compiler(),
-        "writer": digest_file(_WRITER),
+        "writer": digest_code(cpio, initramfs_files),
     }
 
     def build(directory: Path) -> None:
@@ -78,7 +80,7 @@ def initramfs_with_kernel(base: Path, kernel: Path, apt: AptRoot) -> Path:
     inputs: dict[str, JSONValue] = {
         "base": digest_file(base),
         "kernel": digest_file(kernel),
-        "writer": digest_file(_WRITER),
+        "writer": digest_code(cpio, initramfs_files),
     }
 
     def build(directory: Path) -> None:
@@ -101,7 +103,7 @@ def initramfs_large(base: Path, apt: AptRoot) -> Path:
         "base": digest_file(base),
         "parts": _PARTS,
         "part": _PART,
-        "writer": digest_file(_WRITER),
+        "writer": digest_code(cpio, initramfs_files),
     }
 
     def build(directory: Path) -> None:

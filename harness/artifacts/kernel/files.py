@@ -6,9 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.artifacts.kernel.traits import is_bzimage, read_release
 from harness.debian.archive import NotInPackageError
 from harness.errors import HarnessError
+from harness.formats.bzimage import is_bzimage, read_release
 from harness.formats.ikconfig import embedded_config
 from harness.store.file_tree import only
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.debian.archive import AptRoot
-    from harness.debian.lock_file import Lock, PackageVersion
+    from harness.debian.index import PackageVersion
+    from harness.debian.lock_file import Lock
     from harness.recipes.kernel import File, KernelRecipe, Prebuilt, Tree
 
 BZIMAGE = "arch/x86/boot/bzImage"

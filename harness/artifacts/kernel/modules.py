@@ -15,6 +15,7 @@ from __future__ import annotations
 import gzip
 import lzma
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from harness.documents.document import near
 from harness.errors import HarnessError
 from harness.formats.ikconfig import unzstd
 from harness.store.file_tree import digest_file
+from harness.store.inputs import digest_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -65,7 +67,7 @@ def modules(recipe: KernelRecipe, names: Sequence[str], apt: AptRoot, lock: Lock
     kernel does not have, and for a kernel whose modules cannot be had.
     """
     wanted = sorted({_plain(name) for name in names})
-    inputs: dict[str, JSONValue] = {"names": wanted, "reader": digest_file(Path(__file__))}
+    inputs: dict[str, JSONValue] = {"names": wanted, "reader": digest_code(sys.modules[__name__])}
     package = modules_package(recipe, lock)
 
     def load_order() -> list[Path]:

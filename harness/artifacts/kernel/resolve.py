@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.artifacts.kernel.files import kernel_files
@@ -12,9 +11,11 @@ from harness.artifacts.kernel.traits import KernelTraits, parse_config, read_ker
 from harness.errors import HarnessError
 from harness.formats import bzimage
 from harness.store.file_tree import digest_file
+from harness.store.inputs import digest_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from harness.debian.archive import AptRoot
     from harness.debian.lock_file import Lock
@@ -68,7 +69,7 @@ def resolve_kernel(recipe: KernelRecipe, apt: AptRoot, lock: Lock) -> Kernel:
 def _without_stub(recipe: KernelRecipe, image: Path, apt: AptRoot) -> Path:
     inputs: dict[str, JSONValue] = {
         "image": digest_file(image),
-        "writer": digest_file(Path(__file__).with_name("stubless.py")),
+        "writer": digest_code(bzimage),
     }
 
     def build(directory: Path) -> None:

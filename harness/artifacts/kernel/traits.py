@@ -14,30 +14,18 @@ unaccepted memory.
 from __future__ import annotations
 
 import re
-import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
+from harness.formats.bzimage import XLF_EFI_HANDOVER_64, read_setup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Offsets into a bzImage: Linux Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header".
-_SETUP_SECTORS = 0x1F1
-_SYSTEM_SIZE = 0x1F4
-_MAGIC = 0x202
-_PROTOCOL = 0x206
-_VERSION_POINTER = 0x20E
-_XLOADFLAGS = 0x236
-_XLF_EFI_HANDOVER_64 = 1 << 3
-_XLOADFLAGS_SINCE = 0x20C
-_PE_POINTER = 0x3C
-
 _SNP_MESSAGE = b"SEV-SNP supported indicated by CC blob"
 _UNACCEPTED_MESSAGE = b"Memory acceptance protocol failed"
 
-_RELEASE = re.compile(rb"[!-~]+")
 _OPTION = re.compile(r"^(?P<name>CONFIG_\w+)=(?P<value>.+)$", re.MULTILINE)
 
 
@@ -73,71 +61,28 @@ def _stated(options: Mapping[str, str], *names: str) -> str:
     return ", ".join(f"{name}={options[name]}" if name in options else f"{name} is not set" for name in names)
 
 
-def read_release(image: bytes) -> str:
-    """Give the release, as ``uname -r`` says it, from the string that the field kernel_version points to.
-
-    Empty where the field points to none.
-    """
-    _require_bzimage(image)
-    (pointer,) = struct.unpack_from("<H", image, _VERSION_POINTER)
-    text = image[0x200 + pointer : 0x200 + pointer + 256].split(b"\0", 1)[0].split(b" ", 1)[0]
-    return text.decode("ascii") if pointer and _RELEASE.fullmatch(text) else ""
-
-
-def is_bzimage(image: bytes) -> bool:
-    """Look for the magic of the setup header."""
-    return len(image) >= 0x400 and image[_MAGIC : _MAGIC + 4] == b"HdrS"
-
-
-def _require_bzimage(image: bytes) -> None:
-    if not is_bzimage(image):
-        raise HarnessError(
-            "the kernel image is no bzImage: no HdrS in its setup header", "give the vmlinuz file"
-        )
-
-
-def _require_whole(image: bytes) -> None:
-    """Raise HarnessError for an image that is shorter than its setup header says; signed ones are longer."""
-    (system,) = struct.unpack_from("<I", image, _SYSTEM_SIZE)  # in units of 16 bytes, without the setup
-    said = ((image[_SETUP_SECTORS] or 4) + 1) * 512 + system * 16
-    if len(image) < said:
-        raise HarnessError(
-            f"the kernel image is cut short: it has {len(image)} bytes, its setup header says {said}",
-            "build or copy it again",
-        )
-
-
-def _is_pe(image: bytes) -> bool:
-    (pointer,) = struct.unpack_from("<I", image, _PE_POINTER)
-    return image[:2] == b"MZ" and image[pointer : pointer + 4] == b"PE\0\0"
-
-
 def read_kernel_traits(image: bytes, config: str | None) -> KernelTraits:
     """Read the traits from a bzImage and the text of the config it was built with, None when there is none.
 
     In Debian both are in linux-image-* up to 6.18; later the image is in linux-binary-* and the config in
     linux-base-VERSION, both under usr/lib/modules/VERSION. HarnessError when an input is no such thing.
     """
-    _require_bzimage(image)
-    _require_whole(image)
-    (protocol,) = struct.unpack_from("<H", image, _PROTOCOL)
-    (flags,) = struct.unpack_from("<H", image, _XLOADFLAGS) if protocol >= _XLOADFLAGS_SINCE else (0,)
-    pe = _is_pe(image)
+    setup = read_setup(image)
     snp, unaccepted, stub = _by_image(image) if config is None else _by_config(parse_config(config))
     return KernelTraits(
-        version=read_release(image),
-        protocol=protocol,
+        version=setup.release,
+        protocol=setup.protocol,
         snp_guest=snp[0],
         unaccepted_memory=unaccepted[0],
-        efi_stub=stub[0] and pe,
-        handover=bool(flags & _XLF_EFI_HANDOVER_64),
+        efi_stub=stub[0] and setup.pe,
+        handover=bool(setup.xloadflags & XLF_EFI_HANDOVER_64),
         sources={
             "version": "setup header, kernel_version",
             "protocol": "setup header, version",
             "snp_guest": snp[1],
             "unaccepted_memory": unaccepted[1],
-            "efi_stub": f"{stub[1]}; {'PE' if pe else 'no PE'} header",
-            "handover": f"setup header, xloadflags {flags:#x} (bit 3)",
+            "efi_stub": f"{stub[1]}; {'PE' if setup.pe else 'no PE'} header",
+            "handover": f"setup header, xloadflags {setup.xloadflags:#x} (bit 3)",
         },
     )
 

@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.artifacts.loader import files
 from harness.artifacts.loader.files import Payload, esp_files
 from harness.artifacts.loader.traits import LoaderTraits, read_loader_traits
 from harness.debian.archive import NotInPackageError
 from harness.errors import HarnessError
-from harness.formats import fat32, gpt
+from harness.formats import fat32, gpt, uki
 from harness.store.file_tree import digest_file
+from harness.store.inputs import digest_code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from harness.debian.archive import AptRoot
     from harness.debian.lock_file import Lock
@@ -27,7 +29,6 @@ KIND = "loader-image"
 IMAGE = "disk.img"
 _MIB = 1 << 20
 _LABEL, _SERIAL = "ESP", 0x5AC1AB1E
-_WRITERS = ("fat32.py", "gpt.py", "loader_files.py", "uki.py")
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def loader_image(loader: Loader, payload: Payload, apt: AptRoot) -> Path:
         "initrd": digest_file(payload.initrd) if payload.initrd is not None else None,
         "cmdline": payload.cmdline,
         "release": payload.release,
-        "writers": [digest_file(Path(__file__).with_name(name)) for name in _WRITERS],
+        "writers": digest_code(fat32, gpt, files, uki),
     }
 
     def build(directory: Path) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The small initramfs of ours: static busybox, /init, the probe; made without root, byte for byte the same.
+"""What lies in the small initramfs of ours: static busybox, /init, the reporter; the same bytes each time.
 
-Format: cpio "newc" (Linux ``Documentation/driver-api/early-userspace/buffer-format.rst``). The archive is not
-compressed: 2 MB arrive by DMA in no time, and a gzipped one was no faster to boot under emulation.
+The archive is not compressed: 2 MB arrive by DMA in no time, and a gzipped one was no faster to boot under
+emulation.
 """
 
 from __future__ import annotations
@@ -10,51 +10,16 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from harness.formats.cpio import CpioEntry, cpio_archive
 
 APPLETS = ("sh", "awk", "cat", "dmesg", "mount", "poweroff", "stty")
 """Names under /bin that lead to busybox; the scripts call busybox itself, these are for a person."""
 
 DIRECTORIES = ("bin", "dev", "proc", "sys", "tmp")
-_BLOCK = 512
 _ELF = b"\x7fELF"
-
-
-@dataclass(frozen=True)
-class CpioEntry:
-    """One file of the archive; ``mode`` includes the file type, ``device`` is a node's (major, minor)."""
-
-    name: str
-    mode: int
-    data: bytes = b""
-    device: tuple[int, int] = (0, 0)
-
-
-def _padded(data: bytes, alignment: int) -> bytes:
-    return data + b"\0" * (-len(data) % alignment)
-
-
-def _record(inode: int, entry: CpioEntry) -> bytes:
-    """One header (13 fields of 8 hex digits), name and data, each padded to 4 bytes."""
-    name = entry.name.encode() + b"\0"
-    links = 2 if stat.S_ISDIR(entry.mode) else 1
-    fields = (inode, entry.mode, 0, 0, links, 0, len(entry.data), 0, 0, *entry.device, len(name), 0)
-    header = b"070701" + b"".join(b"%08x" % field for field in fields)
-    return _padded(header + name, 4) + _padded(entry.data, 4)
-
-
-def cpio_archive(entries: Iterable[CpioEntry]) -> bytes:
-    """Pack ``entries`` in the given order; inodes count from 1, times and owners are 0."""
-    records = [_record(inode, entry) for inode, entry in enumerate(entries, start=1)]
-    records.append(_record(0, CpioEntry("TRAILER!!!", 0)))
-    return _padded(b"".join(records), _BLOCK)
 
 
 def _overlay_entries(overlay: Path) -> list[CpioEntry]:

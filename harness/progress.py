@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""A line for the user while long work goes on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+Progress = Callable[[str], None]
+"""Takes one line (without its newline) meant for the user."""
+
+
+def say(line: str) -> None:
+    """Print a progress line to standard error: the default for every ``progress`` parameter."""
+    print(line, file=sys.stderr, flush=True)
