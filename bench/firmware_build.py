@@ -5,8 +5,8 @@
 
 ``tree`` builds a working tree cold and with one driver changed, and says what it takes to find that nothing
 changed in all its files. ``all`` builds all that the project ships from nothing, unpacking of sources
-included, and then asks for one of them again. ``mutants`` builds those of tests/mutants beside their base,
-which is built before and does not count; from their time follows that of 16.
+included, and then asks for one of them again. ``mutants`` builds those of tests/builds/mutants beside their
+base, which is built before and does not count; from their time follows that of 16.
 
 The cache is one of its own that goes afterwards, with the downloads of the user's cache linked into it. The
 goals are for two CPUs that do nothing else; judged is the wall clock.
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 SOURCE = "stock-2022.11"
 DRIVER = "MdeModulePkg/Universal/WatchdogTimerDxe/WatchdogTimer.c"
-MUTANTS = PROJECT / "tests/mutants"
+MUTANTS = PROJECT / "tests/builds/mutants"
 COUNTED = 16  # mutants, in the goal
 GOALS = {"cold": 270.0, "no-op": 0.3, "variant": 25.0, "all shipped": 900.0, f"{COUNTED} mutants": 360.0}
 """Seconds."""

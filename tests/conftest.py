@@ -18,6 +18,7 @@ from harness.platforms.host import Host
 from harness.pytest_plugin.items import SESSION
 from harness.recipes.catalog import load_catalog
 from harness.run import cell_run, session
+from tests.support.data import DATA
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["pytester"]
 
-RECORDS = Path(__file__).parent / "data/records"
+RECORDS = DATA / "records"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup("harness").addoption(
         "--mutants",
         action="store_true",
-        help="build deliberately wrong firmware (tests/mutants) and ask that each is caught; some 20 minutes",
+        help="build deliberately wrong firmware (tests/builds/mutants), to be caught; some 20 minutes",
     )
 
 

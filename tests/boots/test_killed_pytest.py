@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""No QEMU outlives the pytest that started it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.data import PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def descendants(pid: int) -> Iterator[int]:
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield int(child)
+                yield from descendants(int(child))
+
+
+def is_qemu(pid: int, binary: Path) -> bool:
+    """Say whether the process runs this program; a zombie runs none."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/exe").readlink() == binary
+    return False
+
+
+@pytest.mark.qemu
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_qemu_survives_a_pytest_that_is_killed(
+    qemu_binary: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    command = [sys.executable, "-m", "pytest", str(PROJECT / "scenarios"), "--platform", "snp-emulated"]
+    command += ["-k", "debian-2025.02+debian-6.12+direct+2G", "--records", str(tmp_path / "records")]
+    # Started in the background by a shell it would ignore Ctrl-C, and hand that on.
+    default = "import os, signal, sys; signal.signal(2, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    with (
+        (tmp_path / "output").open("wb") as output,
+        subprocess.Popen(
+            [sys.executable, "-c", default, *command],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=tmp_path,
+            start_new_session=True,
+        ) as outer,
+    ):
+        try:
+            qemus = wait_for_boot(outer, qemu_binary, tmp_path / "records")
+        finally:
+            outer.send_signal(how)
+        begin = time.monotonic()
+        outer.wait(20)
+    assert qemus
+    while (left := [pid for pid in qemus if is_qemu(pid, qemu_binary)]) and time.monotonic() - begin < 10:
+        time.sleep(0.02)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left, "QEMU survives"
+    assert "Traceback" not in (tmp_path / "output").read_text()
+    unfinished = [path.name for path in (tmp_path / "records").iterdir()]
+    assert unfinished == ["debian-2025.02+debian-6.12+direct+2G+snp-emulated"]
+    assert not (tmp_path / "records" / unfinished[0] / "boot.json").exists()
+
+
+def wait_for_boot(outer: subprocess.Popen[bytes], qemu: Path, records: Path) -> list[int]:
+    """Wait until a guest has spoken; gives the QEMU processes below ``outer``."""
+    end = time.monotonic() + 60
+    while not any(path.stat().st_size for path in records.glob("*/serial.log")):
+        assert outer.poll() is None, "it ended by itself"
+        assert time.monotonic() < end, "no guest spoke"
+        time.sleep(0.02)
+    return [pid for pid in descendants(outer.pid) if is_qemu(pid, qemu)]

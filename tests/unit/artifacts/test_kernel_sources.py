@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Kernels of a developer: an image with its config, a build tree; what is wrong with one is told."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import re
+import struct
+import subprocess
+import zlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.artifacts.ingredients import Ingredients
+from harness.artifacts.kernel.files import BZIMAGE
+from harness.boot.cell_machine import machine_spec
+from harness.errors import HarnessError
+from harness.formats.ikconfig import embedded_config
+from harness.matrix.cell import Cell
+from harness.platforms.host import Host
+from tests.unit.artifacts.test_traits import CONFIG, bzimage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+RELEASE = "6.12.1-test"
+ZSTD_FRAME = b"\x28\xb5\x2f\xfd"
+
+
+def with_payload(packed: bytes) -> bytes:
+    """Make a bzImage whose compressed vmlinux is ``packed``."""
+    image = bytearray(bzimage())
+    image[0x1F1] = 7  # sectors of setup after the first: the image is 8 of them long
+    struct.pack_into("<II", image, 0x248, 16, len(packed))
+    return bytes(image) + bytes(16) + packed
+
+
+def vmlinux(config: str = CONFIG) -> bytes:
+    return b"code IKCFG_ST" + gzip.compress(config.encode()) + b"IKCFG_ED code"
+
+
+def zstd(data: bytes) -> bytes:
+    return subprocess.run(["zstd", "-cq"], input=data, capture_output=True, check=True).stdout
+
+
+@pytest.fixture
+def ingredients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ingredients:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HARNESS_DEBIAN_MIRROR", "http://127.0.0.1:9/debian")
+    return Ingredients(progress=lambda _line: None)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Ingredients]:
+    """Make a project with one kernel, ``k``, from this source."""
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+    def make(source: str, more: str = "") -> Ingredients:
+        path = tmp_path / "guest-images/kernels.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"kernels:\n  - {{name: k, source: {source}{more}}}\n")
+        return Ingredients(tmp_path, lambda _line: None)
+
+    return make
+
+
+def make_tree(root: Path, release: str = RELEASE) -> Path:
+    for name, data in {
+        BZIMAGE: bzimage(),
+        ".config": CONFIG.encode(),
+        "include/config/kernel.release": f"{release}\n".encode(),
+    }.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    return root
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [
+        gzip.compress,
+        lambda data: lzma.compress(data) + b"size",
+        lambda data: zstd(data) + b"size",
+    ],
+    ids=["gzip", "xz", "zstd"],
+)
+def test_the_config_inside_an_image(pack: Callable[[bytes], bytes]) -> None:
+    assert embedded_config(with_payload(pack(vmlinux()))) == CONFIG
+    assert embedded_config(with_payload(pack(b"no config"))) is None
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        b"",
+        bzimage(),
+        with_payload(b"unknown packer"),
+        with_payload(gzip.compress(vmlinux())[:-60]),
+        with_payload(b"\xfd7zXZ\0 damaged"),
+        with_payload(ZSTD_FRAME + b"damaged"),
+        with_payload(zlib.compress(b"")),
+        with_payload(gzip.compress(b"IKCFG_ST damaged IKCFG_ED")),
+        with_payload(gzip.compress(b"IKCFG_ED IKCFG_ST")),
+    ],
+)
+def test_an_image_whose_config_cannot_be_read(image: bytes) -> None:
+    assert embedded_config(image) is None
+
+
+@pytest.mark.parametrize(
+    ("image", "config"),
+    [
+        ("vmlinuz-6.12.1", "config-6.12.1"),
+        ("bzImage", "bzImage.config"),
+        ("bzImage", ".config"),
+        ("vmlinuz", "config"),
+    ],
+)
+def test_a_config_beside_the_image(ingredients: Ingredients, tmp_path: Path, image: str, config: str) -> None:
+    (tmp_path / image).write_bytes(bzimage())
+    (tmp_path / config).write_text(CONFIG)
+    name = ingredients.choose_kernel(f"file:{tmp_path / image}")
+    assert re.fullmatch(rf"file-{image.lower()}-[0-9a-f]{{6}}", name)
+    kernel = ingredients.kernel(name)
+    assert (kernel.path, kernel.traits.version) == (tmp_path / image, RELEASE)
+    assert (kernel.traits.snp_guest, kernel.traits.unaccepted_memory) == (True, True)
+    assert kernel.options is not None
+    assert kernel.options["CONFIG_SEV_GUEST"] == "m"
+
+
+def test_the_config_of_the_image_itself_is_enough(ingredients: Ingredients, tmp_path: Path) -> None:
+    (tmp_path / "bzImage").write_bytes(with_payload(gzip.compress(vmlinux())))
+    kernel = ingredients.kernel(ingredients.choose_kernel(f"file:{tmp_path / 'bzImage'}"))
+    assert "CONFIG_UNACCEPTED_MEMORY=y" in kernel.traits.sources["unaccepted_memory"]
+
+
+def test_a_build_tree(ingredients: Ingredients, tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "My Linux")
+    name = ingredients.choose_kernel(f"tree:{tree}")
+    assert re.fullmatch(r"tree-my-linux-[0-9a-f]{6}", name)
+    assert ingredients.kernel(name).path == tree / BZIMAGE
+    assert ingredients.kernel(name).traits.unaccepted_memory
+
+
+def test_another_build_gets_another_name(ingredients: Ingredients, tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "linux")
+    before = ingredients.choose_kernel(f"tree:{tree}")
+    (tree / BZIMAGE).write_bytes(bzimage(flags=0))
+    assert ingredients.choose_kernel(f"tree:{tree}") != before
+
+
+def test_recipes_of_files_and_trees(recipe: Callable[..., Ingredients], tmp_path: Path) -> None:
+    make_tree(tmp_path / "linux")
+    (tmp_path / "guest-images").mkdir()
+    (tmp_path / "guest-images/mine").write_bytes(bzimage())
+    (tmp_path / "other.config").write_text("CONFIG_EFI_STUB=y\n")
+    assert recipe("{tree: {path: ../linux}}").kernel("k").path == tmp_path / "guest-images/../linux" / BZIMAGE
+    traits = recipe("{file: {path: mine, config: ../other.config}}").kernel("k").traits
+    assert (traits.snp_guest, traits.efi_stub) == (False, True)
+    kernel = recipe("{file: {path: mine, config: false}}").kernel("k")
+    assert kernel.options is None
+    assert kernel.traits.sources["snp_guest"].startswith("image: lacks")
+    cleared = recipe("{tree: {path: ../linux}}", ", efi-stub: false").kernel("k")
+    assert not cleared.traits.efi_stub
+    assert cleared.path.read_bytes()[:2] == b"\0\0"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("{file: {path: none}}", r"kernel k: \S*/guest-images/none: no such file"),
+        (
+            "{file: {path: alone-1}}",
+            r"no config: beside \S*/alone-1 there is none of config-1, alone-1.config, ",
+        ),
+        ("{file: {path: alone-1}}", r"carries none \(CONFIG_IKCONFIG\)\n  put the .config .* as config-1"),
+        ("{file: {path: ../linux/arch/x86/boot/bzImage}}", r"no config: [^\n]*\n  .*say tree:\S*/linux$"),
+        ("{file: {path: alone-1, config: none}}", r"\S*/none: cannot be read: .*No such file"),
+        ("{file: {path: text, config: given}}", r"\S*/text is no bzImage\n  name arch/x86"),
+        ("{file: {path: alone-1, config: text}}", r"\S*/alone-1: the kernel config holds no option"),
+        ("{tree: {path: none}}", r"\S*/none/arch/x86/boot/bzImage: no such file\n  run `make bzImage"),
+        ("{tree: {path: ../stale}}", r"bzImage is 6.12.1-test, but the tree is configured as 6.12.2\n  run"),
+    ],
+)
+def test_mistakes_name_the_recipe(
+    recipe: Callable[..., Ingredients], tmp_path: Path, source: str, message: str
+) -> None:
+    make_tree(tmp_path / "linux")
+    make_tree(tmp_path / "stale", release="6.12.2")
+    images = tmp_path / "guest-images"
+    images.mkdir()
+    (images / "alone-1").write_bytes(bzimage())
+    (images / "text").write_text("nothing")
+    (images / "given").write_text(CONFIG)
+    with pytest.raises(HarnessError, match=r"^guest-images/kernels.yaml:2:5: kernel k: ") as caught:
+        recipe(source).kernel("k")
+    assert re.search(message, str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file:none", "file:none: no such file"),
+        ("tree:.", f"tree:.: no {BZIMAGE} there\n  run `make bzImage modules`"),
+        ("git:x", "git:x: unknown kind of kernel 'git'\n  write NAME|file:PATH|tree:PATH"),
+        ("debian-6.2", "unknown kernel 'debian-6.2'\n  did you mean "),
+    ],
+)
+def test_choices_that_are_none(
+    ingredients: Ingredients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(HarnessError) as caught:
+        ingredients.choose_kernel(text)
+    assert str(caught.value).startswith(message)
+
+
+def test_what_a_kernel_must_have(recipe: Callable[..., Ingredients], tmp_path: Path) -> None:
+    make_tree(tmp_path / "linux")
+    kernel = recipe("{tree: {path: ../linux}}").kernel("k")
+    kernel.require(["CONFIG_EFI_STUB"], "the boot")
+    lacks = r"^guest-images/kernels.yaml:2:5: kernel k: the action kexec needs CONFIG_KEXEC_FILE=y, which"
+    with pytest.raises(HarnessError, match=lacks):
+        kernel.require(["CONFIG_EFI_STUB", "CONFIG_KEXEC_FILE"], "the action kexec")
+    with pytest.raises(HarnessError, match="needs CONFIG_SEV_GUEST=y"):  # a module is not built in
+        kernel.require(["CONFIG_SEV_GUEST"], "it")
+
+
+def test_an_action_that_the_kernel_cannot_do(ingredients: Ingredients, tmp_path: Path) -> None:
+    assert ingredients.action_needs("kexec") == ("CONFIG_KEXEC_FILE",)
+    assert ingredients.action_needs("touch") == ()
+    name = ingredients.choose_kernel(f"tree:{make_tree(tmp_path / 'linux')}")
+    cell = Cell("debian-2025.02", name, "direct", 2048, "plain", action="touch:1 kexec")
+    with pytest.raises(
+        HarnessError, match=f"^kernel {name}: the action kexec needs CONFIG_KEXEC_FILE=y, which"
+    ):
+        machine_spec(cell, ingredients, Host(sev_snp=False))

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The commands ``harness kernel``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.artifacts.kernel.files import BZIMAGE
+from harness.cli import entry
+from tests.unit.artifacts.test_kernel_sources import make_tree
+from tests.unit.artifacts.test_traits import bzimage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+
+
+def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.main(["kernel", "list"]) == 0
+    lines = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
+    assert ["debian-5.10", "prebuilt", "before SEV-SNP guest support; the negative control"] in lines
+    assert ["debian-7.3", "prebuilt"] in lines
+    assert "efi-probe-lazy" in [line[0] for line in lines if line[1] == "probe"]
+
+
+def test_show_a_tree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tree = make_tree(tmp_path / "linux")
+    assert entry.main(["kernel", "show", f"tree:{tree}"]) == 0
+    name, *lines = capsys.readouterr().out.splitlines()
+    assert name.startswith("name: tree-linux-")
+    assert lines == [
+        f"tree: {tree}",
+        f"image: {tree / BZIMAGE}",
+        "version: 6.12.1-test (setup header, kernel_version)",
+        "snp_guest: true (config: CONFIG_AMD_MEM_ENCRYPT=y, CONFIG_SEV_GUEST=m)",
+        "unaccepted_memory: true (config: CONFIG_UNACCEPTED_MEMORY=y)",
+        "efi_stub: true (config: CONFIG_EFI_STUB=y; PE header)",
+        "handover: true (setup header, xloadflags 0x7f (bit 3))",
+    ]
+
+
+def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bzImage").write_bytes(bzimage())
+    for text, message in (
+        ("debian-6.33", "harness: unknown kernel 'debian-6.33'\n  did you mean "),
+        (f"file:{tmp_path}/bzImage", "harness: kernel file-bzimage-"),
+        (
+            "tree:/nowhere",
+            "harness: tree:/nowhere: no arch/x86/boot/bzImage there\n  run `make bzImage modules`",
+        ),
+    ):
+        assert entry.main(["kernel", "show", text]) == entry.USER_MISTAKE
+        assert capsys.readouterr().err.startswith(message)

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Starting QEMU, failing to, and never leaving one behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.machine import machine as machine_module
+from harness.machine.machine import Machine
+from harness.machine.process import LaunchError
+from harness.machine.spec import MachineSpec
+from tests.support.data import FAKE_QEMU, PROJECT
+
+# What a process to be killed runs: start a machine, say its pid, wait for the end.
+HOLDER = """
+import sys, time
+from pathlib import Path
+from harness.machine.machine import Machine
+from harness.machine.spec import MachineSpec
+spec = MachineSpec(qemu=Path(sys.argv[1]), firmware=Path("/f"), memory_mib=1, accel="tcg", cmdline="[]")
+with Machine(spec, Path(sys.argv[2])) as machine:
+    machine.cont()
+    Path(sys.argv[2], "pid.part").write_text(str(machine.pid))
+    Path(sys.argv[2], "pid.part").rename(Path(sys.argv[2], "pid"))
+    time.sleep(60)
+"""
+
+
+def fake(*steps: dict[str, object], qemu: Path = FAKE_QEMU) -> MachineSpec:
+    return MachineSpec(qemu=qemu, firmware=Path("/f"), memory_mib=1, accel="tcg", cmdline=json.dumps(steps))
+
+
+def wait_for(path: Path) -> int:
+    end = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < end, f"no {path.name}"
+        time.sleep(0.02)
+    return int(path.read_text())
+
+
+def alive(pid: int) -> bool:
+    """Say whether the process runs; a zombie that nobody has reaped yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def open_descriptors() -> set[str]:
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
+def gone(pid: int, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while alive(pid):
+        if time.monotonic() > end:
+            os.kill(pid, signal.SIGKILL)
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_launch_failure_carries_code_words_command_and_log(tmp_path: Path) -> None:
+    with pytest.raises(LaunchError) as caught, Machine(fake({"die": [3, "no such machine"]}), tmp_path):
+        pass
+    error = caught.value
+    assert error.returncode == 3
+    assert error.output == "no such machine"
+    assert error.log == tmp_path / "qemu.log"
+    for part in ("exit code 3", "no such machine", str(FAKE_QEMU), "-bios", str(tmp_path / "qemu.log")):
+        assert part in str(error)
+
+
+def test_a_program_that_is_not_there(tmp_path: Path) -> None:
+    with (
+        pytest.raises(LaunchError, match="not an executable file"),
+        Machine(fake(qemu=tmp_path / "missing"), tmp_path),
+    ):
+        pass
+
+
+def test_a_program_that_cannot_run(tmp_path: Path) -> None:
+    program = tmp_path / "qemu"
+    program.write_text("#!/no/such/interpreter\n")
+    program.chmod(0o755)
+    with pytest.raises(LaunchError) as caught, Machine(fake(qemu=program), tmp_path):
+        pass
+    assert caught.value.returncode in {126, 127}
+
+
+def test_a_mute_qemu_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine_module, "GREETING_SECONDS", 0.3)
+    machine = Machine(fake({"mute": True}), tmp_path)
+    with pytest.raises(LaunchError, match=r"no QMP greeting within 0\.3 s"):
+        machine.__enter__()
+    assert machine.returncode == -signal.SIGKILL
+
+
+def test_leaving_ends_qemu_and_reports_its_code(tmp_path: Path) -> None:
+    with Machine(fake(), tmp_path) as machine:
+        pid = machine.pid
+        assert alive(pid)
+        assert os.getsid(pid) == pid
+    assert machine.returncode == 0
+    assert not alive(pid)
+    machine.close()  # again, without harm
+
+
+def test_no_descriptor_is_left(tmp_path: Path) -> None:
+    with Machine(fake(), tmp_path / "first"):
+        pass  # the loop's own descriptors exist from now on
+    before = open_descriptors()
+    with Machine(fake(), tmp_path / "second") as machine:
+        machine.cont()
+    with pytest.raises(LaunchError), Machine(fake({"die": [1, ""]}), tmp_path / "third"):
+        pass
+    with pytest.raises(LaunchError), Machine(fake(qemu=tmp_path / "none"), tmp_path / "fourth"):
+        pass
+    assert open_descriptors() == before
+
+
+def test_the_thread_that_started_it_may_end(tmp_path: Path) -> None:
+    machine = Machine(fake(), tmp_path)
+    thread = threading.Thread(target=machine.__enter__)
+    thread.start()
+    thread.join()
+    try:
+        machine.cont()
+        assert machine.wait(lambda: machine.returncode, machine.clock() + 0.3) is None
+    finally:
+        machine.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_qemu_dies_with_its_parent(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-c", HOLDER, str(FAKE_QEMU), str(tmp_path)]
+    with subprocess.Popen(command, cwd=PROJECT) as parent:
+        pid = wait_for(tmp_path / "pid")
+        assert alive(pid)
+        parent.send_signal(number)
+    assert gone(pid, 5)
+
+
+def test_a_parent_that_died_before_the_signal_was_armed() -> None:
+    from harness.machine.process import _SHIM  # noqa: PLC0415 - the shim is private to its module
+
+    not_the_parent = "1"
+    done = subprocess.run(
+        [*_SHIM, not_the_parent, "echo", "ran"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 125
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("whom", ["worker", "controller"])
+def test_qemu_dies_with_pytest_xdist(tmp_path: Path, whom: str) -> None:
+    (tmp_path / "test_holds.py").write_text(
+        f"import os, sys, pathlib\n"
+        f"def test_holds():\n"
+        f"    sys.argv = ['', {str(FAKE_QEMU)!r}, {str(tmp_path)!r}]\n"
+        f"    pathlib.Path({str(tmp_path)!r}, 'worker').write_text(str(os.getpid()))\n"
+        f"    exec({HOLDER!r})\n"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-n1",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(tmp_path),
+        str(tmp_path),
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, env=environment, cwd=tmp_path
+    ) as pytest_process:
+        try:
+            pid = wait_for(tmp_path / "pid")
+            assert alive(pid)
+            os.kill(wait_for(tmp_path / "worker") if whom == "worker" else pytest_process.pid, signal.SIGKILL)
+            assert gone(pid, 25)
+        finally:
+            pytest_process.kill()
+
+
+def test_nothing_is_said_at_interpreter_exit(tmp_path: Path) -> None:
+    script = HOLDER.replace("    time.sleep(60)\n", "")
+    left_open = script.replace("with Machine", "import contextlib\nmachine = Machine").replace(
+        " as machine:", ".__enter__()\nif True:"
+    )
+    for source in (script, left_open):
+        done = subprocess.run(
+            [sys.executable, "-X", "dev", "-c", source, str(FAKE_QEMU), str(tmp_path)],
+            cwd=PROJECT, capture_output=True, text=True, check=True, timeout=30,
+        )  # fmt: skip
+        assert "Task was destroyed" not in done.stderr
+        assert "Traceback" not in done.stderr
+        assert gone(wait_for(tmp_path / "pid"), 5)
+    assert "ResourceWarning" not in subprocess.run(
+        [sys.executable, "-X", "dev", "-c", script, str(FAKE_QEMU), str(tmp_path)],
+        cwd=PROJECT, capture_output=True, text=True, check=True, timeout=30,
+    ).stderr  # fmt: skip

@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""pytest's front door: scenario files as tests, from stored boots and, once, from a real one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.matrix.cell import Cell
+from harness.run.options import Options
+from harness.run.session import Session
+from tests.support.data import DATA, PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SCENARIO = """\
+name: two
+description: which?
+include:
+  - {firmware: debian-2025.02, kernel: debian-5.10, memory: 2G, platform: snp}
+  - {firmware: debian-2025.02, kernel: debian-6.1, memory: 2G, platform: plain}
+"""
+EMULATED = "debian-2025.02+debian-5.10+direct+2G+snp-emulated"
+PLAIN = "debian-2025.02+debian-6.1+direct+2G+plain"
+RECORDS = DATA / "records"
+
+
+@pytest.fixture
+def scenarios(pytester: pytest.Pytester) -> Path:
+    """Make ``scenarios/two.yaml`` in a new folder and go there."""
+    folder = pytester.mkdir("scenarios")
+    (folder / "two.yaml").write_text(SCENARIO)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def items() -> dict[str, int]:
+    """Count the checks of each stored cell."""
+    session = Session(Options(replay=RECORDS), PROJECT, lambda _line: None)
+    cells = [
+        Cell("debian-2025.02", "debian-5.10", "direct", 2048, "snp-emulated"),
+        Cell("debian-2025.02", "debian-6.1", "direct", 2048, "plain"),
+    ]
+    assert [cell.id for cell in cells] == [EMULATED, PLAIN]
+    return {cell.id: len(session.run(cell).checks) for cell in cells}
+
+
+def run(pytester: pytest.Pytester, *arguments: str | Path) -> tuple[pytest.RunResult, str]:
+    """Run pytest in this process; a message for the user never has a traceback."""
+    result = pytester.runpytest_inprocess("scenarios", "-ra", *arguments)
+    text = f"{result.stdout}\n{result.stderr}"
+    assert "Traceback" not in text
+    assert "INTERNALERROR" not in text
+    return result, text
+
+
+@pytest.mark.usefixtures("stand_ins", "scenarios")
+def test_stored_boots_are_judged_again(
+    pytester: pytest.Pytester, records: Path, items: dict[str, int]
+) -> None:
+    result, _ = run(pytester, "--replay", records, "-v")
+    result.assert_outcomes(passed=sum(items.values()))
+    result.stdout.fnmatch_lines(
+        [
+            f"scenarios/two.yaml::{EMULATED}::no-userspace PASSED*",
+            f"scenarios/two.yaml::{PLAIN}::reaches-userspace PASSED*",
+            f"scenarios/two.yaml::{PLAIN}::no-sev PASSED*",
+        ]
+    )
+
+
+@pytest.mark.usefixtures("scenarios")
+def test_each_cell_is_booted_once_for_all_its_items(
+    pytester: pytest.Pytester, stand_ins: Any, items: dict[str, int]
+) -> None:
+    result, text = run(pytester)
+    result.assert_outcomes(passed=sum(items.values()))
+    assert sorted(stand_ins.booted) == [EMULATED, PLAIN]
+    assert "platform: SNP cells were emulated here (there is no /dev/sev)" in text
+    where = re.search(r"^boot records: (.*)$", text, re.MULTILINE)
+    assert where is not None
+    assert sorted(path.name for path in Path(where[1]).iterdir()) == [EMULATED, PLAIN]
+    assert re.search(r"^harness: building QEMU$", text, re.MULTILINE)  # past pytest's capturing
+
+
+@pytest.mark.usefixtures("scenarios")
+def test_only_selected_cells_are_booted(
+    pytester: pytest.Pytester, stand_ins: Any, items: dict[str, int]
+) -> None:
+    result, _ = run(pytester, "-k", "plain and no-sev", "--records", "here")
+    result.assert_outcomes(passed=1, deselected=items[PLAIN] - 1)
+    assert stand_ins.booted == [PLAIN]
+    assert [path.name for path in (pytester.path / "here").iterdir()] == [PLAIN]
+    result, _ = run(pytester, "--platform", "snp-emulated")
+    result.assert_outcomes(passed=items[EMULATED])
+    assert stand_ins.booted == [PLAIN, EMULATED]
+
+
+@pytest.mark.usefixtures("scenarios")
+def test_collecting_builds_and_boots_nothing(pytester: pytest.Pytester, stand_ins: Any) -> None:
+    result, text = run(pytester, "--collect-only", "-q")
+    assert result.ret == 0
+    assert f"scenarios/two.yaml::{PLAIN}::no-sev" in text
+    assert stand_ins.booted == []
+    assert "qemu" not in stand_ins.built
+    assert not (pytester.path / "out").exists()
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_all_mistakes_in_a_scenario_at_once(pytester: pytest.Pytester, scenarios: Path) -> None:
+    text = SCENARIO.replace("memory: 2G, platform: snp", "memroy: 2G, platform: snpp")
+    (scenarios / "two.yaml").write_text(text.replace("debian-6.1,", "debian-6.11,"))
+    result, text = run(pytester)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    for line, what in ((4, "memroy"), (4, "snpp"), (5, "debian-6.11")):
+        assert re.search(rf"scenarios/two\.yaml:{line}:\d+: .*{re.escape(repr(what))}; did you mean", text)
+
+
+@pytest.mark.usefixtures("scenarios")
+def test_an_ingredient_that_cannot_be_had_is_told_once(pytester: pytest.Pytester, stand_ins: Any) -> None:
+    (pytester.path / "scenarios/more.yaml").write_text(SCENARIO.replace("two", "more"))
+    for name in ("debian-2025.02", "qemu"):
+        stand_ins.failures = {name: HarnessError("could not fetch it", "check the network")}
+        result, text = run(pytester)
+        assert result.ret == pytest.ExitCode.INTERRUPTED
+        assert len(re.findall(r"^could not fetch it\n  check the network$", text, re.MULTILINE)) == 1
+        result.assert_outcomes(errors=1)
+        assert stand_ins.built.count("qemu") == (name == "qemu")
+    assert stand_ins.booted == []
+
+
+@pytest.mark.usefixtures("scenarios")
+def test_a_boot_that_fails_is_one_failure(
+    pytester: pytest.Pytester, stand_ins: Any, items: dict[str, int]
+) -> None:
+    what = "QEMU did not start: code 1\n  QEMU said:\n    no such CPU\n  command: qemu -cpu x"
+    stand_ins.failures[PLAIN] = HarnessError(what, "its whole output is in x/qemu.log")
+    result, text = run(pytester)
+    result.assert_outcomes(passed=items[EMULATED], failed=1, skipped=items[PLAIN] - 1)
+    assert f"{what}\n  its whole output is in x/qemu.log" in text
+    assert "not judged: QEMU did not start: code 1\n" in text
+    assert stand_ins.booted.count(PLAIN) == 1
+
+
+@pytest.mark.usefixtures("stand_ins", "scenarios")
+def test_a_finding_shows_its_evidence_and_where_the_record_is(
+    pytester: pytest.Pytester, records: Path, items: dict[str, int]
+) -> None:
+    line = "Memory Encryption Features active: AMD SEV SEV-ES SEV-SNP"
+    with (records / PLAIN / "serial.log").open("a") as log:
+        log.write(f"[    0.500000] {line}\r\n")
+    result, text = run(pytester, "--replay", records)
+    result.assert_outcomes(passed=sum(items.values()) - 1, failed=1)
+    assert f"no-sev: a plain guest speaks of SEV\n    {line}\n" in text
+    assert f"boot record: {records / PLAIN}" in text
+
+
+@pytest.mark.usefixtures("stand_ins", "scenarios")
+def test_a_boot_that_ended_wrongly_fails_its_first_item_only(
+    pytester: pytest.Pytester, records: Path, edit_index: Callable[..., None], items: dict[str, int]
+) -> None:
+    edit_index(records / PLAIN, kind="hang", phase="kernel", detail="no console byte for 9 s")
+    result, text = run(pytester, "--replay", records)
+    result.assert_outcomes(passed=items[EMULATED], failed=1, skipped=items[PLAIN] - 1)
+    assert "not judged: the boot ended as hang in phase kernel: no console byte for 9 s" in text
+
+
+@pytest.mark.usefixtures("stand_ins", "scenarios")
+def test_no_selection_hides_a_boot_that_ended_wrongly(
+    pytester: pytest.Pytester, records: Path, edit_index: Callable[..., None]
+) -> None:
+    edit_index(records / PLAIN, kind="hang", phase="kernel", detail="no console byte for 9 s")
+    result, text = run(pytester, "--replay", records, "-k", "plain and (no-alarms or no-ledger)")
+    result.assert_outcomes(failed=1, skipped=1, deselected=result.parseoutcomes()["deselected"])
+    assert "there is nothing to judge: the boot ended as hang in phase kernel" in text
+
+
+@pytest.mark.usefixtures("stand_ins", "scenarios")
+def test_an_unfinished_record(pytester: pytest.Pytester, records: Path, items: dict[str, int]) -> None:
+    (records / PLAIN / "boot.json").unlink()
+    result, text = run(pytester, "--replay", records)
+    result.assert_outcomes(passed=items[EMULATED], failed=1, skipped=items[PLAIN] - 1)
+    assert f"{records / PLAIN}: no boot.json, so an unfinished boot\n  boot the cell again" in text
+
+
+@pytest.mark.usefixtures("stand_ins", "scenarios")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--replay", "nowhere"], "--replay nowhere: no such folder\n  give a folder of boot records"),
+        (["--replay", "scenarios"], "ERROR: --replay scenarios: it holds no boot record of a selected cell"),
+        (["--platform", "snp"], "--platform snp: this host cannot run SEV-SNP guests (there is no /dev/sev)"),
+        (
+            ["--require-platform", "plain", "--require-platform", "snp"],
+            "ERROR: --require-platform snp: no selected cell runs on it (there is no /dev/sev)",
+        ),
+        (["--require-platform", "plain", "-k", "emulated"], "ERROR: --require-platform plain: no selected"),
+        (["--boots", "0"], "error: argument --boots: '0' is not a number from 1 on"),
+        (["--records", "scenarios/two.yaml/x"], "ERROR: boot records cannot be written to"),
+    ],
+)
+def test_options_that_cannot_be_followed(
+    pytester: pytest.Pytester, stand_ins: Any, arguments: list[str], said: str
+) -> None:
+    result, text = run(pytester, *arguments)
+    assert result.ret in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.USAGE_ERROR}
+    assert text.count(said) == 1
+    assert stand_ins.booted == []
+
+
+@pytest.mark.usefixtures("stand_ins", "scenarios")
+def test_required_platforms_that_are_there(pytester: pytest.Pytester, items: dict[str, int]) -> None:
+    both = ["--require-platform", "plain", "--require-platform", "snp-emulated"]
+    run(pytester, *both)[0].assert_outcomes(passed=sum(items.values()))
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_other_yaml_files_are_not_tests(pytester: pytest.Pytester) -> None:
+    pytester.mkdir("elsewhere")
+    (pytester.path / "elsewhere/two.yaml").write_text("no scenario")
+    assert pytester.runpytest_inprocess("elsewhere").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+@pytest.mark.usefixtures("scenarios")
+@pytest.mark.parametrize("mode", ["load", "loadgroup", "worksteal"])
+def test_a_cell_stays_on_one_worker(
+    pytester: pytest.Pytester, records: Path, mode: str, items: dict[str, int]
+) -> None:
+    result = pytester.runpytest_subprocess("scenarios", "-n2", "--dist", mode, "--replay", records, "-v")
+    result.assert_outcomes(passed=sum(items.values()))
+    workers: dict[str, set[str]] = {}
+    for worker, cell in re.findall(
+        r"^\[(gw\d)\].* PASSED [^:]*::([^:]*)::", result.stdout.str(), re.MULTILINE
+    ):
+        workers.setdefault(cell, set()).add(worker)
+    assert {cell: len(names) for cell, names in workers.items()} == {EMULATED: 1, PLAIN: 1}
+
+
+@pytest.mark.usefixtures("scenarios")
+def test_workers_leave_messages_to_their_controller(pytester: pytest.Pytester, records: Path) -> None:
+    for arguments, said in (
+        (["--require-platform", "snp", "--replay", records], "ERROR: --require-platform snp: no selected"),
+        (["--replay", records.parent], f"ERROR: --replay {records.parent}: it holds no boot record"),
+        (["--replay", "nowhere"], "--replay nowhere: no such folder"),
+    ):
+        result = pytester.runpytest_subprocess("scenarios", "-n2", *arguments)
+        assert result.ret != 0
+        text = f"{result.stdout}\n{result.stderr}"
+        assert len(re.findall(f"^{re.escape(said)}", text, re.MULTILINE)) == 1
+        assert "INTERNALERROR" not in text
+        assert "Traceback" not in text
+
+
+@pytest.mark.usefixtures("scenarios")
+@pytest.mark.parametrize("workers", ["-n0", "-n2"])
+def test_a_mirror_without_packages_and_a_cold_cache(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: str
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(pytester.path / "cache"))
+    monkeypatch.setenv("HARNESS_DEBIAN_MIRROR", f"file:{pytester.path}/mirror")
+    result = pytester.runpytest_subprocess("scenarios", workers)
+    assert result.ret in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.TESTS_FAILED}
+    assert (
+        len(re.findall(r"^could not fetch the package index of trixie", str(result.stdout), re.MULTILINE))
+        == 1
+    )
+    text = f"{result.stdout}\n{result.stderr}"
+    assert re.search(r"^harness: fetching the package index of trixie$", text, re.MULTILINE)
+    assert "Captured" not in text  # progress shows at once, not with the failure
+    assert "Traceback" not in text
+    assert not list((pytester.path / "cache").rglob(".tmp-*"))

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Cells with a loader: their machines boot from a disk, and their records say how the kernel was entered."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.artifacts.guest.initramfs import CMDLINE
+from harness.boot.cell_machine import machine_spec
+from harness.errors import HarnessError
+from harness.machine.spec import Drive
+from harness.matrix.cell import Cell
+from harness.platforms.host import Host
+from harness.run import cell_run
+from harness.run.cell_run import TRAITS
+from harness.run.options import Options
+from harness.run.session import Session
+
+CELL = Cell("debian-2025.02", "debian-6.1", "grub-2.06-bookworm", 2048, "plain", cmdline="quiet")
+
+
+def test_the_machine_boots_from_the_loaders_disk() -> None:
+    asked = []
+
+    def image(*what: Any) -> Path:
+        asked.append(what)
+        return Path("/disk.img")
+
+    ingredients: Any = SimpleNamespace(
+        qemu=Path("/qemu"),
+        initrd_of=lambda guest: Path("/", guest),
+        firmware=lambda _: SimpleNamespace(path=Path("/fd"), traits=SimpleNamespace(kernel_hashes=False)),
+        kernel=lambda _: SimpleNamespace(path=Path("/k"), words=None),
+        loader_image=image,
+    )
+    spec = machine_spec(CELL, ingredients, Host(sev_snp=False))
+    assert (spec.kernel, spec.initrd, spec.cmdline) == (None, None, "")
+    assert spec.drives == (Drive(path=Path("/disk.img"), boot_index=0),)
+    assert asked == [("grub-2.06-bookworm", "debian-6.1", Path("/initramfs"), f"{CMDLINE} quiet")]
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_expectations_follow_the_entry(tmp_path: Path) -> None:
+    started = Session(Options(), tmp_path, lambda _: None)
+    for loader, outcome in (("grub-2.06-bookworm", "memory-lost"), ("grub-2.12", "eager")):
+        cell = Cell("debian-2025.02", "debian-6.1", loader, 8192, "snp-emulated")
+        assert started.run(cell).expected.outcome == outcome
+    with pytest.raises(HarnessError, match=r"the kernel has no console with boot-file"):
+        started.prepare(
+            [started.run(Cell("debian-2025.02", "debian-6.1", "boot-file", 2048, "plain"))], build=False
+        )
+
+
+@pytest.mark.parametrize(("entry", "outcome"), [("legacy", "memory-lost"), (None, "eager")])
+def test_a_replay_reads_the_entry(tmp_path: Path, records: Path, entry: str | None, outcome: str) -> None:
+    """A record from before there were loaders names none."""
+    cell = Cell("debian-2025.02", "debian-6.1", "grub-2.06-bookworm", 8192, "snp-emulated")
+    stored = next(path for path in records.iterdir() if "debian-6.1" in path.name)
+    told = json.loads((stored / TRAITS).read_bytes())
+    told.pop("entry", None)
+    (tmp_path / cell.id).mkdir()
+    path = tmp_path / cell.id / TRAITS
+    path.write_text(json.dumps(told if entry is None else {**told, "entry": entry}))
+    replay = Session(Options(replay=tmp_path), tmp_path, lambda _: None)
+    assert replay.run(cell).expected.outcome == outcome
+    path.write_text("[]")
+    with pytest.raises(HarnessError, match="cannot be read"):
+        cell_run.load_entry(path)
