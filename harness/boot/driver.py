@@ -26,9 +26,9 @@ from harness.evidence.record import (
     INDEX,
     BootRecord,
     ConsoleSize,
+    Ending,
+    EndingKind,
     Input,
-    Outcome,
-    OutcomeKind,
     guest_document,
     write_json,
 )
@@ -48,10 +48,10 @@ QUIET_SECONDS = 0.3
 """A dead guest's last words (a backtrace, a register dump) are over after this much silence ..."""
 DYING = frozenset(
     {
-        OutcomeKind.GUEST_PANIC,
-        OutcomeKind.FIRMWARE_ASSERT,
-        OutcomeKind.UNVALIDATED_ACCESS,
-        OutcomeKind.UNREACHABLE,
+        EndingKind.GUEST_PANIC,
+        EndingKind.FIRMWARE_ASSERT,
+        EndingKind.UNVALIDATED_ACCESS,
+        EndingKind.UNREACHABLE,
     }
 )
 """Ends at which the guest still runs and may explain itself."""
@@ -110,7 +110,7 @@ def boot(
         path=record_dir,
         cell=cell_id,
         platform=platform,
-        outcome=outcome,
+        ending=outcome,
         phases=seen.marks,
         remarks=seen.remarks,
         spec=asdict(spec),
@@ -138,10 +138,10 @@ def _follow(
     conversation: Conversation,
     *,
     survives_faults: bool,
-) -> Outcome:
+) -> Ending:
     """Wait for the end; every wait is also a race against death, silence and the phase's deadline."""
 
-    def look() -> Outcome | None:
+    def look() -> Ending | None:
         failure = conversation.failure
         seen, returncode, events = watch.seen(), machine.ended, machine.events
         over = returncode is not None or any(ends(event) for event in events)
@@ -156,7 +156,7 @@ def _follow(
             survives_faults=survives_faults,
         )
         if outcome is None and failure:
-            return Outcome(OutcomeKind.UNREACHABLE, seen.phase.label, seen.last_line, failure)
+            return Ending(EndingKind.UNREACHABLE, seen.phase.label, seen.last_line, failure)
         return outcome
 
     outcome = None
@@ -174,7 +174,7 @@ def _follow(
     return outcome
 
 
-def _interrogate(machine: Machine, outcome: Outcome) -> None:
+def _interrogate(machine: Machine, outcome: Ending) -> None:
     """Ask the QEMU that is still there; one that is not answering leaves no counters."""
     if machine.returncode is not None:
         return
@@ -186,23 +186,23 @@ def _interrogate(machine: Machine, outcome: Outcome) -> None:
             "query-memory-size-summary": machine.qmp.execute("query-memory-size-summary"),
         }
         write_json(machine.rundir / "counters.json", counters)
-        if outcome.kind is OutcomeKind.HANG:
+        if outcome.kind is EndingKind.HANG:
             text = machine.qmp.execute("human-monitor-command", **{"command-line": "info registers -a"})
             (machine.rundir / "registers.txt").write_text(str(text))
 
 
 def _finish(record: BootRecord) -> None:
     document, trouble = guest_document(record.serial_text)
-    details = [record.outcome.detail]
+    details = [record.ending.detail]
     if document is not None:
         write_json(record.path / "guest.json", document)
-    elif record.outcome.kind is OutcomeKind.COMPLETED:
+    elif record.ending.kind is EndingKind.COMPLETED:
         details.append(trouble)
-    if record.outcome.kind is OutcomeKind.FIRMWARE_ASSERT:
+    if record.ending.kind is EndingKind.FIRMWARE_ASSERT:
         dump = exception_dump(record.serial_text) or exception_dump(record.debugcon_text)
         details += [str(dump)] if dump else []
     details += record.left_out
-    record = replace(record, outcome=replace(record.outcome, detail="; ".join(details)))
+    record = replace(record, ending=replace(record.ending, detail="; ".join(details)))
     record.write_index()
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.boot.patterns import FAULT_EVENT, TERMINATION_EVENT
 from harness.boot.phases import Limit, Phase
-from harness.evidence.record import Outcome, OutcomeKind
+from harness.evidence.record import Ending, EndingKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ def judge(
     now: float,
     limits: Mapping[Phase, Limit],
     survives_faults: bool = False,
-) -> Outcome | None:
+) -> Ending | None:
     """Give the outcome, None while the boot may go on.
 
     What the consoles said comes first: a panic explains the reset that follows it. ``returncode`` is
@@ -56,24 +56,24 @@ def judge(
         detail = f"{pattern.name} on {remark.console}: {pattern.meaning}"
         if fault := _by_fault(events):
             detail += f"; after {fault[1]}"
-        return Outcome(pattern.kind or OutcomeKind.GUEST_PANIC, seen.phase.label, remark.line, detail)
+        return Ending(pattern.kind or EndingKind.GUEST_PANIC, seen.phase.label, remark.line, detail)
     ending = _by_event(seen, events, snp=snp, qemu_log=qemu_log)
     if ending is None and not survives_faults:
         ending = _by_fault(events)
-    elif ending is not None and ending[0] is OutcomeKind.RESET and (fault := _by_fault(events)):
+    elif ending is not None and ending[0] is EndingKind.RESET and (fault := _by_fault(events)):
         ending = fault[0], f"{fault[1]}; then {ending[1]}"  # a triple fault resets the machine
     if ending is None and returncode is not None:
-        kind = OutcomeKind.TERMINATED if _TERMINATION_LOG.search(qemu_log) else OutcomeKind.QEMU_EXIT
+        kind = EndingKind.TERMINATED if _TERMINATION_LOG.search(qemu_log) else EndingKind.QEMU_EXIT
         ending = kind, f"QEMU ended with exit code {returncode}{_said(qemu_log)}"
     if ending is None:
         ending = _by_limit(seen, now, limits)
-    return Outcome(ending[0], seen.phase.label, seen.last_line, ending[1]) if ending else None
+    return Ending(ending[0], seen.phase.label, seen.last_line, ending[1]) if ending else None
 
 
-def never_started(returncode: int | None, qemu_log: str) -> Outcome:
+def never_started(returncode: int | None, qemu_log: str) -> Ending:
     """Give the outcome of a QEMU that ended before its guest could run; ``qemu_log`` is its output."""
     detail = f"QEMU ended with exit code {returncode}{_said(qemu_log)}"
-    return Outcome(OutcomeKind.QEMU_EXIT, Phase.LAUNCH.label, "", detail)
+    return Ending(EndingKind.QEMU_EXIT, Phase.LAUNCH.label, "", detail)
 
 
 def next_look(seen: Seen, limits: Mapping[Phase, Limit]) -> float:
@@ -82,18 +82,18 @@ def next_look(seen: Seen, limits: Mapping[Phase, Limit]) -> float:
     return min(began + limit.deadline, max(seen.last_byte, began) + limit.silence)
 
 
-def _by_limit(seen: Seen, now: float, limits: Mapping[Phase, Limit]) -> tuple[OutcomeKind, str] | None:
+def _by_limit(seen: Seen, now: float, limits: Mapping[Phase, Limit]) -> tuple[EndingKind, str] | None:
     if now < next_look(seen, limits):
         return None
     limit, phase = limits[seen.phase], seen.phase.label
     if now >= seen.marks[-1].t + limit.deadline:
-        return OutcomeKind.HANG, f"phase {phase} lasted longer than {limit.deadline:g} s"
-    return OutcomeKind.HANG, f"no console byte for {limit.silence:g} s in phase {phase}"
+        return EndingKind.HANG, f"phase {phase} lasted longer than {limit.deadline:g} s"
+    return EndingKind.HANG, f"no console byte for {limit.silence:g} s in phase {phase}"
 
 
 def _by_event(
     seen: Seen, events: Sequence[Event], *, snp: bool, qemu_log: str
-) -> tuple[OutcomeKind, str] | None:
+) -> tuple[EndingKind, str] | None:
     event = next((event for event in events if ends(event)), None)
     if event is None:
         return None
@@ -101,15 +101,15 @@ def _by_event(
     detail = f"QMP event {event.name}" + (f", reason {reason}" if reason else "")
     if reason == "guest-shutdown":
         done = seen.phase is Phase.DONE
-        return (OutcomeKind.COMPLETED if done else OutcomeKind.POWERED_OFF_EARLY), detail
+        return (EndingKind.COMPLETED if done else EndingKind.POWERED_OFF_EARLY), detail
     if event.name == "RESET" or reason in {"guest-reset", "subsystem-reset"}:
-        return OutcomeKind.RESET, detail
+        return EndingKind.RESET, detail
     if event.name == "GUEST_PANICKED" or reason == "guest-panic":
-        return (OutcomeKind.TERMINATED if snp else OutcomeKind.GUEST_PANIC), detail + _said(qemu_log)
+        return (EndingKind.TERMINATED if snp else EndingKind.GUEST_PANIC), detail + _said(qemu_log)
     if TERMINATION_EVENT.search(event.name) or _TERMINATION_LOG.search(qemu_log):
         said = f"{detail} {dict(event.data) or ''}".rstrip() + _said(qemu_log)
-        return OutcomeKind.TERMINATED, _termination(event) if "reason-set" in event.data else said
-    return OutcomeKind.QEMU_EXIT, f"{detail}: QEMU stopped the machine" + _said(qemu_log)
+        return EndingKind.TERMINATED, _termination(event) if "reason-set" in event.data else said
+    return EndingKind.QEMU_EXIT, f"{detail}: QEMU stopped the machine" + _said(qemu_log)
 
 
 def _termination(event: Event) -> str:
@@ -122,7 +122,7 @@ def _termination(event: Event) -> str:
     return f"the guest asked to be terminated: {reason}; {who}"
 
 
-def _by_fault(events: Sequence[Event]) -> tuple[OutcomeKind, str] | None:
+def _by_fault(events: Sequence[Event]) -> tuple[EndingKind, str] | None:
     """Give the end of a guest that got a #VC it cannot survive, but has not ended yet."""
     faults = (event.data for event in events if event.name == FAULT_EVENT)
     data = next((data for data in faults if not str(data.get("operation")).startswith(_BY_DEVICE)), None)
@@ -130,7 +130,7 @@ def _by_fault(events: Sequence[Event]) -> tuple[OutcomeKind, str] | None:
         return None
     gpa, rip = (hex(int(str(data.get(key, 0)))) for key in ("gpa", "rip"))
     what = f"{data.get('operation')}: {data.get('access')} of {gpa} by {data.get('phase')} at {rip}"
-    return OutcomeKind.UNVALIDATED_ACCESS, f"{what}, vCPU {data.get('vcpu')}"
+    return EndingKind.UNVALIDATED_ACCESS, f"{what}, vCPU {data.get('vcpu')}"
 
 
 def _said(qemu_log: str) -> str:

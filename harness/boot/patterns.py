@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.evidence.record import OutcomeKind
+from harness.evidence.record import EndingKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,10 +20,10 @@ class Pattern:
     name: str
     regex: re.Pattern[str]
     meaning: str
-    kind: OutcomeKind | None
+    kind: EndingKind | None
 
 
-def _death(name: str, regex: str, meaning: str, kind: OutcomeKind = OutcomeKind.GUEST_PANIC) -> Pattern:
+def _death(name: str, regex: str, meaning: str, kind: EndingKind = EndingKind.GUEST_PANIC) -> Pattern:
     return Pattern(name, re.compile(regex), meaning, kind)
 
 
@@ -65,19 +65,19 @@ PATTERNS = (
         "firmware-assert",
         r"ASSERT_EFI_ERROR|\bASSERT (?:\[|\S+\(\d+\): )",
         "an edk2 assertion failed",
-        OutcomeKind.FIRMWARE_ASSERT,
+        EndingKind.FIRMWARE_ASSERT,
     ),
     _death(
         "firmware-exception",
         r"!!!! (?:X64|IA32) Exception Type - ",
         "a CPU exception reached the firmware's handler",
-        OutcomeKind.FIRMWARE_ASSERT,
+        EndingKind.FIRMWARE_ASSERT,
     ),
     _death(
         "firmware-validate",
         r"Failed to Validate address 0x[0-9A-Fa-f]+ Error code",
         "PVALIDATE failed in firmware, which then ends the guest",
-        OutcomeKind.TERMINATED,
+        EndingKind.TERMINATED,
     ),
     _remark(
         "soft-lockup", r"watchdog: BUG: soft lockup", "a CPU was busy for long: slow acceptance or a livelock"
@@ -105,7 +105,7 @@ PATTERNS = (
 )
 
 LOOP = Pattern(
-    "endless-loop", re.compile(r"(?!)"), "the same line over and over: an endless loop", OutcomeKind.HANG
+    "endless-loop", re.compile(r"(?!)"), "the same line over and over: an endless loop", EndingKind.HANG
 )
 """Not told by what a line says, but by how often it comes."""
 

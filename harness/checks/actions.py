@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.checks.finding import Check, Problem
 from harness.evidence.kernel_log import alarms
-from harness.evidence.record import OutcomeKind
+from harness.evidence.record import EndingKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,11 +29,11 @@ def _actions_done(evidence: Evidence) -> Iterator[Problem]:
         yield Problem(
             f"asked for: {', '.join(wanted)}; begun: {', '.join(begun) or 'nothing'}",
             evidence.end,
-            evidence.record.outcome.detail,
+            evidence.record.ending.detail,
         )
     for report in reports:
         if report.status is None and report.name not in {*_FOLLOWED_BY, "reboot"}:
-            yield Problem(f"{report.action} did not end", evidence.end, evidence.record.outcome.detail)
+            yield Problem(f"{report.action} did not end", evidence.end, evidence.record.ending.detail)
         elif report.status:
             yield Problem(f"{report.action} failed with status {report.status}", report.errors)
 
@@ -70,10 +70,10 @@ def _no_later_alarms(evidence: Evidence) -> Iterator[Problem]:
 
 
 def _ends_as_asked(evidence: Evidence) -> Iterator[Problem]:
-    outcome = evidence.record.outcome
+    outcome = evidence.record.ending
     if outcome.kind is not evidence.good_end:
         yield Problem(f"the guest should end as {evidence.good_end}; {evidence.end}", outcome.detail)
-    elif outcome.kind is OutcomeKind.RESET and evidence.record.guest is None:
+    elif outcome.kind is EndingKind.RESET and evidence.record.guest is None:
         yield Problem("the guest was reset before it had reported", evidence.end)
 
 

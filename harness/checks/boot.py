@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.checks.finding import Check, Problem
 from harness.evidence.kernel_log import alarms, kernel_release, sev_lines
-from harness.evidence.record import OutcomeKind
+from harness.evidence.record import EndingKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from harness.evidence.evidence import Evidence
 
 SNP_FEATURES = frozenset({"SEV", "SEV-ES", "SEV-SNP"})
-_NOT_THE_GUESTS_OWN = frozenset({OutcomeKind.QEMU_EXIT, OutcomeKind.UNREACHABLE})
+_NOT_THE_GUESTS_OWN = frozenset({EndingKind.QEMU_EXIT, EndingKind.UNREACHABLE})
 """Ends that say nothing about the guest: QEMU died, or the harness could not talk to it."""
 # 5.10 says "SEV-ES: Unsupported exit-code 0x404 in early #VC", and "PANIC: Unsupported" before it gives up.
 _DEATH_BY_VC = re.compile(r"^.*Unsupported exit-code 0x404 in early #VC exception.*$", re.MULTILINE)
 
 
 def _reaches_userspace(evidence: Evidence) -> Iterator[Problem]:
-    if evidence.record.outcome.kind is not OutcomeKind.COMPLETED and not evidence.action:
-        yield Problem(evidence.end, evidence.record.outcome.detail)
+    if evidence.record.ending.kind is not EndingKind.COMPLETED and not evidence.action:
+        yield Problem(evidence.end, evidence.record.ending.detail)
     running = evidence.guest.kernel.release
     if running != evidence.kernel.version:
         yield Problem(f"the guest runs {running}, the image's setup header says {evidence.kernel.version}")
@@ -70,8 +70,8 @@ def _no_ledger(evidence: Evidence) -> Iterator[Problem]:
 
 
 def _no_userspace(evidence: Evidence) -> Iterator[Problem]:
-    outcome = evidence.record.outcome
-    if evidence.record.guest is not None or outcome.kind == OutcomeKind.COMPLETED:
+    outcome = evidence.record.ending
+    if evidence.record.guest is not None or outcome.kind == EndingKind.COMPLETED:
         yield Problem("the guest reached userspace, which it must not", evidence.end)
     if outcome.kind in _NOT_THE_GUESTS_OWN:
         yield Problem("it was not the guest that ended the boot", evidence.end, outcome.detail)
@@ -90,15 +90,15 @@ def _dies_in_loader(evidence: Evidence) -> Iterator[Problem]:
 
 def _never_started(evidence: Evidence) -> Iterator[Problem]:
     """Ask for QEMU's own words, of emulation or KVM: it looks for the metadata before the guest runs."""
-    outcome = evidence.record.outcome
-    if (outcome.kind, outcome.phase) != (OutcomeKind.QEMU_EXIT, "launch"):
+    outcome = evidence.record.ending
+    if (outcome.kind, outcome.phase) != (EndingKind.QEMU_EXIT, "launch"):
         yield Problem("QEMU started a guest whose firmware has no SEV metadata", evidence.end)
     elif "SEV metadata" not in outcome.detail:
         yield Problem("QEMU did not start the guest, but not for want of SEV metadata", outcome.detail)
 
 
 def _hangs(evidence: Evidence) -> Iterator[Problem]:
-    if evidence.record.outcome.kind is not OutcomeKind.HANG:
+    if evidence.record.ending.kind is not EndingKind.HANG:
         yield Problem("the boot ended, and should have gone on for ever", evidence.end)
 
 

@@ -21,7 +21,7 @@ from harness.evidence.efi_probe import (
     type_name,
 )
 from harness.evidence.memory_map import ranges_of
-from harness.evidence.record import OutcomeKind
+from harness.evidence.record import EndingKind
 from harness.machine.memory_layout import MIB, PAGE
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def attempt_lines(probe: ProbeReport) -> tuple[str, ...]:
 
 
 def _reports(evidence: Evidence) -> Iterator[Problem]:
-    if evidence.record.outcome.kind != OutcomeKind.COMPLETED:
-        yield Problem(evidence.end, evidence.record.outcome.detail)
+    if evidence.record.ending.kind != EndingKind.COMPLETED:
+        yield Problem(evidence.end, evidence.record.ending.detail)
     probe = evidence.probe
     if probe.not_understood:
         yield Problem(f"the probe does not understand: {' '.join(probe.not_understood)}", probe.cmdline)

@@ -16,7 +16,7 @@ from harness.evidence.ledger import Ledger, read_ledger
 from harness.evidence.meminfo import Memory, memory_figures
 from harness.evidence.memory_map import MemoryDescriptor, parse_config_tables, parse_memory_map
 from harness.evidence.problems import EvidenceError
-from harness.evidence.record import OutcomeKind
+from harness.evidence.record import EndingKind
 from harness.evidence.ssh import SSH_REPORT, SshReport, parse_ssh
 from harness.machine.memory_layout import configured_ram, high_ram
 
@@ -110,9 +110,9 @@ class Evidence:
         return parse_ssh(self.record.bytes_of(SSH_REPORT))
 
     @property
-    def good_end(self) -> OutcomeKind:
+    def good_end(self) -> EndingKind:
         """How this boot ends when all goes well."""
-        return OutcomeKind.RESET if self.action.endswith("reboot") else OutcomeKind.COMPLETED
+        return EndingKind.RESET if self.action.endswith("reboot") else EndingKind.COMPLETED
 
     @cached_property
     def memory(self) -> Memory:
@@ -128,5 +128,5 @@ class Evidence:
     @property
     def end(self) -> str:
         """How the boot ended, in one line."""
-        outcome = self.record.outcome
+        outcome = self.record.ending
         return f"the boot ended as {outcome.kind} in phase {outcome.phase}, last line: {outcome.last_line}"

@@ -45,7 +45,7 @@ ACTIONS_DONE = "=====HARNESS-ACTIONS-DONE====="
 _PRINTK = re.compile(r"^(?:<\d+>)?\[ *\d+\.\d{6}\]")
 
 
-class OutcomeKind(StrEnum):
+class EndingKind(StrEnum):
     """How a boot ended."""
 
     COMPLETED = "completed"
@@ -66,10 +66,10 @@ class OutcomeKind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Ending:
     """The end of a boot: in which phase, after which last console line, and why it counts as this kind."""
 
-    kind: OutcomeKind
+    kind: EndingKind
     phase: str
     last_line: str
     detail: str
@@ -123,7 +123,7 @@ class BootRecord:
     path: Path
     cell: str
     platform: str
-    outcome: Outcome
+    ending: Ending
     phases: tuple[PhaseMark, ...] = ()
     remarks: tuple[Remark, ...] = ()
     spec: Mapping[str, Any] = field(default_factory=dict)
@@ -148,11 +148,12 @@ class BootRecord:
                     f"{index}: schema version {schema}, this harness reads {SCHEMA}",
                     "use the harness version that wrote it, or boot the cell again",
                 )
+            ending = data.pop("outcome")
             return cls(
                 **{
                     **data,
                     "path": path,
-                    "outcome": Outcome(**{**data["outcome"], "kind": OutcomeKind(data["outcome"]["kind"])}),
+                    "ending": Ending(**{**ending, "kind": EndingKind(ending["kind"])}),
                     "phases": tuple(PhaseMark(**mark) for mark in data["phases"]),
                     "remarks": tuple(Remark(**remark) for remark in data["remarks"]),
                     "argv": tuple(data["argv"]),
@@ -174,6 +175,7 @@ class BootRecord:
         """Write ``boot.json``, last of all files and atomically."""
         data = {"schema": SCHEMA, **asdict(self)}
         del data["path"]
+        data["outcome"] = data.pop("ending")
         write_json(self.path / INDEX, data)
 
     def file(self, name: str) -> Path | None:

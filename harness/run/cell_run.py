@@ -20,7 +20,7 @@ from harness.checks.debian import guest_checks
 from harness.checks.model import Expected, checks_for, expected
 from harness.errors import HarnessError
 from harness.evidence.evidence import Evidence
-from harness.evidence.record import BootRecord, OutcomeKind, write_json
+from harness.evidence.record import BootRecord, EndingKind, write_json
 from harness.machine.process import LaunchError
 from harness.matrix.plan import NOTHING_SAID
 from harness.recipes.probe import ProbeRecipe
@@ -151,10 +151,10 @@ class CellRun:
     def root_failure(self) -> str:
         """Why there is nothing to judge beyond the boot itself; "" when the boot went as it should."""
         try:
-            outcome, reported = self.record.outcome, self.record.guest is not None
+            outcome, reported = self.record.ending, self.record.guest is not None
         except HarnessError as error:
             return error.what.partition("\n")[0]
-        if self.expected.outcome in _ENDS_EARLY or outcome.kind is OutcomeKind.COMPLETED:
+        if self.expected.outcome in _ENDS_EARLY or outcome.kind is EndingKind.COMPLETED:
             return ""
         if self.cell.action and reported:
             return ""  # the boot itself went well; the checks of the action say the rest
@@ -174,7 +174,7 @@ class CellRun:
         """Leave a record of a guest that QEMU refused to start, where that is what should happen."""
         cell, outcome = self.cell, never_started(error.returncode, error.output)
         record = BootRecord(
-            path=self._session.records / cell.id, cell=cell.id, platform=cell.platform, outcome=outcome
+            path=self._session.records / cell.id, cell=cell.id, platform=cell.platform, ending=outcome
         )
         record.write_index()
         return record

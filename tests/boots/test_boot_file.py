@@ -10,7 +10,7 @@ import pytest
 from harness.boot.cell_machine import machine_spec
 from harness.boot.driver import boot
 from harness.evidence.efi_probe import parse_probe
-from harness.evidence.record import OutcomeKind
+from harness.evidence.record import EndingKind
 from harness.matrix.cell import Cell
 from harness.platforms.host import Host
 
@@ -26,6 +26,6 @@ def test_a_boot_file_runs(ingredients: Ingredients, tmp_path: Path) -> None:
     cell = Cell("debian-2025.02", "efi-probe-eager", "boot-file", 512, "plain")
     spec = machine_spec(cell, ingredients, Host(sev_snp=False))
     record = boot(spec, tmp_path / "record", cell_id=cell.id, platform=cell.platform)
-    assert record.outcome.kind is OutcomeKind.COMPLETED, record.outcome
+    assert record.ending.kind is EndingKind.COMPLETED, record.ending
     probe = parse_probe(cast("dict[str, Any]", record.guest))
     assert (probe.cmdline, probe.left is not None) == ("", True)

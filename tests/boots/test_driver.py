@@ -13,7 +13,7 @@ import pytest
 
 from harness.boot.driver import boot
 from harness.boot.phases import Limit, Phase
-from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, BootRecord, OutcomeKind
+from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, BootRecord, EndingKind
 from harness.machine.machine import Machine
 from harness.machine.process import LaunchError
 from harness.machine.spec import MachineSpec, SnpGuest
@@ -66,7 +66,7 @@ GOOD = out(0x402, b"firmware\n") + out(
 @pytest.mark.qemu
 def test_real_qemu_completes(qemu_binary: Path, tmp_path: Path) -> None:
     record = real_boot(qemu_binary, tmp_path, GOOD + POWER_OFF)
-    assert record.outcome.kind is OutcomeKind.COMPLETED, record.outcome
+    assert record.ending.kind is EndingKind.COMPLETED, record.ending
     assert record.guest == {"a": 1}
     assert record.debugcon_text == "firmware\n"
     assert json.loads(record.bytes_of("counters.json"))["query-status"]["status"] == "shutdown"
@@ -83,7 +83,7 @@ def test_real_qemu_completes(qemu_binary: Path, tmp_path: Path) -> None:
 @pytest.mark.qemu
 def test_real_qemu_resets(qemu_binary: Path, tmp_path: Path) -> None:
     record = real_boot(qemu_binary, tmp_path, out(0x402, b"end") + out(0x3F8, b"hello\n") + CF9_RESET)
-    assert (record.outcome.kind, record.outcome.last_line) == (OutcomeKind.RESET, "hello")
+    assert (record.ending.kind, record.ending.last_line) == (EndingKind.RESET, "hello")
     assert record.debugcon_text == "end"
 
 
@@ -92,7 +92,7 @@ def test_real_qemu_hangs(qemu_binary: Path, tmp_path: Path) -> None:
     """What the guest said last is there, also half a line on the debug console, which is written in lines."""
     code = out(0x3F8, b"Run /init as init process\n") + out(0x402, b"x" * 300 + b"\nhalf a line")
     record = real_boot(qemu_binary, tmp_path, code)
-    assert record.outcome.kind is OutcomeKind.HANG
+    assert record.ending.kind is EndingKind.HANG
     assert record.debugcon_text == "x" * 300 + "\nhalf a line"
     assert b"CS =f000" in record.bytes_of("registers.txt")
 

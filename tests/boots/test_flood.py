@@ -12,7 +12,7 @@ import pytest
 from harness.boot.cell_machine import done_line, machine_spec
 from harness.boot.driver import boot
 from harness.evidence.actions import parse_actions
-from harness.evidence.record import OutcomeKind
+from harness.evidence.record import EndingKind
 from harness.formats.cpio import CpioEntry, cpio_archive
 from harness.machine import console
 from harness.machine.machine import Machine
@@ -49,12 +49,12 @@ def test_a_guest_that_floods_its_console(
     initrd.write_bytes(ingredients.initrd.read_bytes() + cpio_archive([entry]))
     spec = replace(spec, initrd=initrd)
     record = boot(spec, tmp_path / "record", cell_id=cell.id, platform=cell.platform, done=done_line(cell))
-    assert record.outcome.kind is OutcomeKind.COMPLETED
+    assert record.ending.kind is EndingKind.COMPLETED
     size = record.consoles["serial"]
     assert size.bytes > KIB << 10
     assert size.dropped == size.bytes - CAP - TAIL
     assert (record.path / "serial.log").stat().st_size < CAP + TAIL + 100
-    assert f"serial.log lacks {size.dropped} of the {size.bytes} bytes" in record.outcome.detail
+    assert f"serial.log lacks {size.dropped} of the {size.bytes} bytes" in record.ending.detail
     assert record.guest is not None  # its document came before the flood
     assert parse_actions(record.later_text)[-1].result == {"said": KIB}
     assert not {"\x1b", "\x07", "\0", "\x9b"} & set(record.whole_text)

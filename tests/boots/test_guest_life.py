@@ -12,7 +12,7 @@ from harness.boot.cell_machine import done_line, machine_spec
 from harness.boot.driver import boot
 from harness.boot.phases import Phase
 from harness.evidence.actions import parse_actions
-from harness.evidence.record import OutcomeKind
+from harness.evidence.record import EndingKind
 from harness.matrix.cell import Cell
 from harness.platforms.host import Host
 
@@ -38,7 +38,7 @@ def test_all_vcpus_share_one_thread(kernel: str, ingredients: Ingredients, tmp_p
     """Bring-up, offline and online under single-threaded TCG; the scenarios use a thread per vCPU."""
     cell = replace(CELL, kernel=kernel, vcpus=4, action="cpu-cycle")
     record = run(cell, ingredients, tmp_path, accel="tcg,thread=single")
-    assert record.outcome.kind is OutcomeKind.COMPLETED
+    assert record.ending.kind is EndingKind.COMPLETED
     (report,) = parse_actions(record.whole_text)
     assert report.result == {"before": "0-3", "offline": "0", "after": "0-3"}
 
@@ -47,7 +47,7 @@ def test_an_snp_guest_cannot_be_reset(ingredients: Ingredients, tmp_path: Path) 
     """The VM ends although this QEMU would reset a machine that reboots."""
     cell = replace(CELL, action="reboot")
     record = run(cell, ingredients, tmp_path, extra=("-action", "reboot=reset"))
-    assert record.outcome.kind is OutcomeKind.RESET
+    assert record.ending.kind is EndingKind.RESET
     assert "cpus are not resettable, terminating" in record.bytes_of("qemu.log").decode()
     assert record.whole_text.count("Linux version") == 1
 
@@ -56,6 +56,6 @@ def test_kexec_before_linux_6_14_meets_a_page_that_was_shared(
     ingredients: Ingredients, tmp_path: Path
 ) -> None:
     record = run(replace(CELL, action="kexec"), ingredients, tmp_path)
-    assert record.outcome.kind is OutcomeKind.UNVALIDATED_ACCESS
-    assert record.outcome.phase == Phase.ACTIONS.label
+    assert record.ending.kind is EndingKind.UNVALIDATED_ACCESS
+    assert record.ending.phase == Phase.ACTIONS.label
     assert [report.action for report in parse_actions(record.whole_text)] == ["kexec"]

@@ -15,7 +15,7 @@ from harness.boot.cell_machine import done_line, machine_spec
 from harness.boot.driver import boot
 from harness.evidence.actions import parse_actions
 from harness.evidence.guest_report import parse_guest
-from harness.evidence.record import OutcomeKind
+from harness.evidence.record import EndingKind
 from harness.formats.cpio import CpioEntry, cpio_archive
 from harness.matrix.cell import Cell
 from harness.platforms.host import Host
@@ -79,7 +79,7 @@ def test_a_build_tree_boots_and_its_modules_load(ingredients: Ingredients, tmp_p
     initrd.write_bytes(ingredients.initrd.read_bytes() + cpio_archive(entries))
     spec = replace(spec, initrd=initrd)
     record = boot(spec, tmp_path / "record", cell_id=cell.id, platform=cell.platform, done=done_line(cell))
-    assert record.outcome.kind is OutcomeKind.COMPLETED
+    assert record.ending.kind is EndingKind.COMPLETED
     assert record.guest is not None
     assert parse_guest(record.guest).kernel.release == ingredients.kernel(name).traits.version
     (report,) = parse_actions(record.whole_text)

@@ -22,7 +22,7 @@ from harness.boot.menus import (
 )
 from harness.evidence.efi_probe import parse_probe
 from harness.evidence.memory_map import MemoryDescriptor, ranges_of
-from harness.evidence.record import OutcomeKind
+from harness.evidence.record import EndingKind
 from harness.evidence.uefi_shell import parse_handles, parse_shell_memmap
 from harness.intervals import IntervalSet
 from harness.machine.machine import Machine
@@ -61,7 +61,7 @@ def test_real_menus(
     cell = Cell(FIRMWARE, "debian-6.12", loader, 2048, platform)
     spec = machine_spec(cell, ingredients, Host(sev_snp=False))
     record = boot(spec, tmp_path / "r", cell_id=cell.id, platform=platform, talk=Menu(script))
-    assert record.outcome.kind is OutcomeKind.COMPLETED, record.outcome
+    assert record.ending.kind is EndingKind.COMPLETED, record.ending
     guest = cast("dict[str, Any]", record.guest)
     assert added in guest["cmdline"].split()
 

@@ -10,7 +10,7 @@ import pytest
 
 from harness.boot.cell_machine import done_line, machine_spec
 from harness.boot.driver import boot
-from harness.evidence.record import OutcomeKind
+from harness.evidence.record import EndingKind
 from harness.matrix.cell import Cell
 from harness.platforms.host import Host
 
@@ -31,7 +31,7 @@ def test_userspace_is_reached(kernel: str, vcpus: int, ingredients: Ingredients,
     record = boot(
         replace(spec, guest=guest), tmp_path, cell_id=cell.id, platform=cell.platform, done=done_line(cell)
     )
-    assert record.outcome.kind is OutcomeKind.COMPLETED
+    assert record.ending.kind is EndingKind.COMPLETED
     for kind in ("cpuid", "ioio", "msr", "mmio"):
         assert record.counters[f"reflected-{kind}"] > 100, kind
     assert (

@@ -13,7 +13,7 @@ import pytest
 from harness.boot.cell_machine import done_line, machine_spec
 from harness.boot.driver import boot
 from harness.evidence.actions import ActionReport, parse_actions
-from harness.evidence.record import OutcomeKind
+from harness.evidence.record import EndingKind
 from harness.formats.cpio import CpioEntry, cpio_archive
 from harness.matrix.cell import Cell
 from harness.platforms.host import Host
@@ -87,7 +87,7 @@ def run(
 
 
 def report(record: BootRecord) -> ActionReport:
-    assert record.outcome.kind is OutcomeKind.COMPLETED
+    assert record.ending.kind is EndingKind.COMPLETED
     (found,) = parse_actions(record.whole_text)
     return found
 

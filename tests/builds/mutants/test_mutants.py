@@ -24,7 +24,7 @@ from harness.documents.document import load
 from harness.documents.strict import Strict
 from harness.errors import HarnessError
 from harness.evidence.problems import EvidenceError
-from harness.evidence.record import OutcomeKind
+from harness.evidence.record import EndingKind
 from harness.formats.patches import read_patches
 from harness.pytest_plugin.items import SESSION
 from harness.recipes.common import Name
@@ -165,7 +165,7 @@ def catches(run: CellRun) -> Iterator[Catch]:
     Not what they could not judge: missing evidence says nothing about the mutant. Nor anything about a boot
     that hung, since whatever did not happen by the deadline would count.
     """
-    if run.record.outcome.kind is OutcomeKind.HANG:
+    if run.record.ending.kind is EndingKind.HANG:
         return
     for check in run.checks:
         if check.not_applicable(run.cell.platform):
@@ -195,7 +195,7 @@ def test_mutant_is_caught(name: str, firmware: Firmware, tell: Callable[[str], N
     mutant, runs = BY_NAME[name], firmware.runs(name)
     found = [catch for run in runs for catch in catches(run)]
     every = ", ".join(dict.fromkeys(catch.finding.check for catch in found))
-    hung = ", ".join(run.cell.id for run in runs if run.record.outcome.kind is OutcomeKind.HANG)
+    hung = ", ".join(run.cell.id for run in runs if run.record.ending.kind is EndingKind.HANG)
     direct = [catch for wanted in mutant.caught_by for catch in found if catch.finding.check == wanted]
     table = [
         f"{name}: {mutant.claim}",
@@ -227,7 +227,7 @@ def test_only_what_was_judged_of_a_boot_that_did_not_hang_counts() -> None:
         yield Problem("wrong")
         raise EvidenceError("no ledger", "")
 
-    def judged(kind: OutcomeKind) -> list[str]:
+    def judged(kind: EndingKind) -> list[str]:
         run = SimpleNamespace(
             record=SimpleNamespace(outcome=SimpleNamespace(kind=kind)),
             cell=SimpleNamespace(id="cell", platform="plain"),
@@ -236,5 +236,5 @@ def test_only_what_was_judged_of_a_boot_that_did_not_hang_counts() -> None:
         )
         return [catch.finding.what for catch in catches(cast("Any", run))]
 
-    assert judged(OutcomeKind.TERMINATED) == ["wrong"]
-    assert judged(OutcomeKind.HANG) == []
+    assert judged(EndingKind.TERMINATED) == ["wrong"]
+    assert judged(EndingKind.HANG) == []

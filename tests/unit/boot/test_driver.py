@@ -22,7 +22,7 @@ from harness.boot.phases import Limit, Phase
 from harness.checks.boot import NO_ALARMS
 from harness.errors import HarnessError
 from harness.evidence.evidence import Evidence
-from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, BootRecord, OutcomeKind
+from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, BootRecord, EndingKind
 from harness.machine.console import CAP, TAIL_BYTES
 from harness.machine.machine import Machine
 from harness.machine.process import LaunchError
@@ -70,8 +70,8 @@ def run(tmp_path: Path) -> Run:
 
 def test_completed(run: Run, tmp_path: Path) -> None:
     record = run(KERNEL, document('{"memory": 1}'), OFF, inputs={"commit": "abc"})
-    assert record.outcome.kind is OutcomeKind.COMPLETED
-    assert (record.outcome.phase, record.outcome.last_line) == ("done", DOCUMENT_END)
+    assert record.ending.kind is EndingKind.COMPLETED
+    assert (record.ending.phase, record.ending.last_line) == ("done", DOCUMENT_END)
     assert record.guest == {"memory": 1}
     assert [mark.name for mark in record.phases] == [
         phase.label for phase in Phase if phase is not Phase.ACTIONS
@@ -94,20 +94,20 @@ def test_completed(run: Run, tmp_path: Path) -> None:
 
 def test_plain_has_no_counters(run: Run) -> None:
     record = run(KERNEL, document("{}"), OFF, snp=False)
-    assert record.outcome.kind is OutcomeKind.COMPLETED
+    assert record.ending.kind is EndingKind.COMPLETED
     assert record.counters == {}
     assert record.file("counters.json") is not None
 
 
 def test_powered_off_early(run: Run) -> None:
-    outcome = run(KERNEL, OFF).outcome
-    assert (outcome.kind, outcome.phase) == (OutcomeKind.POWERED_OFF_EARLY, "userspace")
+    outcome = run(KERNEL, OFF).ending
+    assert (outcome.kind, outcome.phase) == (EndingKind.POWERED_OFF_EARLY, "userspace")
 
 
 def test_reset_without_a_word_from_the_guest(run: Run) -> None:
-    outcome = run({"serial": "EFI stub: hello\n"}, RESET).outcome
+    outcome = run({"serial": "EFI stub: hello\n"}, RESET).ending
     assert (outcome.kind, outcome.phase, outcome.last_line) == (
-        OutcomeKind.RESET,
+        EndingKind.RESET,
         "loader",
         "EFI stub: hello",
     )
@@ -118,44 +118,44 @@ def test_a_panic_with_its_last_words(run: Run) -> None:
     trace = {"serial": "[    1.000001] ---[ end Kernel panic ]---\n"}
     begin = time.monotonic()
     record = run(KERNEL, panic, {"sleep": 0.1}, trace, {"sleep": 0.1}, RESET)
-    assert record.outcome.kind is OutcomeKind.GUEST_PANIC
-    assert record.outcome.last_line == "[    1.000000] Kernel panic - not syncing: no init"
+    assert record.ending.kind is EndingKind.GUEST_PANIC
+    assert record.ending.last_line == "[    1.000000] Kernel panic - not syncing: no init"
     assert "end Kernel panic" in record.serial_text
     assert time.monotonic() - begin < 3  # well before silence or deadline
 
 
 def test_a_firmware_assertion_on_the_debug_console(run: Run) -> None:
     record = run({"debugcon": "x\r\nASSERT [DxeCore] Page.c(1): a != b\r\n"})
-    assert (record.outcome.kind, record.outcome.phase) == (OutcomeKind.FIRMWARE_ASSERT, "firmware")
-    assert "debugcon" in record.outcome.detail
+    assert (record.ending.kind, record.ending.phase) == (EndingKind.FIRMWARE_ASSERT, "firmware")
+    assert "debugcon" in record.ending.detail
     assert "ASSERT" in record.debugcon_text
 
 
 def test_an_exception_in_the_firmware_is_told_whole(run: Run) -> None:
     dump = DATA / "firmware-exception.serial.log"
-    outcome = run({"hex": dump.read_bytes().hex()}).outcome
-    assert outcome.kind is OutcomeKind.FIRMWARE_ASSERT
+    outcome = run({"hex": dump.read_bytes().hex()}).ending
+    assert outcome.kind is EndingKind.FIRMWARE_ASSERT
     assert "#PF, error code 0x2, address 0x123456789000, at 0x7d988b06" in outcome.detail
 
 
 def test_termination(run: Run) -> None:
     record = run(KERNEL, {"event": ["GUEST_PANICKED", {"action": "pause"}]})
-    assert record.outcome.kind is OutcomeKind.TERMINATED
+    assert record.ending.kind is EndingKind.TERMINATED
 
 
 def test_termination_reported_on_exit(run: Run) -> None:
     record = run(KERNEL, {"log": "guest requested termination 0x1:0x2"}, {"exit": 1})
-    assert record.outcome.kind is OutcomeKind.TERMINATED
-    assert "0x1:0x2" in record.outcome.detail
+    assert record.ending.kind is EndingKind.TERMINATED
+    assert "0x1:0x2" in record.ending.detail
     assert record.file("counters.json") is None
 
 
 def test_hang_by_silence(run: Run) -> None:
     limits = {**QUICK, Phase.USERSPACE: Limit(deadline=10.0, silence=0.4)}
     record = run(KERNEL, deadlines=limits)
-    assert record.outcome.kind is OutcomeKind.HANG
-    assert record.outcome.detail == "no console byte for 0.4 s in phase userspace"
-    assert record.outcome.last_line == "Run /init as init process"
+    assert record.ending.kind is EndingKind.HANG
+    assert record.ending.detail == "no console byte for 0.4 s in phase userspace"
+    assert record.ending.last_line == "Run /init as init process"
     assert record.bytes_of("registers.txt") == b"RIP=0"
 
 
@@ -163,20 +163,20 @@ def test_hang_by_deadline_although_the_guest_talks(run: Run) -> None:
     limits = {**QUICK, Phase.KERNEL: Limit(deadline=0.5, silence=10.0)}
     talk: list[dict[str, object]] = [{"serial": "tick\n"}, {"sleep": 0.05}] * 40
     record = run({"serial": "Linux version 6\n"}, *talk, deadlines=limits)
-    assert record.outcome.detail == "phase kernel lasted longer than 0.5 s"
+    assert record.ending.detail == "phase kernel lasted longer than 0.5 s"
     assert record.durations["boot"] < 1.5
 
 
 def test_no_power_off_after_the_document(run: Run) -> None:
     limits = {**QUICK, Phase.DONE: Limit(deadline=0.4, silence=10.0)}
-    outcome = run(KERNEL, document("{}"), deadlines=limits).outcome
-    assert (outcome.kind, outcome.phase) == (OutcomeKind.HANG, "done")
+    outcome = run(KERNEL, document("{}"), deadlines=limits).ending
+    assert (outcome.kind, outcome.phase) == (EndingKind.HANG, "done")
 
 
 def test_qemu_exits(run: Run) -> None:
     record = run(KERNEL, {"log": "qemu: fatal: something"}, {"exit": 134})
-    assert record.outcome.kind is OutcomeKind.QEMU_EXIT
-    assert record.outcome.detail == "QEMU ended with exit code 134; QEMU said: qemu: fatal: something"
+    assert record.ending.kind is EndingKind.QEMU_EXIT
+    assert record.ending.detail == "QEMU ended with exit code 134; QEMU said: qemu: fatal: something"
     assert record.serial_text.endswith("Run /init as init process\n")
 
 
@@ -191,15 +191,15 @@ def test_qemu_exits(run: Run) -> None:
 )
 def test_a_document_that_is_none(run: Run, step: dict[str, object], trouble: str) -> None:
     record = run(KERNEL, step, OFF)
-    assert record.outcome.kind is OutcomeKind.COMPLETED
+    assert record.ending.kind is EndingKind.COMPLETED
     assert record.guest is None
-    assert trouble in record.outcome.detail
+    assert trouble in record.ending.detail
     assert record.file("guest.json") is None
 
 
 def test_a_document_cut_by_power_off(run: Run) -> None:
     record = run(KERNEL, {"serial": f'{DOCUMENT_BEGIN}\n{{"a": 1}}\n'}, OFF)
-    assert (record.outcome.kind, record.guest) == (OutcomeKind.POWERED_OFF_EARLY, None)
+    assert (record.ending.kind, record.guest) == (EndingKind.POWERED_OFF_EARLY, None)
 
 
 def test_a_document_among_kernel_messages(run: Run) -> None:
@@ -209,7 +209,7 @@ def test_a_document_among_kernel_messages(run: Run) -> None:
 
 def test_invalid_utf8_and_a_flood(run: Run) -> None:
     record = run({"hex": "fffe80" * 50}, {"flood": 300_000}, KERNEL, document("{}"), OFF)
-    assert record.outcome.kind is OutcomeKind.COMPLETED
+    assert record.ending.kind is EndingKind.COMPLETED
     assert record.consoles["serial"].bytes > 2_700_000
     assert record.serial_text.startswith("\ufffd")
 
@@ -222,10 +222,10 @@ def test_a_flood_without_end_is_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -
     """What lies between the log's beginning and end is counted; the document behind the flood is found."""
     monkeypatch.setattr(Machine.__init__, "__kwdefaults__", {"console_cap": 100_000})
     record = run(KERNEL, {"flood": 100_000}, document('{"a": 1}'), OFF)
-    assert (record.outcome.kind, record.guest) == (OutcomeKind.COMPLETED, {"a": 1})
+    assert (record.ending.kind, record.guest) == (EndingKind.COMPLETED, {"a": 1})
     dropped = record.consoles["serial"].dropped
     assert dropped > 500_000
-    assert f"serial.log lacks {dropped} of the " in record.outcome.detail
+    assert f"serial.log lacks {dropped} of the " in record.ending.detail
     size = (record.path / "serial.log").stat().st_size
     assert 100_000 < size < 100_000 + TAIL_BYTES + 100
     findings = NO_ALARMS(Evidence(record, cast("Any", None), cast("Any", None), 64))
@@ -238,15 +238,15 @@ def test_a_flood_ends_with_its_phase(run: Run) -> None:
     """A gigabyte takes far longer than the phase may last."""
     before = resident()
     record = run(KERNEL, {"flood": 120_000_000}, deadlines=dict.fromkeys(Phase, Limit(4.0, 2.0)))
-    assert record.outcome.kind is OutcomeKind.HANG
-    assert "lasted longer than" in record.outcome.detail
+    assert record.ending.kind is EndingKind.HANG
+    assert "lasted longer than" in record.ending.detail
     assert (record.path / "serial.log").stat().st_size < CAP + TAIL_BYTES + 100
     assert resident() - before < 100 << 20
 
 
 def test_another_end_than_the_document(run: Run) -> None:
     record = run({"serial": "all good\n"}, OFF, done=re.compile("^all good$"))
-    assert record.outcome.kind is OutcomeKind.COMPLETED
+    assert record.ending.kind is EndingKind.COMPLETED
 
 
 FAULT: dict[str, object] = {
@@ -260,14 +260,14 @@ FAULT: dict[str, object] = {
 @pytest.mark.parametrize(("survives", "kind"), [(True, "completed"), (False, "unvalidated-access")])
 def test_a_guest_that_survives_its_faults(run: Run, survives: bool, kind: str) -> None:
     steps = (KERNEL, FAULT, {"sleep": 0.8}, document("{}"), OFF)
-    assert run(*steps, survives_faults=survives).outcome.kind.value == kind
+    assert run(*steps, survives_faults=survives).ending.kind.value == kind
 
 
 def test_an_exception_in_the_efi_probe(run: Run) -> None:
     text = {"serial": f'{DOCUMENT_BEGIN}\r\n{{"a":1,\r\nefi-probe: exception 14, error "0x2"\r\n'}
     record = run(text, snp=False)
-    assert (record.outcome.kind, record.outcome.phase) == (OutcomeKind.GUEST_PANIC, "userspace")
-    assert record.outcome.last_line == 'efi-probe: exception 14, error "0x2"'
+    assert (record.ending.kind, record.ending.phase) == (EndingKind.GUEST_PANIC, "userspace")
+    assert record.ending.last_line == 'efi-probe: exception 14, error "0x2"'
     assert record.guest is None
 
 

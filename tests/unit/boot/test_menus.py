@@ -24,7 +24,7 @@ from harness.boot.phases import Limit, Phase
 from harness.errors import HarnessError
 from harness.evidence.memory_map import MemoryDescriptor, ranges_of
 from harness.evidence.problems import EvidenceError
-from harness.evidence.record import OutcomeKind
+from harness.evidence.record import EndingKind
 from harness.evidence.uefi_shell import parse_handles, parse_shell_memmap
 from harness.intervals import IntervalSet
 from harness.machine.serial import MOST_AHEAD, Serial, split_sequences
@@ -172,5 +172,5 @@ def test_a_menu_that_never_comes_ends_the_boot(tmp_path: Path) -> None:
     quick = dict.fromkeys(Phase, Limit(deadline=10.0, silence=5.0))
     menu = Menu((Step("Press a key", "e"),), seconds=0.2)
     record = boot(spec, tmp_path / "r", cell_id="c", platform="plain", deadlines=quick, talk=menu)
-    assert record.outcome.kind is OutcomeKind.UNREACHABLE
-    assert "the console never showed /Press a key/" in record.outcome.detail
+    assert record.ending.kind is EndingKind.UNREACHABLE
+    assert "the console never showed /Press a key/" in record.ending.detail

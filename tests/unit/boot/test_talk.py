@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from harness.boot.driver import boot
 from harness.boot.phases import Limit, Phase
 from harness.errors import HarnessError
-from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, BootRecord, OutcomeKind
+from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, BootRecord, EndingKind
 from harness.machine.spec import MachineSpec
 from tests.support.data import FAKE_QEMU
 
@@ -60,17 +60,17 @@ def test_an_answer_reaches_the_guest(tmp_path: Path) -> None:
     talk = Answer(b"boot: ", b"linux\r")
     steps: tuple[dict[str, object], ...] = ({"serial": "boot: "}, {"echo": 6}, {"serial": REPORT}, OFF)
     record = run(tmp_path, talk, *steps)
-    assert record.outcome.kind is OutcomeKind.COMPLETED
+    assert record.ending.kind is EndingKind.COMPLETED
     assert "linux" in record.serial_text
 
 
 def test_a_conversation_that_fails_ends_the_boot(tmp_path: Path) -> None:
     talk = Answer(b"boot: ", b"", HarnessError("no entry\nguest", "hint"))
-    outcome = run(tmp_path, talk, {"serial": "boot: \r\n"}).outcome
-    assert (outcome.kind, outcome.detail) == (OutcomeKind.UNREACHABLE, "no entry guest")
+    outcome = run(tmp_path, talk, {"serial": "boot: \r\n"}).ending
+    assert (outcome.kind, outcome.detail) == (EndingKind.UNREACHABLE, "no entry guest")
     talk = Answer(b"boot: ", b"", ZeroDivisionError("of ours"))
     (tmp_path / "2").mkdir()
-    assert run(tmp_path / "2", talk, {"serial": "boot: \r\n"}).outcome.detail == "ZeroDivisionError: of ours"
+    assert run(tmp_path / "2", talk, {"serial": "boot: \r\n"}).ending.detail == "ZeroDivisionError: of ours"
 
 
 def test_death_explains_a_conversation_that_fails(tmp_path: Path) -> None:
@@ -78,9 +78,9 @@ def test_death_explains_a_conversation_that_fails(tmp_path: Path) -> None:
     slowly: list[dict[str, object]] = [{"serial": "Call Trace:\r\n"}, {"sleep": 0.1}]
     panic: dict[str, object] = {"serial": "Kernel panic - not syncing: x\r\n"}
     record = run(tmp_path, talk, {"serial": "boot: \r\n"}, *slowly * 5, panic)
-    assert record.outcome.kind is OutcomeKind.GUEST_PANIC
+    assert record.ending.kind is EndingKind.GUEST_PANIC
 
 
 def test_a_conversation_sees_the_end(tmp_path: Path) -> None:
     record = run(tmp_path, Answer(b"never", b""), {"serial": REPORT}, OFF)
-    assert record.outcome.kind is OutcomeKind.COMPLETED
+    assert record.ending.kind is EndingKind.COMPLETED

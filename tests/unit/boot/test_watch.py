@@ -11,7 +11,7 @@ from harness.boot.ending import judge, next_look
 from harness.boot.patterns import PATTERNS
 from harness.boot.phases import Limit, Phase, deadlines, phase_of
 from harness.boot.watch import MOST_REMARKS, MOST_REPEATS, Seen, Watch
-from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, Outcome, OutcomeKind, PhaseMark
+from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, Ending, EndingKind, PhaseMark
 from harness.machine.qmp import Event
 
 LIMITS = dict.fromkeys(Phase, Limit(deadline=100.0, silence=10.0))
@@ -23,7 +23,7 @@ BOOT = (
 )
 
 
-def verdict_on(seen: Seen, *events: Event, **changes: Any) -> Outcome | None:
+def verdict_on(seen: Seen, *events: Event, **changes: Any) -> Ending | None:
     arguments: dict[str, Any] = {
         "returncode": None,
         "snp": False,
@@ -34,7 +34,7 @@ def verdict_on(seen: Seen, *events: Event, **changes: Any) -> Outcome | None:
     return judge(seen, events, **arguments)
 
 
-def outcome(seen: Seen, *events: Event, **changes: Any) -> Outcome:
+def outcome(seen: Seen, *events: Event, **changes: Any) -> Ending:
     found = verdict_on(seen, *events, **changes)
     assert found is not None
     return found
@@ -162,7 +162,7 @@ def test_an_endless_loop_is_a_hang_that_nobody_waits_for() -> None:
     assert watch.seen().death is None
     watch.feed("serial", again, 2.0)
     found = outcome(watch.seen())
-    assert (found.kind, "endless loop" in found.detail) == (OutcomeKind.HANG, True)
+    assert (found.kind, "endless loop" in found.detail) == (EndingKind.HANG, True)
 
 
 def test_the_last_line_may_be_unfinished() -> None:
@@ -175,7 +175,7 @@ def test_a_panic_names_the_fault_that_led_to_it() -> None:
     watch = Watch()
     watch.feed("serial", b"PANIC: Unsupported exit-code 0x404 in early #VC exception\n", 1.0)
     verdict = outcome(watch.seen(), Event(1.0, "SEV_SNP_EMULATED_FAULT", FAULT))
-    assert verdict.kind is OutcomeKind.GUEST_PANIC
+    assert verdict.kind is EndingKind.GUEST_PANIC
     assert "after unvalidated-access: read of 0xc0000 by kernel" in verdict.detail
 
 
@@ -219,7 +219,7 @@ def test_events(seen: Seen, snp: bool, event: Event, kind: str | None) -> None:
 def test_a_fault_explains_the_triple_fault_that_follows() -> None:
     fault = Event(0.9, "SEV_SNP_EMULATED_FAULT", FAULT)
     verdict = outcome(KERNEL, fault, shutdown("guest-reset"))
-    assert verdict.kind is OutcomeKind.UNVALIDATED_ACCESS
+    assert verdict.kind is EndingKind.UNVALIDATED_ACCESS
     assert verdict.detail.endswith("then QMP event SHUTDOWN, reason guest-reset")
 
 
@@ -236,31 +236,29 @@ def test_a_termination_says_who_ended_the_guest_and_why(reason: tuple[int, int, 
     verdict = outcome(
         KERNEL, Event(0.9, "SEV_SNP_EMULATED_TERMINATION", data), shutdown("guest-panic"), snp=True
     )
-    assert verdict.kind is OutcomeKind.TERMINATED
+    assert verdict.kind is EndingKind.TERMINATED
     assert verdict.detail.startswith(said)
     assert verdict.detail.endswith("at 0xffffffff81000000, vCPU 0")
 
 
 def test_kvm_stops_at_a_termination_request() -> None:
     verdict = outcome(KERNEL, Event(1.0, "STOP", {}), snp=True, qemu_log="KVM: unknown exit reason 24\n")
-    assert verdict.kind is OutcomeKind.TERMINATED
+    assert verdict.kind is EndingKind.TERMINATED
     assert "unknown exit reason 24" in verdict.detail
 
 
 def test_exit() -> None:
     log = "qemu: warning: TCG doesn't support x\nqemu: fatal: out of memory\nqemu: warning: y\n"
     verdict = outcome(KERNEL, returncode=-6, qemu_log=log)
-    assert verdict.kind is OutcomeKind.QEMU_EXIT
+    assert verdict.kind is EndingKind.QEMU_EXIT
     assert verdict.detail == "QEMU ended with exit code -6; QEMU said: qemu: fatal: out of memory"
-    assert (
-        outcome(KERNEL, returncode=1, qemu_log="guest requested termination").kind is OutcomeKind.TERMINATED
-    )
+    assert outcome(KERNEL, returncode=1, qemu_log="guest requested termination").kind is EndingKind.TERMINATED
 
 
 def test_silence_and_deadline() -> None:
     assert verdict_on(KERNEL, now=10.4) is None
     silent = outcome(KERNEL, now=10.5)
-    assert (silent.kind, silent.phase) == (OutcomeKind.HANG, "kernel")
+    assert (silent.kind, silent.phase) == (EndingKind.HANG, "kernel")
     assert silent.detail == "no console byte for 10 s in phase kernel"
     chatty = Seen(phase=Phase.KERNEL, marks=(PhaseMark("kernel", 0.5),), last_byte=100.0)
     assert next_look(chatty, LIMITS) == 100.5

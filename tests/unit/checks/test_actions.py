@@ -26,8 +26,8 @@ from harness.evidence.record import (
     DOCUMENT_BEGIN,
     DOCUMENT_END,
     BootRecord,
-    Outcome,
-    OutcomeKind,
+    Ending,
+    EndingKind,
     first_kernel,
     write_json,
 )
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from harness.artifacts.ingredients import Ingredients
 
 CELL = Cell("fw", "k", "direct", 4096, "snp-emulated", action="touch:16 drain")
-COMPLETED = Outcome(OutcomeKind.COMPLETED, "done", ACTIONS_DONE, "QMP event SHUTDOWN")
-RESET = replace(COMPLETED, kind=OutcomeKind.RESET)
+COMPLETED = Ending(EndingKind.COMPLETED, "done", ACTIONS_DONE, "QMP event SHUTDOWN")
+RESET = replace(COMPLETED, kind=EndingKind.RESET)
 
 
 def end(action: str, status: int = 0, errors: str = "", **result: Any) -> str:
@@ -50,10 +50,10 @@ def end(action: str, status: int = 0, errors: str = "", **result: Any) -> str:
     return f"{ACTION_BEGIN} {action}\n{ACTION_END} {json.dumps(report)}\n"
 
 
-def evidence(tmp_path: Path, action: str, serial: str, outcome: Outcome = COMPLETED) -> Evidence:
+def evidence(tmp_path: Path, action: str, serial: str, outcome: Ending = COMPLETED) -> Evidence:
     (tmp_path / "serial.log").write_text(f"Linux version 6\n{serial}{ACTIONS_DONE}\n")
     write_json(tmp_path / "guest.json", {"schema": 1})
-    record = BootRecord(path=tmp_path, cell="c", platform="snp-emulated", outcome=outcome)
+    record = BootRecord(path=tmp_path, cell="c", platform="snp-emulated", ending=outcome)
     return Evidence(record, cast("Any", None), cast("Any", None), 4096, action)
 
 

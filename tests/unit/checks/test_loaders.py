@@ -12,7 +12,7 @@ from harness.artifacts.traits import FirmwareTraits, KernelTraits
 from harness.checks.memory import HIGH_RAM_LOST
 from harness.checks.model import checks_for, expected
 from harness.evidence.evidence import Evidence
-from harness.evidence.record import BootRecord, Outcome, OutcomeKind
+from harness.evidence.record import BootRecord, Ending, EndingKind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,8 +86,8 @@ def judge(folder: Path, kind: str, check: Check) -> list[Finding]:
     line = "[    0.000000] BIOS-e820: [mem 0x{:016x}-0x{:016x}] {}\n"
     text = line.format(0, 0x7FFFFFFF, "usable") + line.format(1 << 32, 0x27FFFFFFF, kind)
     (folder / "serial.log").write_text(text)
-    outcome = Outcome(kind=OutcomeKind.COMPLETED, phase="done", detail="", last_line="")
-    record = BootRecord(path=folder, cell="c", platform="snp", outcome=outcome)
+    outcome = Ending(kind=EndingKind.COMPLETED, phase="done", detail="", last_line="")
+    record = BootRecord(path=folder, cell="c", platform="snp", ending=outcome)
     return check(Evidence(record, KERNEL, FIRMWARE, 8192))
 
 

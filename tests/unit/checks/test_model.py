@@ -21,7 +21,7 @@ from harness.checks import boot
 from harness.checks.model import PLATFORMS, Expected, checks_for, expected
 from harness.errors import HarnessError
 from harness.evidence.evidence import Evidence
-from harness.evidence.record import BootRecord, Outcome, OutcomeKind, guest_document, write_json
+from harness.evidence.record import BootRecord, Ending, EndingKind, guest_document, write_json
 from harness.evidence.text import plain_text
 from tests.support.data import DATA
 
@@ -85,8 +85,8 @@ class Sample:
         if (DATA / f"{self.stem}.ledger.jsonl").exists():
             shutil.copy(DATA / f"{self.stem}.ledger.jsonl", path / "ledger.jsonl")
         document, _why = guest_document(self.serial)
-        kind = OutcomeKind.COMPLETED if document else OutcomeKind.HANG
-        self.outcome = Outcome(kind, "done" if document else "kernel", "last", "detail")
+        kind = EndingKind.COMPLETED if document else EndingKind.HANG
+        self.outcome = Ending(kind, "done" if document else "kernel", "last", "detail")
         self.document: Line | None = document
 
     @property
@@ -120,7 +120,7 @@ class Sample:
     def judge(self, check: Check) -> list[Finding]:
         if self.document is not None:
             write_json(self.path / "guest.json", self.document)
-        record = BootRecord(path=self.path, cell=self.stem, platform=self.platform, outcome=self.outcome)
+        record = BootRecord(path=self.path, cell=self.stem, platform=self.platform, ending=self.outcome)
         return check(Evidence(record, self.kernel, FIRMWARE, self.memory_mib))
 
 
@@ -182,10 +182,10 @@ def drop_firmware_validation(start: int, end: int) -> Callable[[Sample], None]:
 
 
 def crash(sample: Sample) -> None:
-    sample.outcome = replace(sample.outcome, kind=OutcomeKind.GUEST_PANIC)
+    sample.outcome = replace(sample.outcome, kind=EndingKind.GUEST_PANIC)
 
 
-def ends_as(kind: OutcomeKind) -> Callable[[Sample], None]:
+def ends_as(kind: EndingKind) -> Callable[[Sample], None]:
     def mutate(sample: Sample) -> None:
         sample.outcome = replace(sample.outcome, kind=kind)
 
@@ -193,7 +193,7 @@ def ends_as(kind: OutcomeKind) -> Callable[[Sample], None]:
 
 
 def claim_userspace(sample: Sample) -> None:
-    sample.outcome = replace(sample.outcome, kind=OutcomeKind.COMPLETED)
+    sample.outcome = replace(sample.outcome, kind=EndingKind.COMPLETED)
 
 
 def shrink_iomem(sample: Sample) -> None:
@@ -441,8 +441,8 @@ MUTATIONS: list[tuple[str, str, Callable[[Sample], None]]] = [
     ("lazy", "no-unvalidated-access", add_fault),
     ("lazy", "no-termination", terminate),
     ("refuses", "no-userspace", claim_userspace),
-    ("refuses", "no-userspace", ends_as(OutcomeKind.QEMU_EXIT)),
-    ("refuses", "no-userspace", ends_as(OutcomeKind.UNREACHABLE)),
+    ("refuses", "no-userspace", ends_as(EndingKind.QEMU_EXIT)),
+    ("refuses", "no-userspace", ends_as(EndingKind.UNREACHABLE)),
     (
         "refuses",
         "no-snp-claim",
@@ -501,9 +501,9 @@ def test_death_is_seen_in_either_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"), [(OutcomeKind.HANG, []), (OutcomeKind.TERMINATED, ["hangs"])], ids=str
+    ("kind", "said"), [(EndingKind.HANG, []), (EndingKind.TERMINATED, ["hangs"])], ids=str
 )
-def test_a_boot_that_is_known_to_hang_must_hang(kind: OutcomeKind, said: list[str], tmp_path: Path) -> None:
+def test_a_boot_that_is_known_to_hang_must_hang(kind: EndingKind, said: list[str], tmp_path: Path) -> None:
     sample = Sample("refuses", tmp_path)
     sample.outcome = replace(sample.outcome, kind=kind)
     checks = checks_for(Expected("hangs", "because", "docs/x.md"))

@@ -18,7 +18,7 @@ from harness.artifacts.firmware.traits import FirmwareTraits
 from harness.artifacts.probe import probe_traits
 from harness.checks.model import checks_for, expected
 from harness.evidence.evidence import Evidence
-from harness.evidence.record import BootRecord, Outcome, OutcomeKind
+from harness.evidence.record import BootRecord, Ending, EndingKind
 from tests.support.data import DATA
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Sample:
         self.document: Line = json.loads((DOCUMENTS / f"{name}.json").read_text())
         self.traits = probe_traits(self.document["cmdline"])
         self.firmware = FIRMWARE
-        self.outcome = Outcome(OutcomeKind.COMPLETED, "done", "last", "detail")
+        self.outcome = Ending(EndingKind.COMPLETED, "done", "last", "detail")
         self.ledger: list[Line] = []
         if self.platform != "plain":
             lines = (DOCUMENTS / f"{name}.ledger.jsonl").read_text().splitlines()
@@ -86,7 +86,7 @@ class Sample:
         if self.ledger:
             text = "".join(json.dumps(line) + "\n" for line in self.ledger)
             (self.path / "ledger.jsonl").write_text(text)
-        record = BootRecord(path=self.path, cell="x", platform=self.platform, outcome=self.outcome)
+        record = BootRecord(path=self.path, cell="x", platform=self.platform, ending=self.outcome)
         return check(Evidence(record, self.traits, self.firmware, self.memory_mib))
 
 
@@ -117,7 +117,7 @@ def set_in(*path: str | int, value: Any) -> Mutate:
 
 
 def crash(sample: Sample) -> None:
-    sample.outcome = replace(sample.outcome, kind=OutcomeKind.POWERED_OFF_EARLY)
+    sample.outcome = replace(sample.outcome, kind=EndingKind.POWERED_OFF_EARLY)
 
 
 def one_at_a_time(sample: Sample) -> None:
@@ -432,7 +432,7 @@ def test_every_check_has_a_mutation(tmp_path: Path) -> None:
 
 def test_missing_evidence_is_never_a_pass(tmp_path: Path) -> None:
     sample = Sample("eager", tmp_path)
-    record = BootRecord(path=tmp_path, cell="x", platform=sample.platform, outcome=sample.outcome)
+    record = BootRecord(path=tmp_path, cell="x", platform=sample.platform, ending=sample.outcome)
     evidence = Evidence(record, sample.traits, sample.firmware, sample.memory_mib)
     # RELEASE firmware says nothing.
     assert [name for name, check in sample.checks.items() if not check(evidence)] == ["accepts-once-at-exit"]

@@ -17,7 +17,7 @@ from harness.checks.debian import guest_checks
 from harness.evidence.actions import ActionReport
 from harness.evidence.evidence import Evidence
 from harness.evidence.problems import EvidenceError
-from harness.evidence.record import BootRecord, Outcome, OutcomeKind, write_json
+from harness.evidence.record import BootRecord, Ending, EndingKind, write_json
 from harness.evidence.snp_report import parse_response
 from harness.evidence.ssh import IS_RUNNING, LIST_FAILED, OS_RELEASE, RELEASE, SSH_REPORT, parse_ssh
 from harness.machine import ssh
@@ -178,9 +178,9 @@ def evidence(
         for command, text in (ANSWERS | (answers or {})).items()
     ]
     write_json(folder / SSH_REPORT, {"connected": 30.5, "nonce": NONCE, "said": said})
-    outcome = Outcome(OutcomeKind.COMPLETED, "done", "", "")
+    outcome = Ending(EndingKind.COMPLETED, "done", "", "")
     spec = {"guest": {"policy": 0x30000} if platform != "plain" else None}
-    record = BootRecord(path=folder, cell="c", platform=platform, outcome=outcome, spec=spec)
+    record = BootRecord(path=folder, cell="c", platform=platform, ending=outcome, spec=spec)
     kernel = SimpleNamespace(version="6.12.1")
     seen = Evidence(record, cast("Any", kernel), cast("Any", None), 4096, ACTION, "debian-trixie")
     seen.__dict__["actions"] = (
