@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
-/* The words of the command line (QEMU's -append); docs/efi-probe.md explains each. */
+/* The words of the command line (QEMU's -append); docs/reference/efi-probe.md explains each. */
 #ifndef OPTIONS_H
 #define OPTIONS_H
 

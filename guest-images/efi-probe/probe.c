@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent */
 /*
  * An OS loader without an OS: it looks at what the firmware offers, leaves boot services as its options say, and reports all
- * of it as one JSON document (schema 1, see docs/efi-probe.md and harness/evidence/efi_probe.py). Between reading a memory map
+ * of it as one JSON document (schema 1, see docs/reference/efi-probe.md and harness/evidence/efi_probe.py). Between reading a memory map
  * and calling ExitBootServices it prints nothing: a firmware timer that fires in the meantime may change the map.
  */
 #include "console.h"

@@ -155,7 +155,7 @@ class ProbeReport(_Part):
             return parse_probe_options(self.cmdline)
         except ValueError as error:
             raise EvidenceError(
-                f"the probe's command line: {error}", "docs/efi-probe.md has its options"
+                f"the probe's command line: {error}", "docs/reference/efi-probe.md has its options"
             ) from None
 
     @property

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""Reading an acceptance ledger, format ``snp-ledger`` version 2 (JSON Lines, see ``docs/ledger.md``).
+"""Reading an acceptance ledger, format ``snp-ledger`` version 2 (JSON Lines: ``docs/reference/ledger.md``).
 
 Reading is strict: what version 2 does not define is refused, never skipped.
 """

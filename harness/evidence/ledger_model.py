@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """The acceptance ledger: who made which guest page private and validated, when, in which boot phase.
 
-``docs/ledger.md`` describes the format, ``snp-ledger`` version 2. All questions are answered by interval
-arithmetic, so that their cost follows the ledger's lines and never the guest's pages.
+``docs/reference/ledger.md`` describes the format, ``snp-ledger`` version 2. All questions are answered by
+interval arithmetic, so that their cost follows the ledger's lines and never the guest's pages.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""What a scenario file may say (``scenarios/*.yaml``); ``docs/scenarios.md`` explains it to users."""
+"""What a scenario file may say (``scenarios/*.yaml``); ``docs/reference/scenarios.md`` explains it."""
 
 from __future__ import annotations
 

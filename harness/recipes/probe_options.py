@@ -21,7 +21,7 @@ _TOUCH = {"usable": USABLE, "unaccepted": frozenset({UNACCEPTED}), "all": USABLE
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """What the probe is told to do; ``docs/efi-probe.md`` explains each.
+    """What the probe is told to do; ``docs/reference/efi-probe.md`` explains each.
 
     ``allow`` counts calls of AllowUnacceptedMemory, ``exits`` calls of ExitBootServices at most, of which
     the first ``stale`` use a stale key. ``accept_mib`` is in MiB, ``touch`` holds EFI memory types, ``step``

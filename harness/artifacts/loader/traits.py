@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """How a loader enters a kernel, read from its binaries: messages that only the one or the other way has.
 
-The ways themselves are documented in docs/loaders.md with the sources that were read.
+The ways themselves are documented in docs/explanation/loaders.md with the sources that were read.
 """
 
 from __future__ import annotations

@@ -164,7 +164,7 @@ def test_grub_with_and_without_shim(payload: Payload, tmp_path: Path) -> None:
     assert made["EFI/BOOT/BOOTX64.EFI"] == tmp_path / "image"
     config = made["EFI/debian/grub.cfg"].decode()
     assert "set timeout=0\n" in config
-    # Two readers of one UART would share out what is typed: docs/menus.md.
+    # Two readers of one UART would share out what is typed: docs/how-to/use-menus.md.
     assert "terminal_input console\nterminal_output serial\n" in config
     # In GRUB's language, as in the shell's, ';' ends a command and quotes vanish.
     assert (

@@ -72,6 +72,6 @@ def shown(row: Row) -> str:
 
 
 def test_the_documentation_has_the_table() -> None:
-    text = (PROJECT / "docs/rollout.md").read_text()
+    text = (PROJECT / "docs/explanation/rollout.md").read_text()
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert lines[2 : 2 + len(table().rows)] == [shown(row) for row in table().rows]

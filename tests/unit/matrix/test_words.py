@@ -530,7 +530,7 @@ def test_wrong_groups(project: Path) -> None:
 def test_the_examples_of_the_documentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One scenario, with one example of each word."""
     monkeypatch.chdir(tmp_path)
-    text = (PROJECT / "docs/scenarios.md").read_text().partition("## What runs")[0]
+    text = (PROJECT / "docs/reference/scenarios.md").read_text().partition("## What runs")[0]
     blocks = [block for block in text.split("\n\n") if block.startswith("    ")]
     (tmp_path / "s.yaml").write_text("\n".join(map(textwrap.dedent, blocks)) + "\n")
     session = Session(Options(), tmp_path, print)
