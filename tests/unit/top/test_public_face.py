@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""``import harness``: a few names, which cost nothing until they are used."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import harness
+from tests.support.data import PROJECT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PACKAGE = PROJECT / "harness"
+NAMES = {"BootRecord", "Cell", "Check", "Evidence", "Finding", "HarnessError", "MachineSpec", "__version__"}
+
+
+def modules_after(code: str) -> set[str]:
+    """Return the modules of the harness that a fresh Python has imported after ``code``."""
+    script = f"{code}\nimport sys\nprint(*(name for name in sys.modules if name.startswith('harness')))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_importing_the_harness_imports_no_room() -> None:
+    assert modules_after("import harness; dir(harness)") == {"harness"}
+    assert "harness.matrix.cell" in modules_after("from harness import Cell")
+
+
+def test_what_it_exports() -> None:
+    assert set(harness.__all__) == NAMES
+    assert set(dir(harness)) >= NAMES
+    for name in NAMES:
+        value: Any = getattr(harness, name)
+        assert value is getattr(harness, name)
+        assert name in {"__version__", getattr(value, "__name__", "")}
+    assert harness.__version__ == metadata.version("ovmf-acceptance")
+    with pytest.raises(AttributeError, match="'harness' has no attribute 'Room'"):
+        _ = harness.Room  # type: ignore[attr-defined]
+
+
+def imported_from_the_face(path: Path) -> set[str]:
+    """Return what a module imports from ``harness`` itself that is no room and no module of the top level."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "harness" and not node.level:
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import) and any(alias.name == "harness" for alias in node.names):
+            found.add("harness")
+    return {name for name in found if not {f"{name}.py", name} & {path.name for path in PACKAGE.iterdir()}}
+
+
+@pytest.mark.parametrize("line", ["from harness import Cell", "import harness"])
+def test_an_import_from_the_face_is_seen(tmp_path: Path, line: str) -> None:
+    (tmp_path / "room.py").write_text(f"from harness import checks, errors\ndef late():\n    {line}\n")
+    assert imported_from_the_face(tmp_path / "room.py")
+
+
+def test_no_room_imports_from_the_face() -> None:
+    found = {str(path): names for path in PACKAGE.rglob("*.py") if (names := imported_from_the_face(path))}
+    assert found == {}
+
+
+def test_a_type_checker_sees_the_types(tmp_path: Path) -> None:
+    """With ``py.typed`` and no ``Any``: a wrong use is an error in a user's own file."""
+    (tmp_path / "own.py").write_text(
+        "from harness import Cell, Evidence, __version__\n"
+        "def size(cell: Cell, evidence: Evidence) -> str:\n"
+        "    return cell.memory_mib + len(evidence.record.cell) + len(__version__)\n"
+        "from harness import Room\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir=cache", "own.py"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert 'Incompatible return value type (got "int", expected "str")' in done.stdout
+    assert 'Module "harness" has no attribute "Room"' in done.stdout
+    assert "Found 2 errors" in done.stdout
