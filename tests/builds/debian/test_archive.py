@@ -21,7 +21,7 @@ from harness.store.file_tree import digest_file
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.builds.debian.conftest import DebRepo, Signer
+    from tests.support.deb_repo import DebRepo, Signer
 
 HELLO = PackageQuery("hello", "one")
 

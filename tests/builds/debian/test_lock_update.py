@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.debian.archive import AptRoot
-    from tests.builds.debian.conftest import DebRepo
+    from tests.support.deb_repo import DebRepo
 
 HELLO = PackageQuery("hello", "one")
 TOOL = PackageQuery("tool", "one", source=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.debian.archive import AptRoot
-    from tests.builds.debian.conftest import DebRepo
+    from tests.support.deb_repo import DebRepo
 
 FIRST = """\
 Description: change a line, add a file, empty another

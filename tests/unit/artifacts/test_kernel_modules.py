@@ -12,8 +12,7 @@ import pytest
 from harness.artifacts.ingredients import Ingredients
 from harness.artifacts.kernel.modules import in_load_order, module_set
 from harness.errors import HarnessError
-from tests.unit.artifacts.test_kernel_sources import make_tree, zstd
-from tests.unit.artifacts.test_traits import CONFIG, bzimage
+from tests.support.kernel_files import CONFIG, bzimage, make_tree, zstd
 
 if TYPE_CHECKING:
     from collections.abc import Callable

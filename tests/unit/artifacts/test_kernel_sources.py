@@ -7,7 +7,6 @@ import gzip
 import lzma
 import re
 import struct
-import subprocess
 import zlib
 from typing import TYPE_CHECKING
 
@@ -20,13 +19,12 @@ from harness.errors import HarnessError
 from harness.formats.ikconfig import embedded_config
 from harness.matrix.cell import Cell
 from harness.platforms.host import Host
-from tests.unit.artifacts.test_traits import CONFIG, bzimage
+from tests.support.kernel_files import CONFIG, RELEASE, bzimage, make_tree, zstd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-RELEASE = "6.12.1-test"
 ZSTD_FRAME = b"\x28\xb5\x2f\xfd"
 
 
@@ -40,10 +38,6 @@ def with_payload(packed: bytes) -> bytes:
 
 def vmlinux(config: str = CONFIG) -> bytes:
     return b"code IKCFG_ST" + gzip.compress(config.encode()) + b"IKCFG_ED code"
-
-
-def zstd(data: bytes) -> bytes:
-    return subprocess.run(["zstd", "-cq"], input=data, capture_output=True, check=True).stdout
 
 
 @pytest.fixture
@@ -66,17 +60,6 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], I
         return Ingredients(tmp_path, lambda _line: None)
 
     return make
-
-
-def make_tree(root: Path, release: str = RELEASE) -> Path:
-    for name, data in {
-        BZIMAGE: bzimage(),
-        ".config": CONFIG.encode(),
-        "include/config/kernel.release": f"{release}\n".encode(),
-    }.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(data)
-    return root
 
 
 @pytest.mark.parametrize(

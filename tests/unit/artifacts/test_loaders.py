@@ -22,7 +22,7 @@ from harness.recipes.catalog import load_catalog
 from harness.recipes.kernel import KernelRecipe, KernelSource, Prebuilt
 from harness.recipes.loader import LoaderKind, LoaderRecipe, load_loaders
 from harness.store.entries import Store
-from tests.unit.formats.test_uki import sections, stub
+from tests.support.pe_image import sections, stub
 
 KERNEL = KernelTraits("6.12", 0x20F, True, True, True, True, {})
 STUBLESS = KernelTraits("6.12", 0x20F, True, True, False, False, {})

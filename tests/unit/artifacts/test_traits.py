@@ -24,31 +24,7 @@ from harness.artifacts.firmware.traits import (
 from harness.artifacts.traits import read_kernel_traits
 from harness.errors import HarnessError
 from harness.formats.firmware_volume import volume_files
-
-CONFIG = """#
-# Linux/x86 6.12.1 Kernel Configuration
-#
-CONFIG_AMD_MEM_ENCRYPT=y
-# CONFIG_NUMA is not set
-CONFIG_UNACCEPTED_MEMORY=y
-CONFIG_EFI_STUB=y
-CONFIG_SEV_GUEST=m
-"""
-
-
-def bzimage(*, protocol: int = 0x20F, flags: int = 0x7F, pe: bool = True) -> bytes:
-    image = bytearray(0x1000)
-    if pe:
-        image[:2] = b"MZ"
-        struct.pack_into("<I", image, 0x3C, 0x800)
-        image[0x800:0x804] = b"PE\0\0"
-    image[0x202:0x206] = b"HdrS"
-    struct.pack_into("<H", image, 0x206, protocol)
-    struct.pack_into("<H", image, 0x20E, 0x700)
-    struct.pack_into("<H", image, 0x236, flags)
-    text = b"6.12.1-test (someone@example.org) #1 SMP\0"
-    image[0x900 : 0x900 + len(text)] = text
-    return bytes(image)
+from tests.support.kernel_files import CONFIG, bzimage
 
 
 def test_kernel() -> None:

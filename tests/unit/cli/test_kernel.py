@@ -9,8 +9,7 @@ import pytest
 
 from harness.artifacts.kernel.files import BZIMAGE
 from harness.cli import entry
-from tests.unit.artifacts.test_kernel_sources import make_tree
-from tests.unit.artifacts.test_traits import bzimage
+from tests.support.kernel_files import bzimage, make_tree
 
 if TYPE_CHECKING:
     from pathlib import Path

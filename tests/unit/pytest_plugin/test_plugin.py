@@ -13,28 +13,18 @@ from harness.errors import HarnessError
 from harness.matrix.cell import Cell
 from harness.run.options import Options
 from harness.run.session import Session
-from tests.support.data import DATA, PROJECT
+from tests.support.data import PROJECT
+from tests.support.pytest_runs import EMULATED, PLAIN, RECORDS, TWO, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-SCENARIO = """\
-name: two
-description: which?
-include:
-  - {firmware: debian-2025.02, kernel: debian-5.10, memory: 2G, platform: snp}
-  - {firmware: debian-2025.02, kernel: debian-6.1, memory: 2G, platform: plain}
-"""
-EMULATED = "debian-2025.02+debian-5.10+direct+2G+snp-emulated"
-PLAIN = "debian-2025.02+debian-6.1+direct+2G+plain"
-RECORDS = DATA / "records"
 
 
 @pytest.fixture
 def scenarios(pytester: pytest.Pytester) -> Path:
     """Make ``scenarios/two.yaml`` in a new folder and go there."""
     folder = pytester.mkdir("scenarios")
-    (folder / "two.yaml").write_text(SCENARIO)
+    (folder / "two.yaml").write_text(TWO)
     return folder
 
 
@@ -50,20 +40,11 @@ def items() -> dict[str, int]:
     return {cell.id: len(session.run(cell).checks) for cell in cells}
 
 
-def run(pytester: pytest.Pytester, *arguments: str | Path) -> tuple[pytest.RunResult, str]:
-    """Run pytest in this process; a message for the user never has a traceback."""
-    result = pytester.runpytest_inprocess("scenarios", "-ra", *arguments)
-    text = f"{result.stdout}\n{result.stderr}"
-    assert "Traceback" not in text
-    assert "INTERNALERROR" not in text
-    return result, text
-
-
 @pytest.mark.usefixtures("stand_ins", "scenarios")
 def test_stored_boots_are_judged_again(
     pytester: pytest.Pytester, records: Path, items: dict[str, int]
 ) -> None:
-    result, _ = run(pytester, "--replay", records, "-v")
+    result, _ = run(pytester, "scenarios", "--replay", records, "-v")
     result.assert_outcomes(passed=sum(items.values()))
     result.stdout.fnmatch_lines(
         [
@@ -92,18 +73,18 @@ def test_each_cell_is_booted_once_for_all_its_items(
 def test_only_selected_cells_are_booted(
     pytester: pytest.Pytester, stand_ins: Any, items: dict[str, int]
 ) -> None:
-    result, _ = run(pytester, "-k", "plain and no-sev", "--records", "here")
+    result, _ = run(pytester, "scenarios", "-k", "plain and no-sev", "--records", "here")
     result.assert_outcomes(passed=1, deselected=items[PLAIN] - 1)
     assert stand_ins.booted == [PLAIN]
     assert [path.name for path in (pytester.path / "here").iterdir()] == [PLAIN]
-    result, _ = run(pytester, "--platform", "snp-emulated")
+    result, _ = run(pytester, "scenarios", "--platform", "snp-emulated")
     result.assert_outcomes(passed=items[EMULATED])
     assert stand_ins.booted == [PLAIN, EMULATED]
 
 
 @pytest.mark.usefixtures("scenarios")
 def test_collecting_builds_and_boots_nothing(pytester: pytest.Pytester, stand_ins: Any) -> None:
-    result, text = run(pytester, "--collect-only", "-q")
+    result, text = run(pytester, "scenarios", "--collect-only", "-q")
     assert result.ret == 0
     assert f"scenarios/two.yaml::{PLAIN}::no-sev" in text
     assert stand_ins.booted == []
@@ -113,7 +94,7 @@ def test_collecting_builds_and_boots_nothing(pytester: pytest.Pytester, stand_in
 
 @pytest.mark.usefixtures("stand_ins")
 def test_all_mistakes_in_a_scenario_at_once(pytester: pytest.Pytester, scenarios: Path) -> None:
-    text = SCENARIO.replace("memory: 2G, platform: snp", "memroy: 2G, platform: snpp")
+    text = TWO.replace("memory: 2G, platform: snp", "memroy: 2G, platform: snpp")
     (scenarios / "two.yaml").write_text(text.replace("debian-6.1,", "debian-6.11,"))
     result, text = run(pytester)
     assert result.ret == pytest.ExitCode.INTERRUPTED
@@ -123,7 +104,7 @@ def test_all_mistakes_in_a_scenario_at_once(pytester: pytest.Pytester, scenarios
 
 @pytest.mark.usefixtures("scenarios")
 def test_an_ingredient_that_cannot_be_had_is_told_once(pytester: pytest.Pytester, stand_ins: Any) -> None:
-    (pytester.path / "scenarios/more.yaml").write_text(SCENARIO.replace("two", "more"))
+    (pytester.path / "scenarios/more.yaml").write_text(TWO.replace("two", "more"))
     for name in ("debian-2025.02", "qemu"):
         stand_ins.failures = {name: HarnessError("could not fetch it", "check the network")}
         result, text = run(pytester)
@@ -154,7 +135,7 @@ def test_a_finding_shows_its_evidence_and_where_the_record_is(
     line = "Memory Encryption Features active: AMD SEV SEV-ES SEV-SNP"
     with (records / PLAIN / "serial.log").open("a") as log:
         log.write(f"[    0.500000] {line}\r\n")
-    result, text = run(pytester, "--replay", records)
+    result, text = run(pytester, "scenarios", "--replay", records)
     result.assert_outcomes(passed=sum(items.values()) - 1, failed=1)
     assert f"no-sev: a plain guest speaks of SEV\n    {line}\n" in text
     assert f"boot record: {records / PLAIN}" in text
@@ -165,7 +146,7 @@ def test_a_boot_that_ended_wrongly_fails_its_first_item_only(
     pytester: pytest.Pytester, records: Path, edit_index: Callable[..., None], items: dict[str, int]
 ) -> None:
     edit_index(records / PLAIN, kind="hang", phase="kernel", detail="no console byte for 9 s")
-    result, text = run(pytester, "--replay", records)
+    result, text = run(pytester, "scenarios", "--replay", records)
     result.assert_outcomes(passed=items[EMULATED], failed=1, skipped=items[PLAIN] - 1)
     assert "not judged: the boot ended as hang in phase kernel: no console byte for 9 s" in text
 
@@ -175,7 +156,7 @@ def test_no_selection_hides_a_boot_that_ended_wrongly(
     pytester: pytest.Pytester, records: Path, edit_index: Callable[..., None]
 ) -> None:
     edit_index(records / PLAIN, kind="hang", phase="kernel", detail="no console byte for 9 s")
-    result, text = run(pytester, "--replay", records, "-k", "plain and (no-alarms or no-ledger)")
+    result, text = run(pytester, "scenarios", "--replay", records, "-k", "plain and (no-alarms or no-ledger)")
     result.assert_outcomes(failed=1, skipped=1, deselected=result.parseoutcomes()["deselected"])
     assert "there is nothing to judge: the boot ended as hang in phase kernel" in text
 
@@ -183,7 +164,7 @@ def test_no_selection_hides_a_boot_that_ended_wrongly(
 @pytest.mark.usefixtures("stand_ins", "scenarios")
 def test_an_unfinished_record(pytester: pytest.Pytester, records: Path, items: dict[str, int]) -> None:
     (records / PLAIN / "boot.json").unlink()
-    result, text = run(pytester, "--replay", records)
+    result, text = run(pytester, "scenarios", "--replay", records)
     result.assert_outcomes(passed=items[EMULATED], failed=1, skipped=items[PLAIN] - 1)
     assert f"{records / PLAIN}: no boot.json, so an unfinished boot\n  boot the cell again" in text
 
@@ -207,7 +188,7 @@ def test_an_unfinished_record(pytester: pytest.Pytester, records: Path, items: d
 def test_options_that_cannot_be_followed(
     pytester: pytest.Pytester, stand_ins: Any, arguments: list[str], said: str
 ) -> None:
-    result, text = run(pytester, *arguments)
+    result, text = run(pytester, "scenarios", *arguments)
     assert result.ret in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.USAGE_ERROR}
     assert text.count(said) == 1
     assert stand_ins.booted == []
@@ -216,7 +197,7 @@ def test_options_that_cannot_be_followed(
 @pytest.mark.usefixtures("stand_ins", "scenarios")
 def test_required_platforms_that_are_there(pytester: pytest.Pytester, items: dict[str, int]) -> None:
     both = ["--require-platform", "plain", "--require-platform", "snp-emulated"]
-    run(pytester, *both)[0].assert_outcomes(passed=sum(items.values()))
+    run(pytester, "scenarios", *both)[0].assert_outcomes(passed=sum(items.values()))
 
 
 @pytest.mark.usefixtures("stand_ins")

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Real boots of the EFI probe: one copy each for a test to break and to judge.
+
+They are documents and ledgers of ``scenarios/protocol.yaml`` with OVMF 2025.02, as they were recorded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from harness.artifacts.firmware.traits import FirmwareTraits
+from harness.artifacts.probe import probe_traits
+from harness.checks.model import checks_for, expected
+from harness.evidence.evidence import Evidence
+from harness.evidence.record import BootRecord, Ending, EndingKind
+from tests.support.data import DATA
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.checks.finding import Check, Finding
+
+DOCUMENTS = DATA / "efi-probe"
+FIRMWARE = FirmwareTraits(
+    snp_capable=True,
+    memory_acceptance=True,
+    accepts_at_exit=True,
+    kernel_hashes=False,
+    debug_output=False,
+    sections=(),
+    sources={},
+)
+SAMPLES = {
+    "eager": (2817, "snp-emulated"),
+    "lazy": (2817, "snp-emulated"),
+    "accepts": (2817, "snp-emulated"),
+    "stale": (2817, "snp-emulated"),
+    "nothing": (2048, "snp-emulated"),
+    "plain": (2817, "plain"),
+}
+GIB4 = 0x1_0000_0000
+HIGH_PAGES = 769 << 8
+INVALID_PARAMETER = "0x8000000000000002"
+
+Line = dict[str, Any]
+
+
+class Sample:
+    """A sample that a test may break before it is judged."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        self.memory_mib, self.platform = SAMPLES[name]
+        self.path = path
+        self.document: Line = json.loads((DOCUMENTS / f"{name}.json").read_text())
+        self.traits = probe_traits(self.document["cmdline"])
+        self.firmware = FIRMWARE
+        self.outcome = Ending(EndingKind.COMPLETED, "done", "last", "detail")
+        self.ledger: list[Line] = []
+        if self.platform != "plain":
+            lines = (DOCUMENTS / f"{name}.ledger.jsonl").read_text().splitlines()
+            self.ledger = [json.loads(line) for line in lines]
+
+    @property
+    def first(self) -> Line:
+        attempt: Line = self.document["attempts"][0]
+        return attempt
+
+    @property
+    def last(self) -> Line:
+        attempt: Line = self.document["attempts"][-1]
+        return attempt
+
+    @property
+    def checks(self) -> dict[str, Check]:
+        what = expected(self.firmware, self.traits, self.memory_mib, self.platform)
+        return {check.name: check for check in checks_for(what)}
+
+    def judge(self, check: Check) -> list[Finding]:
+        (self.path / "guest.json").write_text(json.dumps(self.document))
+        if self.ledger:
+            text = "".join(json.dumps(line) + "\n" for line in self.ledger)
+            (self.path / "ledger.jsonl").write_text(text)
+        record = BootRecord(path=self.path, cell="x", platform=self.platform, ending=self.outcome)
+        return check(Evidence(record, self.traits, self.firmware, self.memory_mib))
+
+
+Mutate = Callable[[Sample], object]
