@@ -143,19 +143,9 @@ def _follow(
 
     def look() -> Ending | None:
         failure = conversation.failure
-        seen, returncode, events = watch.seen(), machine.ended, machine.events
-        over = returncode is not None or any(ends(event) for event in events)
-        outcome = judge(
-            seen,
-            events,
-            returncode=returncode,
-            snp=machine.spec.guest is not None,
-            qemu_log=read_tail(machine.rundir / "qemu.log") if over else "",
-            now=machine.clock(),
-            limits=limits,
-            survives_faults=survives_faults,
-        )
+        outcome = ending_of(machine, watch, limits, survives_faults=survives_faults)
         if outcome is None and failure:
+            seen = watch.seen()
             return Ending(EndingKind.UNREACHABLE, seen.phase.label, seen.last_line, failure)
         return outcome
 
@@ -172,6 +162,27 @@ def _follow(
         # A kernel that names its own death says more than the first sign of it.
         outcome = look() or outcome
     return outcome
+
+
+def ending_of(
+    machine: Machine, watch: Watch, limits: Mapping[Phase, Limit], *, survives_faults: bool = False
+) -> Ending | None:
+    """Return how a running machine's guest has ended, None while it may go on.
+
+    The machine's consoles feed ``watch``. `judge` says what ``limits`` and ``survives_faults`` mean.
+    """
+    returncode, events = machine.ended, machine.events
+    over = returncode is not None or any(ends(event) for event in events)
+    return judge(
+        watch.seen(),
+        events,
+        returncode=returncode,
+        snp=machine.spec.guest is not None,
+        qemu_log=read_tail(machine.rundir / "qemu.log") if over else "",
+        now=machine.clock(),
+        limits=limits,
+        survives_faults=survives_faults,
+    )
 
 
 def _interrogate(machine: Machine, outcome: Ending) -> None:

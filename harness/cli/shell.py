@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.artifacts.ingredients import Ingredients
-from harness.boot.running_guest import has_ended, running_guest
+from harness.boot.cell_machine import machine_spec
+from harness.boot.running_guest import running_guest
 from harness.errors import HarnessError
 from harness.matrix.cell import Cell, parse_memory
 from harness.platforms.host import probe
@@ -45,8 +46,7 @@ def shell(options: argparse.Namespace) -> None:
     )
     with tempfile.TemporaryDirectory(prefix="harness-shell-") as folder:
         say(f"booting {cell.id}")
-        with running_guest(cell, ingredients, host, Path(folder)) as guest:
+        with running_guest(machine_spec(cell, ingredients, host), Path(folder)) as guest:
             print(f"{guest.command}\n# its consoles are in {folder}; Ctrl-C here ends the guest", flush=True)
-            machine = guest.machine
-            machine.wait(lambda: has_ended(machine) or None, math.inf)
-    say("the guest has ended")
+            why = guest.machine.wait(lambda: guest.gone() or None, math.inf)
+    say(f"the guest has ended: {why}")

@@ -13,6 +13,8 @@ import pexpect
 from pexpect.spawnbase import SpawnBase
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from harness.machine.machine import Machine
 
     _TextSpawn = SpawnBase[str]
@@ -39,13 +41,21 @@ def split_sequences(data: bytes) -> tuple[bytes, bytes]:
     return _SEQUENCE.sub(b"", data[:end]), data[end:]
 
 
-class Serial(_TextSpawn):
-    """What the console says, without terminal sequences; make it before the guest is let run."""
+ENTER = "\r"
 
-    def __init__(self, machine: Machine, *, timeout: float) -> None:
+
+class Serial(_TextSpawn):
+    """What the console says, without terminal sequences; make it before the guest is let run.
+
+    pexpect's ``expect``, ``before`` and so on work on it; ``timeout`` is in seconds, for each of them.
+    ``gone`` says why a guest has ended in a QEMU that lives, "" before: pexpect's EOF comes then, too.
+    """
+
+    def __init__(self, machine: Machine, *, timeout: float, gone: Callable[[], str] = lambda: "") -> None:
         super().__init__(timeout=timeout, searchwindowsize=WINDOW, encoding="utf-8", codec_errors="replace")
         self._text = codecs.getincrementaldecoder("utf-8")("replace")
         self._machine = machine
+        self._gone = gone
         self._arrived = threading.Condition()
         self._pending = b""
         self._ready = bytearray()
@@ -85,8 +95,8 @@ class Serial(_TextSpawn):
         give_up = time.monotonic() + (seconds or 0)
         with self._arrived:
             while not self._ready:
-                if self._machine.ended is not None:
-                    raise pexpect.EOF("the guest has ended")
+                if why := self._end():
+                    raise pexpect.EOF(f"the guest has ended: {why}")
                 left = give_up - time.monotonic()
                 if left <= 0:
                     raise pexpect.TIMEOUT("the console was silent")
@@ -108,8 +118,20 @@ class Serial(_TextSpawn):
         self._machine.serial_write(text.encode())
         return len(text)
 
+    def sendline(self, text: str = "") -> int:
+        """Type ``text`` and the Enter key."""
+        return self.send(text + ENTER)
+
     def isalive(self) -> bool:
-        return self._machine.ended is None
+        """Say whether the guest may still answer."""
+        return not self._end()
+
+    def _end(self) -> str:
+        return self._gone() or ("" if self._machine.ended is None else "QEMU has")
+
+    def __str__(self) -> str:
+        """Return the console's last words, which pexpect puts into its errors."""
+        return f"the console said last: {last_words(self)}"
 
 
 def last_words(serial: Serial) -> str:

@@ -16,8 +16,9 @@ import re
 import select
 import stat
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import paramiko
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -27,9 +28,12 @@ from harness.errors import HarnessError
 from harness.formats.cpio import CpioEntry, cpio_archive
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from harness.machine.qmp import Monitor
+
+T = TypeVar("T")
 
 ADDRESS = "127.0.0.1"
 USER = "root"
@@ -39,13 +43,14 @@ NETWORK = (
 )
 """The guest's only network: nothing but this port reaches it, and it reaches nothing. Port 0: a free one."""
 
-# Its errors are raised as well; without a handler Python would print them besides.
-logging.getLogger("paramiko").addHandler(logging.NullHandler())
+# Its errors are raised as well; logging (of pytest, say) would show them a second time.
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 _FORWARD = re.compile(r"TCP\[HOST_FORWARD\] +\d+ +127\.0\.0\.1 +(?P<port>\d+) ")
 _MOST_OUTPUT = 1 << 20
 _READ = 64 << 10
 _QUIET_RETRY = 0.5
+_LOOK_SECONDS = 0.25
 
 
 class SshError(HarnessError):
@@ -114,17 +119,41 @@ class Said:
 
 
 class Ssh:
-    """A context manager around one connection; the guest's host key must be the run's own."""
+    """A context manager around one connection; the guest's host key must be the run's own.
 
-    def __init__(self, port: int, keys: Keys, *, seconds: float) -> None:
+    ``gone`` says why the guest has ended, "" while it lives: every wait races against it. A guest that is
+    dead in a QEMU that lives would else be waited for until the time is up.
+    """
+
+    def __init__(
+        self, port: int, keys: Keys, *, seconds: float, gone: Callable[[], str] = lambda: ""
+    ) -> None:
         """Connect; retry for ``seconds`` while nothing answers. SshError if not, or to another host."""
+        self._gone = gone
+        self._worker = ThreadPoolExecutor(1, "harness-ssh")
         self._client = paramiko.SSHClient()
         self._client.set_missing_host_key_policy(paramiko.RejectPolicy())
         host = _load(keys.host)
         self._client.get_host_keys().add(f"[{ADDRESS}]:{port}", host.get_name(), host)
+        try:
+            self._racing(lambda: self._connect_within(port, keys, seconds))
+        except BaseException:
+            self.close()
+            raise
+
+    def _racing(self, work: Callable[[], T]) -> T:
+        """Return what ``work`` returns; SshError as soon as the guest has ended."""
+        future = self._worker.submit(work)
+        while wait([future], _LOOK_SECONDS).not_done:
+            if why := self._gone():
+                self._client.close()  # which ends the work, too
+                raise SshError(f"the guest has ended: {why}", "see the serial log")
+        return future.result()
+
+    def _connect_within(self, port: int, keys: Keys, seconds: float) -> None:
         give_up = time.monotonic() + seconds
         while (error := self._connect(port, keys, max(5.0, give_up - time.monotonic()))) is not None:
-            if time.monotonic() > give_up:
+            if time.monotonic() > give_up or self._gone():
                 raise SshError(f"no SSH connection within {seconds:g} s: {error}", "see the serial log")
             time.sleep(_QUIET_RETRY)
 
@@ -147,13 +176,22 @@ class Ssh:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection, and what still runs over it. Idempotent."""
         self._client.close()
+        self._worker.shutdown()
 
     def run(self, command: str, seconds: float) -> Said:
         """Run a command to its end; of each output the first MiB is kept.
 
-        SshError when it has not ended after ``seconds``, whatever it says in the meantime.
+        SshError when it has not ended after ``seconds``, whatever it says in the meantime, and as soon as the
+        guest has ended.
         """
+        return self._racing(lambda: self._run(command, seconds))
+
+    def _run(self, command: str, seconds: float) -> Said:
         began = time.monotonic()
         try:
             _, out, _ = self._client.exec_command(command, timeout=seconds)
