@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""YAML files checked against pydantic models; all mistakes at once, each as ``file:line:column: what``.
+"""YAML and TOML files checked against pydantic models; all mistakes at once, with ``file:line:column``.
 
 Values are validated in pydantic's strict mode, so ``"4"`` is not a number and ``6.10`` is not text. What YAML
 itself may contain is in ``harness.documents.nodes``.
@@ -28,6 +28,7 @@ from harness.documents.nodes import (
     found,
     locate,
 )
+from harness.documents.toml import compose_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -90,7 +91,7 @@ def load(path: Path, model: type[M], *, context: object = None) -> M:
 def load_document(path: Path, model: type[M], *, context: object = None) -> Document[M]:
     """Load with marks. ``context`` goes to the model's validators as ``info.context``."""
     source = Source.read(path)
-    root = compose(source)
+    root = compose_toml(source) if path.suffix == ".toml" else compose(source)
     reader = JsonReader(source)
     data = reader.value(root)
     try:

@@ -98,8 +98,9 @@ class Source:
         text = raw.decode("utf-8-sig", errors="surrogateescape")
         if bad := _NOT_YAML.search(text):
             before = _LINE_BREAK.split(text[: bad.start()])
+            kind = "TOML" if path.suffix == ".toml" else "YAML"
             what = "this byte is not UTF-8" if "\udc80" <= bad[0] <= "\udcff" else f"the character {bad[0]!r}"
-            raise YamlError([Problem(shown, len(before), len(before[-1]) + 1, f"not valid YAML: {what}")])
+            raise YamlError([Problem(shown, len(before), len(before[-1]) + 1, f"not valid {kind}: {what}")])
         return cls(shown, text, tuple(_LINE_BREAK.split(text)))
 
     def problem(self, mark: Mark | None, message: str) -> Problem:
