@@ -27,7 +27,8 @@ from harness.matrix.expand import plan
 from harness.matrix.pairs import selection
 from harness.matrix.schema import load_scenario
 from harness.matrix.show import Shown, as_text
-from harness.paths import PROJECT
+from harness.paths import SHIPPED
+from harness.recipes.project import find_project
 from harness.run.options import Options
 from harness.run.session import Session
 
@@ -57,7 +58,7 @@ known-bad:
 
 def planning() -> bool:
     """Plan some 10,000 cells."""
-    session = Session(Options(), Path.cwd(), print)
+    session = Session(Options(), find_project(Path.cwd()), print)
     known = session.known
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         path = Path(folder, "bench.yaml")
@@ -77,7 +78,7 @@ def judging(replay: Path) -> bool:
         report = Path(folder, "report.xml")
         command = [sys.executable, "-m", "pytest", "-q", "scenarios/", "--replay", str(replay)]
         subprocess.run(
-            [*command, f"--junitxml={report}"], cwd=PROJECT, stdout=subprocess.DEVNULL, check=False
+            [*command, f"--junitxml={report}"], cwd=SHIPPED, stdout=subprocess.DEVNULL, check=False
         )
         # It is pytest's own report, written a moment ago.
         cases = ET.parse(report).iter("testcase")  # noqa: S314
@@ -96,7 +97,7 @@ def busy(arguments: list[str]) -> bool:
     """Run scenarios and compare the processors' time with the clock's."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     command = [sys.executable, "-m", "pytest", "-q", *(arguments or ["scenarios/"])]
-    subprocess.run(command, cwd=PROJECT, check=False)
+    subprocess.run(command, cwd=SHIPPED, check=False)
     wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     cpus = len(os.sched_getaffinity(0))
@@ -105,7 +106,7 @@ def busy(arguments: list[str]) -> bool:
 
 
 def _newest_run() -> Path:
-    runs = sorted((PROJECT / "out/records").glob("*"), key=lambda folder: folder.stat().st_mtime)
+    runs = sorted((SHIPPED / "out/records").glob("*"), key=lambda folder: folder.stat().st_mtime)
     if not runs:
         raise SystemExit("no stored run of scenarios: boot some, or name a folder with --replay")
     return runs[-1]

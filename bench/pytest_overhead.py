@@ -20,7 +20,7 @@ from functools import partial
 from bench.measure import Cost, Interval, Ratio, alternate, cost, loaded, report, spec_of
 from harness.artifacts.ingredients import Ingredients
 from harness.matrix.cell import Cell, parse_memory
-from harness.paths import PROJECT
+from harness.paths import SHIPPED
 
 LAST_LINE = Interval("reboot: Power down")
 GOAL = 1.10
@@ -40,7 +40,7 @@ def _run(command: list[str]) -> Cost:
         return used.ru_utime + used.ru_stime
 
     began, used = time.monotonic(), children()
-    subprocess.run(command, cwd=PROJECT, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(command, cwd=SHIPPED, stdout=subprocess.DEVNULL, check=True)
     return Cost(children() - used, time.monotonic() - began)
 
 

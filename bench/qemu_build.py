@@ -19,11 +19,10 @@ import time
 from pathlib import Path
 
 from bench.measure import Cost, loaded
-from harness.artifacts.ingredients import LOCK_FILE
 from harness.artifacts.qemu import build_qemu
 from harness.debian.archive import AptRoot
-from harness.debian.lock_file import Lock
-from harness.paths import PROJECT
+from harness.debian.lock_file import LOCK_NAME, Lock
+from harness.paths import SHIPPED
 from harness.recipes.qemu import load_qemu
 from harness.store.entries import Store
 
@@ -48,7 +47,7 @@ def build(options: list[str]) -> dict[str, Cost]:
     recipe = recipe.model_copy(update={"configure": (*recipe.configure, *options)})
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         apt = AptRoot(store=Store(Path(folder)), progress=progress)
-        build_qemu(recipe, apt, Lock.load(PROJECT / LOCK_FILE))
+        build_qemu(recipe, apt, Lock.load(SHIPPED / LOCK_NAME))
     end = now()
     return {name: Cost(end.cpu - mark.cpu, end.wall - mark.wall) for name, mark in marks.items()}
 

@@ -13,18 +13,18 @@ import pytest
 from harness.artifacts.loader.traits import Entry, LoaderTraits
 from harness.debian.lock_file import LOCK_NAME, Lock
 from harness.evidence.record import BootRecord
-from harness.paths import PROJECT
 from harness.platforms.host import Host
 from harness.pytest_plugin.items import SESSION
 from harness.recipes.catalog import load_catalog
 from harness.run import cell_run, session
-from tests.support.data import DATA
+from tests.support.data import DATA, PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.artifacts.ingredients import Ingredients
     from harness.machine.spec import MachineSpec
+    from harness.paths import Project
 
 pytest_plugins = ["pytester"]
 
@@ -104,7 +104,10 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> StandIns:
         catalog = load_catalog()
         lock = Lock.load(PROJECT / LOCK_NAME)
 
-        def __init__(self, progress: Callable[[str], None]) -> None:
+        def lock_of(self, _axis: str, _name: str) -> Lock:
+            return self.lock
+
+        def __init__(self, _project: Project, progress: Callable[[str], None]) -> None:
             self.progress = progress
 
         def firmware(self, name: str) -> object:

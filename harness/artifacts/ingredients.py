@@ -28,50 +28,91 @@ from harness.artifacts.loader.resolve import Loader, loader_image, resolve_loade
 from harness.artifacts.probe import resolve_probe
 from harness.artifacts.qemu import BINARY, KIND, build_qemu, qemu_inputs
 from harness.debian.archive import AptRoot
-from harness.debian.lock_file import Lock
+from harness.debian.lock_file import LOCK_NAME, Lock
 from harness.debian.suite import FetchError
 from harness.errors import HarnessError
-from harness.paths import PROJECT
 from harness.progress import Progress, say
 from harness.recipes.catalog import load_catalog
 from harness.recipes.probe import ProbeRecipe
+from harness.recipes.project import find_project
 from harness.recipes.qemu import load_qemu
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from harness.debian.index import PackageQuery
+    from harness.paths import Project
     from harness.recipes.catalog import AnyKernel
     from harness.recipes.firmware import FirmwareRecipe
-
-LOCK_FILE = "debian.lock.yaml"
+    from harness.recipes.guest import GuestRecipe
 
 
 class Ingredients:
-    """The project's ingredients by name. Every method raises HarnessError with what to do about it."""
+    """A project's ingredients by name. Every method raises HarnessError with what to do about it.
 
-    def __init__(self, project: Path = PROJECT, progress: Progress = say) -> None:
-        self._project = project
+    Without ``project`` it is the one in which the working directory is.
+    """
+
+    def __init__(self, project: Project | None = None, progress: Progress = say) -> None:
+        self.project = find_project(Path.cwd()) if project is None else project
         self._apt = AptRoot(progress=progress)
         self._firmware: dict[str, Firmware] = {}
         self._chosen: dict[str, FirmwareRecipe] = {}
         self._kernels: dict[str, Kernel] = {}
         self._chosen_kernels: dict[str, AnyKernel] = {}
         self._loaders: dict[str, Loader] = {}
-        self.catalog = load_catalog(project)
-        self.lock_file = project / LOCK_FILE
+        self.catalog = load_catalog(self.project)
 
     @cached_property
+    def _locks(self) -> Mapping[Path, Lock]:
+        """The lock of each root; what the own one lacks is looked up in those behind it."""
+        locks: dict[Path, Lock] = {}
+        behind: Lock | None = None
+        for root in reversed(self.project.roots):
+            lock = Lock.load(root / LOCK_NAME)
+            locks[root] = behind = lock if behind is None else lock.before(behind)
+        return locks
+
+    def lock_of(self, axis: str, name: str) -> Lock:
+        """Return the lock that says which packages a recipe means: that of the root that has the recipe."""
+        return self._locks[self.catalog.homes.get((axis, name), self.project.roots[0])]
+
+    @property
     def lock(self) -> Lock:
-        return Lock.load(self.lock_file)
+        """The project's own lock, and what it lacks from those behind it."""
+        return self._locks[self.project.roots[0]]
+
+    @property
+    def base_lock(self) -> Lock:
+        """The lock of what every project shares: QEMU and the initramfs guest."""
+        return self._locks[self.project.roots[-1]]
+
+    @property
+    def lock_file(self) -> Path:
+        """The lock file that may be renewed; HarnessError when the project has none of its own."""
+        if self.project.own is None:
+            raise HarnessError(
+                "no lock file can be renewed here: what is shipped stays as it was installed",
+                "go to a project of your own; `harness init DIR` makes one",
+            )
+        return self.project.own / LOCK_NAME
 
     @property
     def apt(self) -> AptRoot:
         return self._apt
 
     def queries(self) -> tuple[PackageQuery, ...]:
-        """List every package that a recipe of the project asks for."""
-        return (*self.catalog.queries(), *load_qemu(self._project).queries(), BUSYBOX)
+        """List the packages that the project's own lock file has to hold."""
+        own = self.lock_file.parent
+        shared = (*load_qemu(self.project).queries(), BUSYBOX) if own == self.project.roots[-1] else ()
+        return (*self.catalog.queries(own), *shared)
+
+    def own_guests(self) -> tuple[GuestRecipe, ...]:
+        """List the Debian guests whose packages are the project's own to renew."""
+        own = self.lock_file.parent
+        return tuple(
+            it for name, it in self.catalog.guests.items() if self.catalog.homes["guest", name] == own
+        )
 
     @cached_property
     def qemu(self) -> Path:
@@ -85,13 +126,13 @@ class Ingredients:
                 raise HarnessError(f"HARNESS_QEMU={own}: no such program", "name a qemu-system-x86_64")
             self._apt.progress(f"QEMU: {path} (HARNESS_QEMU)")
             return path
-        recipe = load_qemu(self._project)
-        return build_qemu(recipe, self._apt, self.lock, self._project).path / BINARY
+        recipe = load_qemu(self.project)
+        return build_qemu(recipe, self._apt, self.base_lock, self.project).path / BINARY
 
     def why_qemu(self) -> str:
         """Say whether QEMU would be built anew, and which of its inputs changed."""
-        recipe = load_qemu(self._project)
-        inputs = qemu_inputs(recipe, self.lock, self._project)
+        recipe = load_qemu(self.project)
+        inputs = qemu_inputs(recipe, self.base_lock, self.project)
         return self._apt.store.explain(KIND, recipe.package, inputs)
 
     def choose_firmware(self, text: str) -> str:
@@ -108,13 +149,13 @@ class Ingredients:
 
     def why_firmware(self, name: str) -> str:
         """Say whether firmware would be built anew, and which of its inputs changed."""
-        return explain(self.firmware_recipe(name), self._apt, self.lock)
+        return explain(self.firmware_recipe(name), self._apt, self.lock_of("firmware", name))
 
     def firmware(self, name: str) -> Firmware:
         if name not in self._firmware:
             recipe = self.firmware_recipe(name)
             try:
-                self._firmware[name] = resolve_firmware(recipe, self._apt, self.lock)
+                self._firmware[name] = resolve_firmware(recipe, self._apt, self.lock_of("firmware", name))
             except FetchError as error:
                 sharing = [
                     other for other, it in self.catalog.firmware.items() if it.queries() == recipe.queries()
@@ -137,26 +178,27 @@ class Ingredients:
         if name not in self._kernels:
             recipe = self.kernel_recipe(name)
             self._kernels[name] = (
-                resolve_probe(recipe, self._project, self._apt)
+                resolve_probe(recipe, self.project, self._apt)
                 if isinstance(recipe, ProbeRecipe)
-                else resolve_kernel(recipe, self._apt, self.lock)
+                else resolve_kernel(recipe, self._apt, self.lock_of("kernel", name))
             )
         return self._kernels[name]
 
     def action_needs(self, action: str) -> tuple[str, ...]:
         """List the options that a kernel must have built in for an action of the initramfs guest."""
-        return action_needs(self._project, action)
+        return action_needs(self.project, action)
 
     def modules(self, kernel: str, names: Sequence[str]) -> tuple[Path, ...]:
         """Return a kernel's modules and what they need, unpacked, in the order in which they load."""
         recipe = self.kernel_recipe(kernel)
         if isinstance(recipe, ProbeRecipe):
             raise HarnessError(f"kernel {kernel} is the EFI probe: it has no modules")
-        return modules(recipe, names, self._apt, self.lock)
+        return modules(recipe, names, self._apt, self.lock_of("kernel", kernel))
 
     def loader(self, name: str) -> Loader:
         if name not in self._loaders:
-            self._loaders[name] = resolve_loader(self.catalog.loader_recipe(name), self._apt, self.lock)
+            recipe = self.catalog.loader_recipe(name)
+            self._loaders[name] = resolve_loader(recipe, self._apt, self.lock_of("loader", name))
         return self._loaders[name]
 
     def loader_image(self, loader: str, kernel: str, initrd: Path | None, cmdline: str) -> Path:
@@ -168,7 +210,7 @@ class Ingredients:
     @cached_property
     def initrd(self) -> Path:
         """The initramfs guest: static busybox, our probe and its actions."""
-        return initramfs(self._project, self._apt, self.lock)
+        return initramfs(self.project, self._apt, self.base_lock)
 
     def initrd_of(self, guest: str) -> Path:
         """Return the initramfs of a guest without a disk."""
@@ -180,9 +222,9 @@ class Ingredients:
 
     def guest_disk(self, guest: str) -> Path:
         """Return a Debian guest's disk, which no boot may write to; a minute or two when it is new."""
-        return debian_disk(self.catalog.guest_recipe(guest), self._project, self._apt)
+        return debian_disk(self.catalog.guest_recipe(guest), self.project, self._apt)
 
     def guest_initrd(self, kernel: str) -> Path:
         """Return the initramfs that starts a Debian guest on a kernel: the kernel's modules and our probe."""
         modules = self.modules(kernel, module_names(self.kernel(kernel).options))
-        return debian_initrd(self.initrd, modules, self._project, self._apt)
+        return debian_initrd(self.initrd, modules, self.project, self._apt)

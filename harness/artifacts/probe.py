@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.debian.archive import AptRoot
+    from harness.paths import Project
     from harness.recipes.probe import ProbeRecipe
     from harness.store.inputs import JSONValue
 
@@ -55,9 +56,9 @@ def probe_traits(options: str) -> KernelTraits:
     )
 
 
-def resolve_probe(recipe: ProbeRecipe, project: Path, apt: AptRoot) -> Kernel:
+def resolve_probe(recipe: ProbeRecipe, project: Project, apt: AptRoot) -> Kernel:
     """Compile the probe when its sources or the tools are new; HarnessError when that fails."""
-    folder = project / SOURCES
+    folder = project.one(SOURCES)
     inputs: dict[str, JSONValue] = {
         "sources": {path.name: digest_file(path) for path in sorted(folder.iterdir())},
         "compile": COMPILE,

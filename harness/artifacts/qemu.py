@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from harness.debian.source import source, unpack
 from harness.errors import HarnessError
-from harness.paths import PROJECT, cache_dir
+from harness.paths import SHIPPED_PROJECT, Project, cache_dir
+from harness.recipes.qemu import QEMU_FILE
 from harness.store import file_tree
 from harness.store.build_steps import run_step
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 KIND = "qemu"
 BINARY = "qemu-system-x86_64"
+_OURS = "files"
 _DATA = "qemu-bundle/usr/local/share/qemu"
 """Where a QEMU that was not installed looks for its data files, relative to its binary."""
 _TOOLS = {"gcc": "gcc", "ninja": "ninja-build", "pkg-config": "pkg-config", "patch": "patch"}
@@ -35,18 +37,20 @@ _LIBRARIES = {"glib-2.0": "libglib2.0-dev", "pixman-1": "libpixman-1-dev"}
 
 
 def qemu_inputs(
-    recipe: QemuRecipe, lock: Lock, project: Path = PROJECT, *, patched: bool = True
+    recipe: QemuRecipe, lock: Lock, project: Project = SHIPPED_PROJECT, *, patched: bool = True
 ) -> dict[str, JSONValue]:
     """Give everything that a built QEMU depends on."""
     source_query, data_query = recipe.queries()
     wanted, data = lock.require(source_query), lock.require(data_query)
-    files = project / "qemu-builds/files"
+    folder = _folder(project)
     return {
         "source": f"{wanted.package} {wanted.version} {wanted.sha256}",
         "data": f"{data.package} {data.version} {data.sha256}",
         "configure": list(recipe.configure),
-        "patches": {path.name: file_tree.digest_file(path) for path in _patches(project, patched)},
-        "files": {str(path): file_tree.digest_file(files / path) for path in _files(project, patched)},
+        "patches": {path.name: file_tree.digest_file(path) for path in _patches(folder, patched)},
+        "files": {
+            str(path): file_tree.digest_file(folder / _OURS / path) for path in _files(folder, patched)
+        },
         "compiler": _first_line("gcc", "--version"),
         "glib": _first_line("pkg-config", "--modversion", "glib-2.0"),
         "meson": metadata.version("meson"),
@@ -54,7 +58,7 @@ def qemu_inputs(
 
 
 def build_qemu(
-    recipe: QemuRecipe, apt: AptRoot, lock: Lock, project: Path = PROJECT, *, patched: bool = True
+    recipe: QemuRecipe, apt: AptRoot, lock: Lock, project: Project = SHIPPED_PROJECT, *, patched: bool = True
 ) -> Artifact:
     """Return the built QEMU (``BINARY`` in the artifact's folder); minutes when it is new.
 
@@ -74,7 +78,7 @@ def build_qemu(
         tree_dir = work / "source"
         apt.progress(f"unpacking {wanted.package} {wanted.version}")
         unpack(tarballs, tree_dir)
-        _add_ours(tree_dir, project, patched, log, apt.progress)
+        _add_ours(tree_dir, _folder(project), patched, log, apt.progress)
         _compile(recipe, tree_dir, work / "build", log, apt)
         shutil.copy2(work / "build" / BINARY, directory / BINARY)
         subprocess.run(["strip", str(directory / BINARY)], check=True)
@@ -88,24 +92,29 @@ def build_qemu(
     return apt.store.get(KIND, name, inputs, build, apt.progress, tools=("gcc", "ninja"))
 
 
-def _patches(project: Path, patched: bool) -> list[Path]:
-    return sorted((project / "qemu-builds/patches").glob("*.patch")) if patched else []
+def _folder(project: Project) -> Path:
+    """Return the folder ``qemu-builds`` of the project's one QEMU."""
+    return project.one(QEMU_FILE).parent
 
 
-def _files(project: Path, patched: bool) -> list[Path]:
+def _patches(folder: Path, patched: bool) -> list[Path]:
+    return sorted((folder / "patches").glob("*.patch")) if patched else []
+
+
+def _files(folder: Path, patched: bool) -> list[Path]:
     """List what is laid over the source; the choice of devices is not part of the emulation."""
-    folder = project / "qemu-builds/files"
-    below = folder if patched else folder / "configs"
-    return sorted(path.relative_to(folder) for path in below.rglob("*") if path.is_file())
+    files = folder / _OURS
+    below = files if patched else files / "configs"
+    return sorted(path.relative_to(files) for path in below.rglob("*") if path.is_file())
 
 
 def _add_ours(
-    source_tree: Path, project: Path, patched: bool, log: Path, progress: Callable[[str], None]
+    source_tree: Path, folder: Path, patched: bool, log: Path, progress: Callable[[str], None]
 ) -> None:
-    for own in _files(project, patched):
+    for own in _files(folder, patched):
         (source_tree / own).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(project / "qemu-builds/files" / own, source_tree / own)
-    for patch in _patches(project, patched):
+        shutil.copyfile(folder / _OURS / own, source_tree / own)
+    for patch in _patches(folder, patched):
         argv = ["patch", "--batch", "--strip=1", "--fuzz=0", "--input", str(patch)]
         run_step(f"QEMU: {patch.name}", argv, source_tree, log, progress)
 

@@ -65,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     plan.set_defaults(run=_of_session("plan"))
 
     schema = commands.add_parser("schema", help="print the JSON Schema of a kind of file, for editors")
-    schema.add_argument("kind", choices=("scenario", "firmware", "kernels", "loaders", "guests", "probes"))
+    schema.add_argument(
+        "kind", choices=("scenario", "project", "firmware", "kernels", "loaders", "guests", "probes")
+    )
     schema.set_defaults(run=_of_session("schema"))
 
     build = commands.add_parser(
@@ -128,7 +130,7 @@ def _update(_options: argparse.Namespace) -> None:
     for query, old, new in changes:
         print(f"{query.key}: {old.version if old else 'new'} -> {new.package} {new.version}")
     print(f"{ingredients.lock_file}: {len(changes)} changed")
-    for recipe in ingredients.catalog.guests.values():
+    for recipe in ingredients.own_guests():
         print(f"{recipe.lock_file}: {update_set(recipe, ingredients.apt)} changed")
 
 

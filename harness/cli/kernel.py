@@ -52,7 +52,7 @@ def _show(options: argparse.Namespace) -> None:
     if recipe.description:
         print(f"description: {recipe.description}")
     if isinstance(recipe, KernelRecipe):
-        print("\n".join(_source_lines(recipe, ingredients.lock)))
+        print("\n".join(_source_lines(recipe, ingredients.lock_of("kernel", name))))
     else:
         print(f"options: {recipe.options}".rstrip())
     kernel = ingredients.kernel(name)

@@ -70,7 +70,7 @@ def _show(options: argparse.Namespace) -> None:
     kernel = ingredients.kernel(ingredients.choose_kernel(options.kernel))
     print(f"name: {loader.recipe.name}")
     for key, binary in loader.recipe.binaries:
-        package = ingredients.lock.require(binary.query())
+        package = ingredients.lock_of("loader", options.name).require(binary.query())
         print(f"{key}: {binary.path} of {package.package} {package.version} ({binary.suite})")
     for trait in _TRAITS:
         if said := getattr(loader.traits, trait):

@@ -12,13 +12,14 @@ from harness.documents.document import json_schema
 from harness.matrix.pairs import selection
 from harness.matrix.schema import scenario_schema
 from harness.matrix.show import Shown, as_json, as_markdown, as_text
-from harness.paths import PROJECT, cache_dir
+from harness.paths import cache_dir
 from harness.progress import say
 from harness.recipes.firmware import FirmwareFile
 from harness.recipes.guest import GuestFile
 from harness.recipes.kernel import KernelFile
 from harness.recipes.loader import LoaderFile
 from harness.recipes.probe import ProbeFile
+from harness.recipes.project import ProjectFile, find_project
 from harness.run.axis_options import axis_options
 from harness.run.keywords import about, compiled
 from harness.run.options import Options
@@ -38,16 +39,18 @@ RECIPES: dict[str, type[BaseModel]] = {
     "loaders": LoaderFile,
     "guests": GuestFile,
     "probes": ProbeFile,
+    "project": ProjectFile,
 }
-"""Kinds of recipe files, as ``harness schema`` names them."""
+"""Kinds of files with a fixed schema, as ``harness schema`` names them."""
 
 
 def plan(options: argparse.Namespace) -> None:
     """Print the boots that scenarios ask for."""
-    session = Session(Options(platform=options.platform, axes=axis_options(options)), Path.cwd(), say)
+    project = find_project(Path.cwd())
+    session = Session(Options(platform=options.platform, axes=axis_options(options)), project, say)
     words = compiled(options.keywords) if options.keywords else None
     shown = []
-    for path in options.files or sorted((PROJECT / "scenarios").rglob("*.yaml")):
+    for path in options.files or sorted(project.scenarios.rglob("*.yaml")):
         made = session.plan(path)
         if words is not None:
             made = made.only(partial(_is_about, words, path))
@@ -68,7 +71,7 @@ def _is_about(words: Expression, path: Path, cell: Cell) -> bool:
 def schema(options: argparse.Namespace) -> None:
     """Print the JSON Schema of a kind of file."""
     if options.kind == "scenario":
-        made = scenario_schema(Session(Options(), Path.cwd(), say).known)
+        made = scenario_schema(Session(Options(), find_project(Path.cwd()), say).known)
     else:
         made = json_schema(RECIPES[options.kind])
     print(json.dumps(made, indent=1))
@@ -76,6 +79,6 @@ def schema(options: argparse.Namespace) -> None:
 
 def host(_options: argparse.Namespace) -> None:
     """Print what this host can do, and where the cache is."""
-    found = Session(Options(), Path.cwd(), say).host
+    found = Session(Options(), find_project(Path.cwd()), say).host
     print("SEV-SNP guests: " + ("on hardware" if found.sev_snp else f"emulated ({'; '.join(found.why)})"))
     print(f"cache: {cache_dir()}")

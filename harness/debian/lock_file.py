@@ -7,6 +7,7 @@ Runs use what the file says and nothing else; ``harness update`` asks the mirror
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import TYPE_CHECKING
 
 import yaml
@@ -58,6 +59,10 @@ class Lock:
             raise _damaged(path, "it is not a mapping of queries to packages")
         return cls(path, {str(key): _version(path, str(key), value) for key, value in document.items()})
 
+    def before(self, other: Lock) -> Lock:
+        """Return this lock with what ``other`` has for queries that this one lacks."""
+        return Lock(self.path, {**other.versions, **self.versions})
+
     def resolved(self, query: PackageQuery) -> PackageVersion | None:
         """Return the locked version, or None when the query is not in the lock."""
         return self.versions.get(query.key)
@@ -75,8 +80,13 @@ class Lock:
 def update(queries: Iterable[PackageQuery], apt: AptRoot, path: Path) -> list[Change]:
     """Resolve all queries on the mirror and rewrite the lock file; returns (query, old, new) of what changed.
 
-    Raises HarnessError, and leaves the file as it was, when one query has no answer.
+    Raises HarnessError, and leaves the file as it was, when it cannot be written or one query has no answer.
     """
+    if not os.access(path.parent, os.W_OK):  # told before minutes of asking
+        raise HarnessError(
+            f"{path} cannot be written",
+            "renew it where you may write: a checkout, or a project of your own (`harness init`)",
+        )
     try:
         old = Lock.load(path)
     except HarnessError:

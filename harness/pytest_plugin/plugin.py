@@ -18,15 +18,18 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.matrix.show import count
+from harness.paths import project_file
 from harness.platforms.platform import CHOICES, PLATFORMS
 from harness.progress import say
 from harness.pytest_plugin.items import CHOSEN, SESSION, TOLD, CheckItem, Chosen, ScenarioFile, choose
+from harness.recipes.project import find_project
 from harness.run.axis_options import add_axis_options, axis_options
 from harness.run.budget import Budget
 from harness.run.options import Options
 from harness.run.session import Session
 
 if TYPE_CHECKING:
+    from harness.paths import Project
     from harness.progress import Progress
 
 FOLDER = "scenarios"
@@ -93,10 +96,19 @@ def pytest_configure(config: pytest.Config) -> None:
         axes=axis_options(config.option),
         budget=Path(worker[_WORKER_BUDGET]) if _WORKER_BUDGET in worker else None,
     )
-    config.stash[SESSION] = Session(options, config.rootpath, _progress(config))
+    config.stash[SESSION] = Session(options, _project(config), _progress(config))
     config.stash[TOLD] = set()
     config.stash[CHOSEN] = []
     config.addinivalue_line("markers", "qemu: starts a real QEMU")
+
+
+def _project(config: pytest.Config) -> Project:
+    """Return the project in which the run was started, else that of pytest's root directory."""
+    here = config.invocation_params.dir
+    try:
+        return find_project(here if project_file(here) is not None else config.rootpath, out=here)
+    except HarnessError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 @pytest.hookimpl(optionalhook=True)

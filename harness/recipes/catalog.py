@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The catalog: all recipes of a project by name."""
+"""The catalog: all recipes of a project, in all folders where it looks them up, by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.documents.document import Document, Loc, Problem, YamlError, load_d
 from harness.errors import HarnessError
 from harness.matrix.cell import GUESTS
 from harness.matrix.choices import Known
-from harness.paths import PROJECT
+from harness.paths import SHIPPED_PROJECT, Project
 from harness.recipes.common import Located
 from harness.recipes.extends import whole_recipes
 from harness.recipes.firmware import FirmwareEntry, FirmwareFile, FirmwareRecipe
@@ -31,6 +31,14 @@ AnyKernel = KernelRecipe | ProbeRecipe
 AnyKernelEntry = KernelEntry | ProbeRecipe
 R = TypeVar("R")
 E = TypeVar("E", FirmwareEntry, AnyKernelEntry)
+_AXES = {
+    "firmware": "firmware",
+    "kernels": "kernel",
+    "probes": "kernel",
+    "loaders": "loader",
+    "guests": "guest",
+}
+"""The axis of the recipes that stand below a key of a file."""
 F = TypeVar("F", FirmwareFile, KernelFile, ProbeFile, LoaderFile, GuestFile)
 
 
@@ -49,6 +57,8 @@ class Catalog:
     """What only a Debian can do: the files of ``guest-images/debian/actions``."""
     groups: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     """By axis and name of the group."""
+    homes: Mapping[tuple[str, str], Path] = field(default_factory=dict)
+    """By axis and name: the project's root that has the recipe. Its lock file is the recipe's."""
 
     def firmware_recipe(self, name: str) -> FirmwareRecipe:
         """Return a firmware recipe; HarnessError with names that look like an unknown one."""
@@ -66,12 +76,15 @@ class Catalog:
         """Return the recipe of a Debian guest; HarnessError with names that look like an unknown one."""
         return _lookup("guest", self.guests, name)
 
-    def queries(self) -> tuple[PackageQuery, ...]:
-        """List the packages of all recipes, each once: what the lock file has to hold."""
-        wanted = [query for firmware in self.firmware.values() for query in firmware.queries()]
-        wanted += [query for kernel in self.kernels.values() for query in kernel.queries()]
-        wanted += [query for loader in self.loaders.values() for query in loader.queries()]
-        return tuple(dict.fromkeys(wanted))
+    def queries(self, home: Path | None = None) -> tuple[PackageQuery, ...]:
+        """List the packages of all recipes, or of those of one root, each once: its lock file holds them."""
+        axes = {"firmware": self.firmware, "kernel": self.kernels, "loader": self.loaders}
+        recipes = [
+            axes[axis][name]
+            for (axis, name), there in self.homes.items()
+            if home in {None, there} and axis in axes
+        ]
+        return tuple(dict.fromkeys(query for recipe in recipes for query in recipe.queries()))
 
     def known(self) -> Known:
         """Return the names that scenarios may use."""
@@ -85,12 +98,12 @@ class Catalog:
         )
 
 
-def load_catalog(project: Path = PROJECT) -> Catalog:
+def load_catalog(project: Project = SHIPPED_PROJECT) -> Catalog:
     """Read all recipes of a project; ``YamlError`` with the mistakes of all files."""
     problems: list[Problem] = []
-    firmware = _load_all(sorted((project / "ovmf-builds").glob("*.yaml")), FirmwareFile, problems)
-    kernels = _load_all([project / "guest-images" / "kernels.yaml"], KernelFile, problems)
-    probes = _load_all((project / "guest-images").glob("efi-probe.yaml"), ProbeFile, problems)
+    firmware = _load_all(project, "ovmf-builds/*.yaml", FirmwareFile, problems)
+    kernels = _load_all(project, "guest-images/kernels.yaml", KernelFile, problems)
+    probes = _load_all(project, "guest-images/efi-probe.yaml", ProbeFile, problems)
     located_firmware: dict[str, Located[FirmwareEntry]] = {}
     located_kernels: dict[str, Located[AnyKernelEntry]] = {}
     for firmware_file in firmware:
@@ -100,14 +113,10 @@ def load_catalog(project: Path = PROJECT) -> Catalog:
     for probe_file in probes:
         _locate(probe_file, "probes", probe_file.model.probes, located_kernels, problems)
     whole = whole_recipes(located_firmware, problems)
-    loaders = dict(BUILT_IN)
-    loader_files = _load_all((project / "guest-images").glob("loaders.yaml"), LoaderFile, problems)
-    for loader_file in loader_files:
-        loaders |= whole_loaders(loader_file, problems)
-    guests: dict[str, GuestRecipe] = {}
-    guest_files = _load_all((project / "guest-images").glob("guests.yaml"), GuestFile, problems)
-    for guest_file in guest_files:
-        guests |= whole_guests(guest_file, problems)
+    loader_files = _load_all(project, "guest-images/loaders.yaml", LoaderFile, problems)
+    loaders = BUILT_IN | whole_loaders(loader_files, problems)
+    guest_files = _load_all(project, "guest-images/guests.yaml", GuestFile, problems)
+    guests = whole_guests(guest_files, problems)
     groups = {
         "firmware": resolve_groups("firmware", firmware, located_firmware, problems),
         "kernel": resolve_groups("kernel", [*kernels, *probes], located_kernels, problems),
@@ -125,16 +134,27 @@ def load_catalog(project: Path = PROJECT) -> Catalog:
         guests=MappingProxyType(guests),
         guest_actions=_actions(project, "debian"),
         groups=groups,
+        homes=_homes(project, [*firmware, *kernels, *probes, *loader_files, *guest_files]),
     )
 
 
-def _actions(project: Path, guest: str) -> frozenset[str]:
-    return frozenset(path.name for path in (project / "guest-images" / guest / "actions").glob("*"))
+def _actions(project: Project, guest: str) -> frozenset[str]:
+    return frozenset(project.files(f"guest-images/{guest}/actions"))
 
 
-def _load_all(paths: Iterable[Path], model: type[F], problems: list[Problem]) -> list[Document[F]]:
+def _homes(project: Project, documents: Iterable[Document[Any]]) -> Mapping[tuple[str, str], Path]:
+    """Return the root of each recipe by axis and name."""
+    homes = {}
+    for document in documents:
+        home = next(root for root in project.roots if document.path.is_relative_to(root))
+        for key, axis in _AXES.items():
+            homes.update({(axis, recipe.name): home for recipe in getattr(document.model, key, ())})
+    return MappingProxyType(homes)
+
+
+def _load_all(project: Project, files: str, model: type[F], problems: list[Problem]) -> list[Document[F]]:
     documents = []
-    for path in paths:
+    for path in [path for root in reversed(project.roots) for path in sorted(root.glob(files))]:
         try:
             documents.append(load_document(path, model))
         except YamlError as error:

@@ -15,6 +15,8 @@ from harness.recipes.common import Name, Suite
 from harness.recipes.groups import Groups
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from harness.documents.document import Document, Problem
 
 Package = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]+$")]
@@ -55,19 +57,23 @@ class GuestRecipe:
         return self.folder / "debian" / f"{self.name}.packages"
 
 
-def whole_guests(document: Document[GuestFile], problems: list[Problem]) -> dict[str, GuestRecipe]:
-    """Return the file's guests by name; a name that is taken is a problem."""
+def whole_guests(documents: Iterable[Document[GuestFile]], problems: list[Problem]) -> dict[str, GuestRecipe]:
+    """Return the guests of all files by name; a name that is taken is a problem."""
     guests: dict[str, GuestRecipe] = {}
-    for number, entry in enumerate(document.model.guests):
-        if entry.name in {*GUESTS, *guests}:
-            message = f"the name {entry.name!r} is taken"
-            problems.append(document.problem_at(("guests", number, "name"), message))
-        guests[entry.name] = GuestRecipe(
-            name=entry.name,
-            suite=entry.suite,
-            packages=entry.packages,
-            description=entry.description,
-            folder=document.path.parent,
-            where=document.where(("guests", number)),
-        )
+    for document in documents:
+        for number, entry in enumerate(document.model.guests):
+            if entry.name in {*GUESTS, *guests}:
+                known = guests.get(entry.name)
+                by = f"the guest at {known.where}" if known is not None else "an initramfs guest"
+                message = f"the name {entry.name!r} is taken by {by}"
+                problems.append(document.problem_at(("guests", number, "name"), message))
+                continue
+            guests[entry.name] = GuestRecipe(
+                name=entry.name,
+                suite=entry.suite,
+                packages=entry.packages,
+                description=entry.description,
+                folder=document.path.parent,
+                where=document.where(("guests", number, "name")),
+            )
     return guests

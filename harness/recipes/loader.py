@@ -12,19 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from harness.debian.index import PackageQuery
-from harness.documents.document import Document, Loc, Problem, YamlError, load_document, near
+from harness.documents.document import Document, Loc, Problem, near
 from harness.documents.strict import OneKey, Strict
 from harness.recipes.common import Name, PathInPackage, Suite, Version
 from harness.recipes.groups import Groups
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
+    from collections.abc import Collection, Iterable, Mapping
 
 DIRECT = "direct"
 """The loader that every project has: QEMU's ``-kernel``, no disk."""
 
-Binary = Annotated[str, Field(min_length=1, description="name of one of the file's binaries")]
+Binary = Annotated[str, Field(min_length=1, description="name of a binary, of this file or another one")]
 Timeout = Annotated[int, Field(ge=0, le=3600, description="seconds that the menu waits; 0: it is not shown")]
 
 
@@ -159,55 +158,62 @@ class LoaderRecipe:
 BUILT_IN = {DIRECT: LoaderRecipe(DIRECT, LoaderKind(direct=Direct()))}
 
 
-def load_loaders(path: Path) -> dict[str, LoaderRecipe]:
-    """Read the recipes by name; ``YamlError`` with all mistakes. Without the file there is ``direct``."""
-    if not path.exists():
-        return dict(BUILT_IN)
-    problems: list[Problem] = []
-    loaders = whole_loaders(load_document(path, LoaderFile), problems)
-    if problems:
-        raise YamlError(problems)
-    return dict(BUILT_IN) | loaders
-
-
-def whole_loaders(document: Document[LoaderFile], problems: list[Problem]) -> dict[str, LoaderRecipe]:
-    """Return a file's recipes by name; none of them when there are problems."""
-    mistakes = list(_mistakes(document))
+def whole_loaders(
+    documents: Iterable[Document[LoaderFile]], problems: list[Problem]
+) -> dict[str, LoaderRecipe]:
+    """Return the loaders of all files by name; none of them when there are problems."""
+    documents = tuple(documents)
+    binaries: dict[str, BinaryRecipe] = {}
+    mistakes = [*_binaries(documents, binaries), *_mistakes(documents, binaries)]
     problems += mistakes
-    return (
-        {}
-        if mistakes
-        else {
-            entry.name: LoaderRecipe(
-                name=entry.name,
-                kind=entry.kind,
-                binaries=tuple(
-                    (key, document.model.binaries[name]) for key, name in entry.kind.binaries().items()
-                ),
-                description=entry.description,
-                esp_mib=entry.esp_mib,
-                where=document.where(("loaders", number)),
-            )
-            for number, entry in enumerate(document.model.loaders)
-        }
-    )
+    if mistakes:
+        return {}
+    return {
+        entry.name: LoaderRecipe(
+            name=entry.name,
+            kind=entry.kind,
+            binaries=tuple((key, binaries[name]) for key, name in entry.kind.binaries().items()),
+            description=entry.description,
+            esp_mib=entry.esp_mib,
+            where=document.where(("loaders", number)),
+        )
+        for document in documents
+        for number, entry in enumerate(document.model.loaders)
+    }
 
 
-def _mistakes(document: Document[LoaderFile]) -> Iterable[Problem]:
+def _binaries(documents: Iterable[Document[LoaderFile]], found: dict[str, BinaryRecipe]) -> Iterable[Problem]:
+    """Add the binaries of all files to ``found``; find names that are taken."""
+    places: dict[str, str] = {}
+    for document in documents:
+        for name, binary in document.model.binaries.items():
+            here = document.where(("binaries", name))
+            if places.setdefault(name, here) != here:
+                message = f"the name {name!r} is taken by the binary at {places[name]}"
+                yield document.problem_at(("binaries", name), message, key=True)
+            found.setdefault(name, binary)
+
+
+def _mistakes(
+    documents: Collection[Document[LoaderFile]], known: Mapping[str, BinaryRecipe]
+) -> Iterable[Problem]:
     """Find names that are taken or unknown, and binaries that nothing uses."""
-    names: set[str] = set()
+    places: dict[str, str] = {}
     used: set[str] = set()
-    known = document.model.binaries
-    for number, entry in enumerate(document.model.loaders):
-        at: Loc = ("loaders", number)
-        if entry.name in names:
-            yield document.problem_at((*at, "name"), f"the name {entry.name!r} is taken")
-        names.add(entry.name)
-        for key, binary in entry.kind.binaries().items():
-            used.add(binary)
-            if binary not in known:
-                message = f"unknown binary {binary!r}; {near(binary, known)}"
-                yield document.problem_at((*at, "kind", entry.kind.way, key), message)
-    for name in known:
-        if name not in used and used <= known.keys():  # one that is misspelt may be the one that is missing
-            yield document.problem_at(("binaries", name), f"no loader uses {name!r}", key=True)
+    for document in documents:
+        for number, entry in enumerate(document.model.loaders):
+            at: Loc = ("loaders", number)
+            here = document.where((*at, "name"))
+            if entry.name == DIRECT or places.setdefault(entry.name, here) != here:
+                by = "QEMU's -kernel" if entry.name == DIRECT else f"the loader at {places[entry.name]}"
+                yield document.problem_at((*at, "name"), f"the name {entry.name!r} is taken by {by}")
+            for key, binary in entry.kind.binaries().items():
+                used.add(binary)
+                if binary not in known:
+                    message = f"unknown binary {binary!r}; {near(binary, known)}"
+                    yield document.problem_at((*at, "kind", entry.kind.way, key), message)
+    if used <= known.keys():  # else one that is misspelt may be the one that is missing
+        for document in documents:
+            for name in document.model.binaries:
+                if name not in used:
+                    yield document.problem_at(("binaries", name), f"no loader uses {name!r}", key=True)

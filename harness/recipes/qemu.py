@@ -3,17 +3,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 
 from harness.debian.index import PackageQuery
 from harness.documents.document import load
 from harness.documents.strict import Strict
-from harness.paths import PROJECT
+from harness.paths import SHIPPED_PROJECT, Project
 
-if TYPE_CHECKING:
-    from pathlib import Path
+QEMU_FILE = "qemu-builds/qemu.yaml"
 
 
 class QemuData(Strict):
@@ -46,6 +45,6 @@ class QemuFile(Strict):
     qemu: QemuRecipe
 
 
-def load_qemu(project: Path = PROJECT) -> QemuRecipe:
+def load_qemu(project: Project = SHIPPED_PROJECT) -> QemuRecipe:
     """Read the recipe; ``YamlError`` for mistakes in it."""
-    return load(project / "qemu-builds/qemu.yaml", QemuFile).qemu
+    return load(project.one(QEMU_FILE), QemuFile).qemu

@@ -39,26 +39,28 @@ if TYPE_CHECKING:
     from harness.matrix.choices import Known
     from harness.matrix.expand import Substitution
     from harness.matrix.plan import Plan, Planned, Said
+    from harness.paths import Project
     from harness.progress import Progress
 
 
 class Session:
     """The ingredients, the host and the boots of one run; each is looked up when first needed."""
 
-    def __init__(self, options: Options, root: Path, progress: Progress) -> None:
+    def __init__(self, options: Options, project: Project, progress: Progress) -> None:
         self.options = options
+        self.project = project
         self._progress = progress
         self._runs: dict[tuple[Cell, Said], CellRun] = {}
         self._names: dict[str, Path] = {}
         self.boots: dict[Cell, Future[BootRecord]] = {}
         """Boots that are queued, run or are over; a cell of two scenarios has one."""
         self._build_failure: HarnessError | None = None
-        self.records = options.records.absolute() if options.records else _new_records(root)
+        self.records = options.records.absolute() if options.records else _new_records(project.out)
         """The folder that receives a record per cell."""
 
     @cached_property
     def ingredients(self) -> Ingredients:
-        return Ingredients(progress=self._progress)
+        return Ingredients(self.project, self._progress)
 
     @cached_property
     def host(self) -> Host:
@@ -80,7 +82,7 @@ class Session:
         catalog = self.ingredients.catalog
         return replace(
             catalog.known(),
-            versions=versions(catalog, self.ingredients.lock),
+            versions=versions(catalog, self.ingredients.lock_of),
             outcome=frozenset(OUTCOMES),
             check=check_names(),
         )
@@ -171,6 +173,6 @@ class Session:
         return resolver("auto", Host(sev_snp=on_hardware))
 
 
-def _new_records(root: Path) -> Path:
+def _new_records(out: Path) -> Path:
     # Local time: it is a name for the person at this machine; records hold UTC.
-    return root / "out/records" / datetime.now().astimezone().strftime(f"%Y%m%d-%H%M%S-{os.getpid()}")
+    return out / "records" / datetime.now().astimezone().strftime(f"%Y%m%d-%H%M%S-{os.getpid()}")

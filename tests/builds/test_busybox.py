@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.artifacts.guest.initramfs import BUSYBOX, BUSYBOX_PATH
-from harness.paths import PROJECT
+from tests.support.data import PROJECT
 
 if TYPE_CHECKING:
     from harness.artifacts.ingredients import Ingredients

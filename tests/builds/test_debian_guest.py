@@ -59,7 +59,7 @@ def test_a_name_of_two_guests(tmp_path: Path) -> None:
     entry = "{name: %s, suite: trixie, packages: [hello]}"
     path.write_text(f"guests: [{entry % 'a'}, {entry % 'a'}, {entry % 'initramfs'}]\n")
     problems: list[Any] = []
-    whole_guests(load_document(path, GuestFile), problems)
+    whole_guests([load_document(path, GuestFile)], problems)
     assert ["'a' is taken" in str(problems[0]), "'initramfs' is taken" in str(problems[1])] == [True, True]
 
 

@@ -23,12 +23,12 @@ from harness.errors import HarnessError
 from harness.evidence.efi_probe import parse_probe, type_name
 from harness.evidence.problems import EvidenceError
 from harness.matrix.cell import Cell
-from harness.paths import PROJECT
+from harness.paths import Project
 from harness.platforms.host import Host
 from harness.recipes.catalog import load_catalog
 from harness.recipes.probe import ProbeRecipe
 from harness.recipes.probe_options import USABLE, ProbeOptions, parse_probe_options
-from tests.support.data import DATA
+from tests.support.data import DATA, PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,16 +138,16 @@ def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AptRoot:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
+def project(tmp_path: Path) -> Project:
     """Give a project that has the probe's sources alone."""
     shutil.copytree(PROJECT / SOURCES, tmp_path / "project" / SOURCES)
-    return tmp_path / "project"
+    return Project((tmp_path / "project",))
 
 
 RECIPE = ProbeRecipe(name="p", options="allow=1")
 
 
-def test_the_image_is_one_that_firmware_loads(apt: AptRoot, project: Path) -> None:
+def test_the_image_is_one_that_firmware_loads(apt: AptRoot, project: Project) -> None:
     kernel = resolve_probe(RECIPE, project, apt)
     assert (kernel.name, kernel.words) == ("p", "allow=1")
     image = kernel.path.read_bytes()
@@ -168,7 +168,7 @@ def test_the_image_is_one_that_firmware_loads(apt: AptRoot, project: Path) -> No
 
 
 def test_the_image_is_made_once_and_the_same_each_time(
-    apt: AptRoot, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    apt: AptRoot, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = resolve_probe(RECIPE, project, apt).path
     assert resolve_probe(RECIPE, project, apt).path == first
@@ -176,13 +176,13 @@ def test_the_image_is_made_once_and_the_same_each_time(
     again = resolve_probe(RECIPE, project, AptRoot(progress=lambda _line: None)).path
     assert again != first
     assert again.read_bytes() == first.read_bytes()
-    with (project / SOURCES / "probe.c").open("a") as file:
+    with (project.one(SOURCES) / "probe.c").open("a") as file:
         file.write("const int changed = 1;\n")
     assert resolve_probe(RECIPE, project, apt).path != first
 
 
-def test_a_source_that_does_not_compile_is_told_in_short(apt: AptRoot, project: Path) -> None:
-    with (project / SOURCES / "map.c").open("a") as file:
+def test_a_source_that_does_not_compile_is_told_in_short(apt: AptRoot, project: Project) -> None:
+    with (project.one(SOURCES) / "map.c").open("a") as file:
         file.write("int x = y;\n" * 100)
     with pytest.raises(
         HarnessError, match=r"does not build\n  map.c:\d+:\d+: error: .y. undeclared"
@@ -191,7 +191,7 @@ def test_a_source_that_does_not_compile_is_told_in_short(apt: AptRoot, project: 
     assert len(str(caught.value).splitlines()) < 15
 
 
-def test_a_missing_tool_is_named(apt: AptRoot, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_tool_is_named(apt: AptRoot, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(HarnessError, match=r"gcc is not installed\n.*apt-get install gcc binutils"):
         resolve_probe(RECIPE, project, apt)
@@ -213,14 +213,14 @@ def test_mistakes_in_recipes_have_a_place(tmp_path: Path, monkeypatch: pytest.Mo
         "probes:\n  - {name: p, options: alow=1}\n  - {name: q, options: ebs=99}\n  - {name: r, option: x}\n"
     )
     with pytest.raises(YamlError) as caught:
-        load_catalog(tmp_path)
+        load_catalog(Project((tmp_path,)))
     told = str(caught.value)
     assert "efi-probe.yaml:2:24: probes[0].options: unknown option 'alow=1'; did you mean 'allow='" in told
     assert "efi-probe.yaml:3:24: probes[1].options: ebs: '99' is no whole number from 0 to 32" in told
     assert "efi-probe.yaml:4:15: probes[2]: unknown key 'option'; did you mean 'options'?" in told
     (guest / "efi-probe.yaml").write_text("probes:\n  - {name: k}\n")
     with pytest.raises(YamlError, match=r"the name 'k' is taken by the recipe at guest-images/kernels.yaml"):
-        load_catalog(tmp_path)
+        load_catalog(Project((tmp_path,)))
 
 
 DOCUMENT: dict[str, Any] = json.loads((SAMPLES / "lazy.json").read_text())

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.paths import PROJECT, cache_dir
+from harness.paths import cache_dir
+from tests.support.data import PROJECT
 
 if TYPE_CHECKING:
     from pathlib import Path

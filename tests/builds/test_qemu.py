@@ -24,9 +24,10 @@ from harness.debian.index import PackageVersion
 from harness.debian.lock_file import Lock
 from harness.debian.source import source, unpack
 from harness.errors import HarnessError
-from harness.paths import PROJECT
+from harness.paths import Project
 from harness.recipes.qemu import load_qemu
 from harness.store.entries import Store
+from tests.support.data import PROJECT
 
 if TYPE_CHECKING:
     from harness.artifacts.ingredients import Ingredients
@@ -61,9 +62,11 @@ from pathlib import Path
 from harness.debian.archive import AptRoot
 from harness.debian.lock_file import Lock
 from harness.artifacts.qemu import build_qemu
+from harness.paths import Project
 from harness.recipes.qemu import load_qemu
 project = Path(sys.argv[1])
-build_qemu(load_qemu(project), AptRoot("http://127.0.0.1:9/debian"), Lock.load(project / "lock"), project)
+there = Project((project,))
+build_qemu(load_qemu(there), AptRoot("http://127.0.0.1:9/debian"), Lock.load(project / "lock"), there)
 """
 
 
@@ -73,6 +76,7 @@ class Toy:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.project = root / "project"
+        self.whole = Project((self.project,))
         self.bin = root / "bin"
         self.said: list[str] = []
         self.store = Store(root / "cache/store")
@@ -136,11 +140,11 @@ class Toy:
         return Lock.load(self.project / "lock")
 
     def build(self) -> Artifact:
-        return build_qemu(load_qemu(self.project), self.apt, self.lock, self.project)
+        return build_qemu(load_qemu(self.whole), self.apt, self.lock, self.whole)
 
     def explain(self) -> list[str]:
-        recipe = load_qemu(self.project)
-        inputs = qemu_inputs(recipe, self.lock, self.project)
+        recipe = load_qemu(self.whole)
+        inputs = qemu_inputs(recipe, self.lock, self.whole)
         return self.store.explain(KIND, recipe.package, inputs).splitlines()
 
 
@@ -178,12 +182,12 @@ def test_without_our_patches_and_files_but_with_our_choice_of_devices(toy: Toy) 
     toy.write("qemu-builds/files/configs/devices.mak", "devices\n")
     toy.build()
     toy.tool("ninja", "#!/bin/sh\ncat main.c ../source/configs/devices.mak >$3\n! test -e ../source/own.c\n")
-    plain = build_qemu(load_qemu(toy.project), toy.apt, toy.lock, toy.project, patched=False)
+    plain = build_qemu(load_qemu(toy.whole), toy.apt, toy.lock, toy.whole, patched=False)
     assert (plain.path / BINARY).read_text() == "one\ntwo\nthree\ndevices\n"
     assert "QEMU: 0001-shout.patch" not in toy.said[4:]
     assert toy.explain()[0].startswith("qemu toy: up to date")
     toy.write("qemu-builds/files/own.c", "changed\n")
-    assert build_qemu(load_qemu(toy.project), toy.apt, toy.lock, toy.project, patched=False) == plain
+    assert build_qemu(load_qemu(toy.whole), toy.apt, toy.lock, toy.whole, patched=False) == plain
 
 
 def test_a_patch_that_does_not_apply(toy: Toy) -> None:
@@ -285,7 +289,7 @@ def test_every_change_of_an_input_is_named(toy: Toy, named: str, edit: Edit) -> 
 def test_mistakes_in_the_recipe(toy: Toy) -> None:
     toy.write("qemu-builds/qemu.yaml", RECIPE.replace("configure", "confgure").replace("suite", "siute"))
     with pytest.raises(HarnessError) as caught:
-        load_qemu(toy.project)
+        load_qemu(toy.whole)
     assert "qemu.yaml:3:3: qemu: unknown key 'siute'; did you mean 'suite'?" in str(caught.value)
     assert "unknown key 'confgure'; did you mean 'configure'?" in str(caught.value)
 
@@ -308,7 +312,7 @@ def test_the_patches_apply_to_the_locked_source_and_have_qemu_s_style(
     )
     tree = tmp_path / "source"
     unpack(tarballs, tree)
-    qemu._add_ours(tree, PROJECT, True, tmp_path / "log", ingredients.apt.progress)
+    qemu._add_ours(tree, PROJECT / "qemu-builds", True, tmp_path / "log", ingredients.apt.progress)
     checkpatch = ["perl", str(tree / "scripts/checkpatch.pl"), "--no-tree", "--no-signoff", "--terse"]
     folder = PROJECT / "qemu-builds"
     patches = [str(path) for path in sorted((folder / "patches").glob("*.patch"))]

@@ -24,6 +24,7 @@ from harness.store.inputs import digest_code
 
 if TYPE_CHECKING:
     from harness.debian.archive import AptRoot
+    from harness.paths import Project
     from harness.recipes.guest import GuestRecipe
     from harness.store.inputs import JSONValue
 
@@ -41,10 +42,10 @@ printf 'Suite: %s\\nCodename: %s\\nSHA256:\\n %s %s Packages\\n' "$1" "$1" "$2" 
 """Makes a folder of packages the suite $0: mmdebstrap looks for the essential ones by the suite's name."""
 
 
-def debian_disk(recipe: GuestRecipe, project: Path, apt: AptRoot) -> Path:
+def debian_disk(recipe: GuestRecipe, project: Project, apt: AptRoot) -> Path:
     """Return the guest's raw disk, GPT with ESP and ext4 root; shared, so every boot needs an overlay."""
     packages = load_set(recipe)
-    customize = project / "guest-images/debian/customize"
+    customize = project.one("guest-images/debian/customize")
     inputs: dict[str, JSONValue] = {
         "packages": {package.package: f"{package.version} {package.sha256}" for package in packages},
         "include": list(recipe.packages),

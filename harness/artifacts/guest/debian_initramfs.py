@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.debian.archive import AptRoot
+    from harness.paths import Project
     from harness.store.inputs import JSONValue
 
 MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "ext4", "msr")
@@ -42,17 +43,17 @@ def module_names(options: Mapping[str, str] | None) -> tuple[str, ...]:
     return (*MODULES, *snp)
 
 
-def debian_initrd(base: Path, modules: Sequence[Path], project: Path, apt: AptRoot) -> Path:
+def debian_initrd(base: Path, modules: Sequence[Path], project: Project, apt: AptRoot) -> Path:
     """Return the initramfs ``base`` with the modules and what starts a Debian: ``guest-images/debian``."""
-    folder = project / "guest-images/debian"
-    scripts = sorted(
-        path for path in folder.rglob("*") if path.is_file() and path.suffix not in {".c", ".packages"}
-    )
-    sources = sorted(folder.glob("*.c"))
+    files = {
+        name: path
+        for name, path in project.files("guest-images/debian").items()
+        if path.suffix != ".packages"
+    }
     inputs: dict[str, JSONValue] = {
         "base": digest_file(base),
         "modules": {path.name: digest_file(path) for path in modules},
-        "files": {str(path.relative_to(folder)): digest_file(path) for path in (*scripts, *sources)},
+        "files": {name: digest_file(path) for name, path in files.items()},
         "compiler": compiler(),
         "writer": digest_code(cpio, sys.modules[__name__]),
     }
@@ -61,16 +62,18 @@ def debian_initrd(base: Path, modules: Sequence[Path], project: Path, apt: AptRo
         regular = stat.S_IFREG | 0o755
         entries = [CpioEntry(name, stat.S_IFDIR | 0o755) for name in ("debian", "modules", "newroot")]
         entries += [CpioEntry(f"modules/{path.name}", regular, path.read_bytes()) for path in modules]
-        for path in scripts:
+        for place, path in files.items():
+            if path.suffix == ".c":
+                continue
             # init takes the place of the base's; actions stand beside the base's
-            place = path.relative_to(folder).as_posix()
             own = place == "init" or place.startswith("actions/")
             entries.append(CpioEntry(place if own else f"debian/{place}", regular, path.read_bytes()))
-        for source in sources:
-            program = directory / source.stem
-            compile_static(source, program)
-            entries.append(CpioEntry(f"tools/{source.stem}", regular, program.read_bytes()))
-            program.unlink()
+        for path in files.values():
+            if path.suffix == ".c":
+                program = directory / path.stem
+                compile_static(path, program)
+                entries.append(CpioEntry(f"tools/{path.stem}", regular, program.read_bytes()))
+                program.unlink()
         # The kernel unpacks archives that follow each other as one (buffer-format.rst).
         (directory / _ARCHIVE).write_bytes(base.read_bytes() + cpio_archive(entries))
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from harness.debian.archive import AptRoot
     from harness.debian.lock_file import Lock
+    from harness.paths import Project
     from harness.store.inputs import JSONValue
 
 CMDLINE = "console=ttyS0 earlyprintk=serial efi=debug"
@@ -41,25 +42,26 @@ _COMPILE = ("gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s")
 _NEEDS = re.compile(r"^# needs (CONFIG_\w+(?: CONFIG_\w+)*)$", re.MULTILINE)
 
 
-def initramfs(project: Path, apt: AptRoot, lock: Lock) -> Path:
+def initramfs(project: Project, apt: AptRoot, lock: Lock) -> Path:
     """Return the archive: busybox, the scripts of ``initramfs/``, the programs of ``initramfs-tools/``."""
     package = lock.require(BUSYBOX)
-    overlay = project / "guest-images/initramfs"
-    sources = sorted((project / "guest-images/initramfs-tools").glob("*.c"))
-    files = sorted(path for path in overlay.rglob("*") if path.is_file())
+    overlay = project.files("guest-images/initramfs")
+    sources = project.files("guest-images/initramfs-tools")
     inputs: dict[str, JSONValue] = {
         "busybox": f"{package.version} {package.sha256}",
-        "overlay": {str(path.relative_to(overlay)): digest_file(path) for path in files},
-        "tools": {path.name: digest_file(path) for path in sources},
+        "overlay": {name: digest_file(path) for name, path in overlay.items()},
+        "tools": {name: digest_file(path) for name, path in sources.items()},
         "compiler": compiler(),
         "writer": digest_code(cpio, initramfs_files),
     }
 
     def build(directory: Path) -> None:
         work = directory / "overlay"
-        shutil.copytree(overlay, work)
+        for name, path in overlay.items():
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, work / name)
         (work / "tools").mkdir()
-        for source in sources:
+        for source in sources.values():
             compile_static(source, work / "tools" / source.stem)
         busybox = only(apt.extract(package, [BUSYBOX_PATH]).path, BUSYBOX_PATH)
         build_initramfs(busybox, work, directory / _ARCHIVE)
@@ -68,10 +70,10 @@ def initramfs(project: Path, apt: AptRoot, lock: Lock) -> Path:
     return apt.store.get("initramfs", "probe", inputs, build, apt.progress, tools=("gcc",)).path / _ARCHIVE
 
 
-def action_needs(project: Path, action: str) -> tuple[str, ...]:
+def action_needs(project: Project, action: str) -> tuple[str, ...]:
     """List the kernel options that an action needs, by its line ``# needs CONFIG_A CONFIG_B``."""
-    path = project / ACTIONS / action
-    found = _NEEDS.search(path.read_text(encoding="utf-8")) if path.is_file() else None
+    path = project.files(ACTIONS).get(action)
+    found = _NEEDS.search(path.read_text(encoding="utf-8")) if path is not None else None
     return tuple(found[1].split()) if found else ()
 
 

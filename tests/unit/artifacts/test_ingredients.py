@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from harness import paths
 from harness.artifacts.firmware.traits import read_firmware_traits
 from harness.artifacts.guest.initramfs import BUSYBOX, BUSYBOX_PATH
-from harness.artifacts.ingredients import LOCK_FILE, Ingredients
+from harness.artifacts.ingredients import Ingredients
 from harness.artifacts.kernel import resolve
 from harness.debian.index import PackageQuery, PackageVersion
+from harness.debian.lock_file import LOCK_NAME
 from harness.errors import HarnessError
 from harness.store.entries import Store
 
@@ -52,7 +54,7 @@ class Project:
             "guest-images/kernels.yaml": KERNELS,
             "ovmf-builds/fw.yaml": FIRMWARE,
             "guest-images/initramfs/init": "#!/bin/sh\n",
-            LOCK_FILE: "{}\n",
+            LOCK_NAME: "{}\n",
         }.items():
             self.write(path, text)
 
@@ -65,7 +67,7 @@ class Project:
         digest = f"{len(self.locked):064x}"
         version = PackageVersion(query.package, "1-1", "amd64", query.suite, digest, 1, "pool/x.deb")
         self.locked[query.key] = dataclasses.asdict(version)
-        self.write(LOCK_FILE, yaml.safe_dump(self.locked))
+        self.write(LOCK_NAME, yaml.safe_dump(self.locked))
 
         def extract(directory: Path) -> None:
             for name, text in files.items():
@@ -77,7 +79,7 @@ class Project:
         Store().get("deb-tree", query.package, {**identity, "paths": sorted(paths)}, extract)
 
     def open(self) -> Ingredients:
-        return Ingredients(self.root, lambda _line: None)
+        return Ingredients(paths.Project((self.root,)), lambda _line: None)
 
 
 @pytest.fixture
@@ -197,6 +199,6 @@ def test_a_developers_own_qemu_replaces_the_build(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("HARNESS_QEMU", str(own))
     project = Project(tmp_path)
     with pytest.raises(HarnessError, match="no such program"):
-        _ = Ingredients(project.root).qemu
+        _ = Ingredients(paths.Project((project.root,))).qemu
     own.chmod(0o755)
-    assert Ingredients(project.root).qemu == own
+    assert Ingredients(paths.Project((project.root,))).qemu == own

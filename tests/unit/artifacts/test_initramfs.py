@@ -14,7 +14,7 @@ from harness.artifacts.guest.initramfs_files import build_initramfs
 from harness.errors import HarnessError
 from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END
 from harness.formats.cpio import CpioEntry, cpio_archive
-from harness.paths import PROJECT
+from tests.support.data import PROJECT
 
 OVERLAY = PROJECT / "guest-images" / "initramfs"
 

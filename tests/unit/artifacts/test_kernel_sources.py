@@ -18,6 +18,7 @@ from harness.boot.cell_machine import machine_spec
 from harness.errors import HarnessError
 from harness.formats.ikconfig import embedded_config
 from harness.matrix.cell import Cell
+from harness.paths import Project
 from harness.platforms.host import Host
 from tests.support.kernel_files import CONFIG, RELEASE, bzimage, make_tree, zstd
 
@@ -57,7 +58,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], I
         path = tmp_path / "guest-images/kernels.yaml"
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"kernels:\n  - {{name: k, source: {source}{more}}}\n")
-        return Ingredients(tmp_path, lambda _line: None)
+        return Ingredients(Project((tmp_path,)), lambda _line: None)
 
     return make
 

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,14 +14,17 @@ from harness.artifacts.loader.files import Payload, esp_files
 from harness.artifacts.loader.resolve import IMAGE, Loader, loader_image, resolve_loader, write_disk
 from harness.artifacts.loader.traits import LoaderTraits, read_loader_traits
 from harness.debian.archive import NotInPackageError
-from harness.documents.document import YamlError
+from harness.documents.document import Problem, YamlError, load_document
 from harness.errors import HarnessError
-from harness.paths import PROJECT
 from harness.recipes.catalog import load_catalog
 from harness.recipes.kernel import KernelRecipe, KernelSource, Prebuilt
-from harness.recipes.loader import LoaderKind, LoaderRecipe, load_loaders
+from harness.recipes.loader import BUILT_IN, LoaderFile, LoaderKind, LoaderRecipe, whole_loaders
 from harness.store.entries import Store
+from tests.support.data import PROJECT
 from tests.support.pe_image import sections, stub
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KERNEL = KernelTraits("6.12", 0x20F, True, True, True, True, {})
 STUBLESS = KernelTraits("6.12", 0x20F, True, True, False, False, {})
@@ -47,10 +49,18 @@ GRUB_212 = (
 )
 
 
+def made(*paths: Path) -> dict[str, LoaderRecipe]:
+    problems: list[Problem] = []
+    found = whole_loaders([load_document(path, LoaderFile) for path in paths], problems)
+    if problems:
+        raise YamlError(problems)
+    return BUILT_IN | found
+
+
 def loaders(folder: Path, text: str = YAML) -> dict[str, LoaderRecipe]:
     path = folder / "loaders.yaml"
     path.write_text(text)
-    return load_loaders(path)
+    return made(path)
 
 
 def test_recipes_name_their_binaries(tmp_path: Path) -> None:
@@ -58,7 +68,7 @@ def test_recipes_name_their_binaries(tmp_path: Path) -> None:
     assert list(found) == ["direct", "g", "u"]
     assert [(key, binary.package) for key, binary in found["g"].binaries] == [("image", "grub")]
     assert found["u"].where.endswith("loaders.yaml:6:5")
-    assert load_loaders(tmp_path / "absent").keys() == {"direct"}
+    assert BUILT_IN.keys() == {"direct"}
 
 
 @pytest.mark.parametrize(
@@ -134,7 +144,7 @@ def test_how_stubs_load_the_kernel(message: bytes, loads: str) -> None:
 
 
 def test_loaders_of_the_firmware() -> None:
-    direct = read_loader_traits(load_loaders(Path("absent"))["direct"], {})
+    direct = read_loader_traits(BUILT_IN["direct"], {})
     assert (direct.entry(KERNEL), direct.entry(STUBLESS)) == ("efi-stub", "legacy-by-firmware")
     shell, file = (
         read_loader_traits(LoaderRecipe("x", _kind({kind: {}})), {}) for kind in ("shell", "boot-file")
@@ -282,13 +292,13 @@ def test_a_disk_too_small_and_no_disk(tmp_path: Path, payload: Payload) -> None:
     )
     assert "set esp-mib to 48 or more" in caught.value.hint
     write_disk(tmp_path / "d", recipe, {"large": bytes(36 << 20)})
-    direct = load_loaders(tmp_path / "absent")["direct"]
+    direct = BUILT_IN["direct"]
     with pytest.raises(HarnessError, match="the loader direct has no disk"):
         loader_image(Loader(direct, {}, read_loader_traits(direct, {})), payload, apt(tmp_path))
 
 
 def test_the_projects_own_loaders() -> None:
-    catalog = load_catalog(PROJECT)
+    catalog = load_catalog()
     ways = {recipe.kind.way for recipe in catalog.loaders.values()}
     assert ways == {"direct", "grub", "systemd-boot", "uki", "boot-file", "shell"}
     assert catalog.known().loader == frozenset(catalog.loaders)

@@ -34,8 +34,8 @@ from harness.evidence.record import (
 from harness.matrix.cell import Cell
 from harness.matrix.choices import Known
 from harness.matrix.schema import Scenario, load_scenario
-from harness.paths import PROJECT
 from harness.platforms.host import Host
+from tests.support.data import PROJECT
 
 if TYPE_CHECKING:
     from harness.artifacts.ingredients import Ingredients

@@ -11,7 +11,7 @@ import pytest
 from harness.artifacts.loader.traits import Entry
 from harness.checks.model import Expected, checks_for
 from harness.checks.rollout import OUTCOMES, Facts, Row, deciding_row, table
-from harness.paths import PROJECT
+from tests.support.data import PROJECT
 
 FLAGS = ("firmware_snp", "kernel_snp", "high_ram", "acceptance_protocol", "kernel_unaccepted")
 EVERY = [

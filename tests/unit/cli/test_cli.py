@@ -13,7 +13,7 @@ import pytest
 from harness.cli import entry
 from harness.debian.index import PackageQuery, PackageVersion
 from harness.errors import HarnessError
-from harness.paths import PROJECT
+from tests.support.data import PROJECT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,6 +104,9 @@ class Fake:
         return SimpleNamespace(path=f"/{name}")
 
     kernel = firmware
+
+    def own_guests(self) -> tuple[object, ...]:
+        return tuple(self.catalog.guests.values())
 
     def loader(self, name: str) -> object:
         return SimpleNamespace(binaries={"image": "/grub", "shim": "/shim"} if name == "l" else {})

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from harness.paths import Project
+
 TRAITS = read_firmware_traits(b"")
 SCENARIO = """\
 name: two
@@ -43,8 +45,8 @@ include:
 class Ingredients(Real):
     """The project's recipes, with images that are nothing but their names."""
 
-    def __init__(self, progress: Callable[[str], None] = print) -> None:
-        super().__init__(progress=progress)
+    def __init__(self, project: Project | None = None, progress: Callable[[str], None] = print) -> None:
+        super().__init__(project, progress)
         error = HarnessError("no compiler", "install gcc")
         self.broken = dict.fromkeys(("unsafe-2022.11", "safe-2022.11-verbatim"), error)
 

@@ -32,7 +32,9 @@ class Ingredients:
 
     catalog = load_catalog()
     initrd = Path("/initrd")
-    lock = SimpleNamespace(require=lambda query: SimpleNamespace(package=query.package, version="1-1"))
+
+    def lock_of(self, _axis: str, _name: str) -> Any:
+        return SimpleNamespace(require=lambda query: SimpleNamespace(package=query.package, version="1-1"))
 
     def loader(self, name: str) -> Any:
         traits = LoaderTraits("2.06", "legacy", "legacy", "none", sources=SOURCES)

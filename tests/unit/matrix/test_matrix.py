@@ -19,8 +19,8 @@ from harness.matrix.expand import expand, plan
 from harness.matrix.pairs import selection
 from harness.matrix.schema import Scenario, load_scenario
 from harness.matrix.show import Shown, as_text
-from harness.paths import PROJECT
 from harness.recipes.versions import versions
+from tests.support.data import PROJECT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,7 +136,7 @@ def test_the_projects_scenarios(path: Path) -> None:
     """Each asks a question and has cells."""
     ingredients = Ingredients(progress=print)
     catalog = ingredients.catalog
-    document = load_scenario(path, replace(catalog.known(), versions=versions(catalog, ingredients.lock)))
+    document = load_scenario(path, replace(catalog.known(), versions=versions(catalog, ingredients.lock_of)))
     assert document.model.description.splitlines()[0].endswith("?")
     assert expand(document, EMULATED)
     scenario = document.model

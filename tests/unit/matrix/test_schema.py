@@ -13,10 +13,11 @@ from jsonschema import Draft202012Validator
 from harness.cli import entry
 from harness.documents.document import json_schema
 from harness.matrix.schema import load_scenario, scenario_schema
-from harness.paths import PROJECT
 from harness.recipes.firmware import FirmwareFile
+from harness.recipes.project import find_project
 from harness.run.options import Options
 from harness.run.session import Session
+from tests.support.data import PROJECT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +57,7 @@ MISTAKES: dict[str, dict[str, object]] = {
 
 @pytest.fixture(scope="module")
 def schema() -> Draft202012Validator:
-    session = Session(Options(), PROJECT, print)
+    session = Session(Options(), find_project(PROJECT), print)
     made = json.loads(json.dumps(scenario_schema(session.known)))
     Draft202012Validator.check_schema(made)
     return Draft202012Validator(made)
@@ -69,7 +70,8 @@ def test_the_schema_takes_the_projects_scenarios(path: Path, schema: Draft202012
 
 def test_the_example_is_a_scenario(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(SCENARIO)
-    assert load_scenario(tmp_path / "s.yaml", Session(Options(), PROJECT, print).known).model.include
+    known = Session(Options(), find_project(PROJECT), print).known
+    assert load_scenario(tmp_path / "s.yaml", known).model.include
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,10 @@ from harness.matrix.cell import Cell
 from harness.matrix.expand import Substitution
 from harness.matrix.plan import Bad, Expects, Needs
 from harness.matrix.schema import Scenario
-from harness.paths import PROJECT
+from harness.recipes.project import find_project
 from harness.run.options import Options
 from harness.run.session import Session
+from tests.support.data import PROJECT
 from tests.support.words import HEAD, MATRIX, SAID, WHY, said
 
 if TYPE_CHECKING:
@@ -253,7 +254,7 @@ def test_the_examples_of_the_documentation(tmp_path: Path, monkeypatch: pytest.M
     text = (PROJECT / "docs/reference/scenarios.md").read_text().partition("## What runs")[0]
     blocks = [block for block in text.split("\n\n") if block.startswith("    ")]
     (tmp_path / "s.yaml").write_text("\n".join(map(textwrap.dedent, blocks)) + "\n")
-    session = Session(Options(), tmp_path, print)
+    session = Session(Options(), find_project(tmp_path), print)
     made = session.plan(tmp_path / "s.yaml")
     assert {block.split(":")[0].strip() for block in blocks} == set(Scenario.model_fields) - {
         *("description", "matrix", "known_bad")

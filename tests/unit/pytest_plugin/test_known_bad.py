@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.recipes.project import find_project
 from harness.run.options import Options
 from harness.run.session import Session
 from tests.support.pytest_runs import PLAIN, TWO, WHY, known_bad, run
@@ -146,14 +147,14 @@ def test_known_bad_may_be_about_a_check_of_a_cell_that_is_not_taken(
 
 def test_an_expected_outcome_takes_the_models_place(scenario: Callable[[str], Path], tmp_path: Path) -> None:
     path = scenario(f"{TWO}expect:\n  - {{when: {{platform: plain}}, outcome: eager, {WHY}}}\n")
-    session = Session(Options(), tmp_path, lambda _line: None)
+    session = Session(Options(), find_project(tmp_path), lambda _line: None)
     emulated, plain = (session.run(it.cell, it.said) for it in session.select(session.plan(path)))
     assert emulated.expected.outcome == "refuses-to-boot"
     assert (plain.expected.outcome, plain.expected.because) == ("eager", "because")
     assert plain.expected.source == "https://example.org/1"
     assert emulated.expected.refused_by == "kernel"
     path.write_text(path.read_text().replace("platform: plain}", "platform: snp}"))
-    other = Session(Options(), tmp_path, lambda _line: None)
+    other = Session(Options(), find_project(tmp_path), lambda _line: None)
     overridden = [other.run(it.cell, it.said).expected for it in other.select(other.plan(path))]
     assert [what.refused_by for what in overridden] == [None, None]
     names = {check.name for check in plain.checks}

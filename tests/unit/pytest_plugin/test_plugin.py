@@ -11,6 +11,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.matrix.cell import Cell
+from harness.recipes.project import find_project
 from harness.run.options import Options
 from harness.run.session import Session
 from tests.support.data import PROJECT
@@ -31,7 +32,7 @@ def scenarios(pytester: pytest.Pytester) -> Path:
 @pytest.fixture(scope="module")
 def items() -> dict[str, int]:
     """Count the checks of each stored cell."""
-    session = Session(Options(replay=RECORDS), PROJECT, lambda _line: None)
+    session = Session(Options(replay=RECORDS), find_project(PROJECT), lambda _line: None)
     cells = [
         Cell("debian-2025.02", "debian-5.10", "direct", 2048, "snp-emulated"),
         Cell("debian-2025.02", "debian-6.1", "direct", 2048, "plain"),

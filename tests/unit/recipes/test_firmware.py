@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness import paths
 from harness.debian.index import PackageQuery
 from harness.documents.document import YamlError, json_schema
 from harness.recipes.catalog import Catalog, load_catalog
@@ -53,7 +54,7 @@ class Project:
     def load(self, **files: str) -> Catalog:
         for name, text in files.items():
             self.write(f"ovmf-builds/{name}.yaml", text)
-        return load_catalog(self.root)
+        return load_catalog(paths.Project((self.root,)))
 
     def problems(self, **files: str) -> list[str]:
         with pytest.raises(YamlError) as caught:

@@ -9,6 +9,7 @@ import pytest
 
 from harness.artifacts.ingredients import Ingredients
 from harness.documents.document import YamlError
+from harness.paths import Project
 from harness.recipes.catalog import load_catalog
 from harness.recipes.versions import upstream_version, versions
 
@@ -31,7 +32,7 @@ def test_versions_of_debian_packages() -> None:
         assert upstream_version(text) == version
     assert upstream_version("none") is None
     own = Ingredients(progress=print)
-    found = versions(own.catalog, own.lock)
+    found = versions(own.catalog, own.lock_of)
     assert found["kernel"]["debian-6.12.43"] == (6, 12, 43)
     assert found["firmware"]["safe-2022.11"] == (2022, 11)  # inherited from what it extends
     assert found["loader"]["shim-16.1-grub-2.12"] == (2, 12)
@@ -58,7 +59,7 @@ def test_groups_are_written_beside_the_recipes(project: Path) -> None:
     (project / "guest-images/efi-probe.yaml").write_text(
         "probes:\n  - {name: probe}\ngroups:\n  probes: [probe, k-2]\n"
     )
-    assert load_catalog(project).known().groups["kernel"] == {
+    assert load_catalog(Project((project,))).known().groups["kernel"] == {
         "both": ("k-2", "k-1", "probe"),
         "one": ("k-2",),
         "probes": ("probe", "k-2"),
@@ -72,7 +73,7 @@ def test_wrong_groups(project: Path) -> None:
         + "groups:\n  g: [f-2]\n  h: ['@i']\n  i: ['@h']\n  j: ['@k']\n  l: []\n  M: [f-1]\n"
     )
     with pytest.raises(YamlError) as caught:
-        load_catalog(project)
+        load_catalog(Project((project,)))
     heads = [line for line in str(caught.value).splitlines() if line.startswith("ovmf-builds/")]
     assert heads == [
         "ovmf-builds/a.yaml:4:12: groups.g[1]: unknown firmware 'k-1'; did you mean 'f-1'?",
@@ -83,7 +84,7 @@ def test_wrong_groups(project: Path) -> None:
         FIRMWARE.replace("f-1", "f-2") + "groups:\n  g: [f-2]\n  h: ['@i']\n  i: ['@h']\n  j: ['@k']\n"
     )
     with pytest.raises(YamlError) as caught:
-        load_catalog(project)
+        load_catalog(Project((project,)))
     heads = [line for line in str(caught.value).splitlines() if line.startswith("ovmf-builds/b")]
     assert heads == [
         "ovmf-builds/b.yaml:4:3: the group 'g' is at ovmf-builds/a.yaml:4:6 already",

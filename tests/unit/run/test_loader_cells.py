@@ -16,6 +16,7 @@ from harness.errors import HarnessError
 from harness.machine.spec import Drive
 from harness.matrix.cell import Cell
 from harness.platforms.host import Host
+from harness.recipes.project import find_project
 from harness.run import cell_run
 from harness.run.cell_run import TRAITS
 from harness.run.options import Options
@@ -46,7 +47,7 @@ def test_the_machine_boots_from_the_loaders_disk() -> None:
 
 @pytest.mark.usefixtures("stand_ins")
 def test_expectations_follow_the_entry(tmp_path: Path) -> None:
-    started = Session(Options(), tmp_path, lambda _: None)
+    started = Session(Options(), find_project(tmp_path), lambda _: None)
     for loader, outcome in (("grub-2.06-bookworm", "memory-lost"), ("grub-2.12", "eager")):
         cell = Cell("debian-2025.02", "debian-6.1", loader, 8192, "snp-emulated")
         assert started.run(cell).expected.outcome == outcome
@@ -66,7 +67,7 @@ def test_a_replay_reads_the_entry(tmp_path: Path, records: Path, entry: str | No
     (tmp_path / cell.id).mkdir()
     path = tmp_path / cell.id / TRAITS
     path.write_text(json.dumps(told if entry is None else {**told, "entry": entry}))
-    replay = Session(Options(replay=tmp_path), tmp_path, lambda _: None)
+    replay = Session(Options(replay=tmp_path), find_project(tmp_path), lambda _: None)
     assert replay.run(cell).expected.outcome == outcome
     path.write_text("[]")
     with pytest.raises(HarnessError, match="cannot be read"):

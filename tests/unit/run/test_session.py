@@ -14,6 +14,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.machine.process import LaunchError
+from harness.recipes.project import find_project
 from harness.run.budget import Budget
 from harness.run.cell_run import TRAITS
 from harness.run.options import Options
@@ -45,7 +46,7 @@ def scenario(tmp_path: Path) -> Path:
 
 
 def start(root: Path, **options: Any) -> Session:
-    return Session(Options(**options), root, lambda _line: None)
+    return Session(Options(**options), find_project(root), lambda _line: None)
 
 
 def chosen(session: Session, scenario: Path) -> list[Cell]:
