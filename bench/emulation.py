@@ -105,8 +105,13 @@ def sides(figure: Figure, options: argparse.Namespace, ingredients: Ingredients)
             return {"patched": plain, "unpatched": replace(plain, qemu=unpatched(ingredients) / BINARY)}
         case "ledger":
             emulated = machine("snp-emulated")
-            assert emulated.guest is not None
-            return {"on": emulated, "off": replace(emulated, guest=replace(emulated.guest, properties=()))}
+            own = emulated.confidential
+            assert own is not None
+            without = tuple(each for each in own.properties if each[0] != "ledger")
+            return {
+                "on": emulated,
+                "off": replace(emulated, confidential=replace(own, properties=without)),
+            }
         case _:
             return {"emulated": machine("snp-emulated"), "plain": machine("plain")}
 

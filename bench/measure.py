@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from harness.machine.spec import MachineSpec
     from harness.matrix.cell import Cell
 
-EMULATING = Host(sev_snp=False)
+EMULATING = Host()
 USERSPACE = DOCUMENT_BEGIN
 ACTION_BEGIN = "=====HARNESS-ACTION-BEGIN====="
 ACTION_END = "=====HARNESS-ACTION-END====="

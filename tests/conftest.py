@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,14 +14,16 @@ import pytest
 from harness.artifacts.loader.traits import Entry, LoaderTraits
 from harness.debian.lock_file import LOCK_NAME, Lock
 from harness.evidence.record import BootRecord
-from harness.platforms.host import Host
+from harness.extensions import extensions
+from harness.platforms.registry import platforms
 from harness.pytest_plugin.items import SESSION
 from harness.recipes.catalog import load_catalog
 from harness.run import cell_run, session
 from tests.support.data import DATA, PROJECT
+from tests.support.hosts import WITHOUT_DEV_SEV
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from harness.artifacts.ingredients import Ingredients
     from harness.machine.spec import MachineSpec
@@ -60,6 +63,21 @@ def records(tmp_path: Path) -> Path:
     return shutil.copytree(RECORDS, tmp_path / "stored-records")
 
 
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give a folder from which packages are imported, for ``tests.support.packages.install``."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    for cached in (extensions, platforms):
+        cached.cache_clear()
+    yield folder
+    for cached in (extensions, platforms):
+        cached.cache_clear()
+    for name in [name for name in sys.modules if (folder / f"{name}.py").exists()]:
+        del sys.modules[name]
+
+
 @dataclass
 class StandIns:
     """What replaces ingredients and boots: a boot leaves a copy of a stored record, or fails."""
@@ -81,7 +99,7 @@ class StandIns:
     def boot(
         self, spec: MachineSpec, folder: Path, *, cell_id: str, platform: str, **_: object
     ) -> BootRecord:
-        assert spec.guest is None or platform == "snp-emulated"
+        assert spec.confidential is None or platform == "snp-emulated"
         self.booted.append(cell_id)
         self.in_boot()
         if cell_id in self.failures:
@@ -92,7 +110,7 @@ class StandIns:
 
 @pytest.fixture
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> StandIns:
-    """Let sessions of this process boot stored records on a host without SEV-SNP."""
+    """Let sessions of this process boot stored records on a host without /dev/sev."""
     made = StandIns()
     traits: dict[str, Any] = {}
     for path in RECORDS.iterdir():
@@ -134,8 +152,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> StandIns:
 
     monkeypatch.setattr(session, "Ingredients", Fake)
     monkeypatch.setattr(cell_run, "boot", made.boot)
-    host = Host(sev_snp=False, why=("there is no /dev/sev",))
-    monkeypatch.setattr(session, "probe", lambda **_: host)
+    monkeypatch.setattr(session, "survey", lambda **_: WITHOUT_DEV_SEV)
     return made
 
 

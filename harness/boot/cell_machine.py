@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from harness.artifacts.guest.initramfs import CMDLINE
 from harness.boot.phases import DONE, DONE_WITH_ACTIONS, Limit, Phase, deadlines
 from harness.errors import HarnessError
-from harness.machine.spec import Drive, MachineSpec
+from harness.machine.memory_layout import cpu_with_addresses
+from harness.machine.spec import CPU, Drive, MachineSpec
 from harness.matrix.cell import GUESTS
-from harness.platforms.platform import configure
+from harness.platforms.registry import platform_named
 from harness.recipes.loader import DIRECT
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def done_line(cell: Cell) -> re.Pattern[str]:
 
 def limits(cell: Cell, spec: MachineSpec) -> dict[Phase, Limit]:
     """Give the limits of each phase of the cell's boot."""
-    return deadlines(spec.accel, spec.memory_mib, debian=cell.whole_system)
+    factor = platform_named(cell.platform).deadline_factor
+    return deadlines(spec.accel, spec.memory_mib, factor, debian=cell.whole_system)
 
 
 def machine_spec(cell: Cell, ingredients: Ingredients, host: Host) -> MachineSpec:
@@ -63,6 +65,8 @@ def machine_spec(cell: Cell, ingredients: Ingredients, host: Host) -> MachineSpe
         memory_mib=cell.memory_mib,
         vcpus=cell.vcpus,
         accel="tcg",
+        cpu=cpu_with_addresses(CPU, cell.memory_mib),
+        measured_kernel=firmware.traits.kernel_hashes,
     )
     cmdline = " ".join(word for word in words if word)
     if cell.loader == DIRECT:
@@ -70,11 +74,7 @@ def machine_spec(cell: Cell, ingredients: Ingredients, host: Host) -> MachineSpe
     else:
         disk = Drive(path=ingredients.loader_image(cell.loader, cell.kernel, initrd, cmdline), boot_index=0)
         spec = replace(spec, drives=(disk, *disks))
-    spec = configure(spec, cell.platform, host)
-    if spec.guest is not None and firmware.traits.kernel_hashes:
-        # such firmware starts no kernel that the launch measurement does not cover
-        spec = replace(spec, guest=replace(spec.guest, kernel_hashes=True))
-    return spec
+    return platform_named(cell.platform).configure(spec, host)
 
 
 def _refuse_impossible(cell: Cell, ingredients: Ingredients) -> None:

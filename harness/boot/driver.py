@@ -23,6 +23,7 @@ from harness.boot.watch import Watch
 from harness.errors import HarnessError
 from harness.evidence.exception_dump import exception_dump
 from harness.evidence.record import (
+    CONFIDENTIAL,
     INDEX,
     BootRecord,
     ConsoleSize,
@@ -37,6 +38,7 @@ from harness.machine.machine import Machine
 from harness.machine.overlay import on_overlays
 from harness.machine.process import read_tail
 from harness.machine.qmp import MonitorError
+from harness.platforms.registry import platform_named
 
 if TYPE_CHECKING:
     import re
@@ -99,7 +101,7 @@ def boot(
         machine.cont()
         conversation.start()
         digests = {name: _digest(value) for name, value in ingredients.items()}  # while the guest runs
-        limits = deadlines if deadlines is not None else default_deadlines(spec.accel, spec.memory_mib)
+        limits = deadlines if deadlines is not None else _limits(spec, platform)
         outcome = _follow(machine, watch, limits, conversation, survives_faults=survives_faults)
         ended = machine.clock()
         _interrogate(machine, outcome)
@@ -129,6 +131,10 @@ def boot(
     )
     _finish(record)
     return BootRecord.load(record_dir)
+
+
+def _limits(spec: MachineSpec, platform: str) -> dict[Phase, Limit]:
+    return default_deadlines(spec.accel, spec.memory_mib, platform_named(platform).deadline_factor)
 
 
 def _follow(
@@ -177,7 +183,7 @@ def ending_of(
         watch.seen(),
         events,
         returncode=returncode,
-        snp=machine.spec.guest is not None,
+        confidential=machine.spec.confidential is not None,
         qemu_log=read_tail(machine.rundir / "qemu.log") if over else "",
         now=machine.clock(),
         limits=limits,
@@ -189,10 +195,10 @@ def _interrogate(machine: Machine, outcome: Ending) -> None:
     """Ask the QEMU that is still there; one that is not answering leaves no counters."""
     if machine.returncode is not None:
         return
-    guest = machine.spec.guest
+    confidential = machine.spec.confidential
     with contextlib.suppress(MonitorError):
         counters = {
-            "guest": machine.qmp.properties(f"/objects/{guest.id}") if guest is not None else None,
+            CONFIDENTIAL: confidential and machine.qmp.properties(f"/objects/{confidential.id}"),
             "query-status": machine.qmp.execute("query-status"),
             "query-memory-size-summary": machine.qmp.execute("query-memory-size-summary"),
         }
@@ -219,10 +225,10 @@ def _finish(record: BootRecord) -> None:
 
 def _script(spec: MachineSpec, record_dir: Path, cell_id: str) -> str:
     """Give the by-hand command; files that QEMU would write into the record become relative."""
-    if spec.guest is not None:
+    if (own := spec.confidential) is not None:
         mine = f"{record_dir}/"
-        properties = tuple((key, value.removeprefix(mine)) for key, value in spec.guest.properties)
-        spec = replace(spec, guest=replace(spec.guest, properties=properties))
+        properties = tuple((key, value.removeprefix(mine)) for key, value in own.properties)
+        spec = replace(spec, confidential=replace(own, properties=properties))
     notes = (
         cell_id,
         "The machine of this record with its serial console on the terminal (Ctrl-A X ends QEMU, Ctrl-A C is",

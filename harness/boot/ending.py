@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from harness.boot.patterns import FAULT_EVENT, TERMINATION_EVENT
+from harness.boot.patterns import FAULT_EVENT, TERMINATION_EVENT, TERMINATION_LOG
 from harness.boot.phases import Limit, Phase
 from harness.evidence.record import Ending, EndingKind
 
@@ -21,12 +20,6 @@ _BY_DEVICE = "dma-"
 
 _ENDS = {"SHUTDOWN", "RESET", "GUEST_PANICKED", "STOP"}
 
-# KVM reports a guest's termination request as exit reason 24 (KVM_EXIT_SYSTEM_EVENT, type SEV_TERM), which
-# QEMU 10.0 does not know and stops at.
-_TERMINATION_LOG = re.compile(
-    r"unknown exit reason 24\b|requested termination|SNP guest stopped|SNP.*terminat", re.IGNORECASE
-)
-
 
 def ends(event: Event) -> bool:
     """Say whether a QMP event means that the guest does not go on."""
@@ -38,7 +31,7 @@ def judge(
     events: Sequence[Event],
     *,
     returncode: int | None,
-    snp: bool,
+    confidential: bool,
     qemu_log: str,
     now: float,
     limits: Mapping[Phase, Limit],
@@ -48,7 +41,7 @@ def judge(
 
     What the consoles said comes first: a panic explains the reset that follows it. ``returncode`` is
     QEMU's if it has ended, ``qemu_log`` the end of its output (may be empty while no event `ends` the boot),
-    ``snp`` says whether the guest is confidential, ``now`` is in seconds since it was let run. A guest that
+    ``confidential`` says whether the guest is, ``now`` is in seconds since it was let run. A guest that
     ``survives_faults`` goes on after it has used a page that it had not validated.
     """
     if seen.death is not None:
@@ -57,13 +50,13 @@ def judge(
         if fault := _by_fault(events):
             detail += f"; after {fault[1]}"
         return Ending(pattern.kind or EndingKind.GUEST_PANIC, seen.phase.label, remark.line, detail)
-    ending = _by_event(seen, events, snp=snp, qemu_log=qemu_log)
+    ending = _by_event(seen, events, confidential=confidential, qemu_log=qemu_log)
     if ending is None and not survives_faults:
         ending = _by_fault(events)
     elif ending is not None and ending[0] is EndingKind.RESET and (fault := _by_fault(events)):
         ending = fault[0], f"{fault[1]}; then {ending[1]}"  # a triple fault resets the machine
     if ending is None and returncode is not None:
-        kind = EndingKind.TERMINATED if _TERMINATION_LOG.search(qemu_log) else EndingKind.QEMU_EXIT
+        kind = EndingKind.TERMINATED if TERMINATION_LOG.search(qemu_log) else EndingKind.QEMU_EXIT
         ending = kind, f"QEMU ended with exit code {returncode}{_said(qemu_log)}"
     if ending is None:
         ending = _by_limit(seen, now, limits)
@@ -92,7 +85,7 @@ def _by_limit(seen: Seen, now: float, limits: Mapping[Phase, Limit]) -> tuple[En
 
 
 def _by_event(
-    seen: Seen, events: Sequence[Event], *, snp: bool, qemu_log: str
+    seen: Seen, events: Sequence[Event], *, confidential: bool, qemu_log: str
 ) -> tuple[EndingKind, str] | None:
     event = next((event for event in events if ends(event)), None)
     if event is None:
@@ -105,8 +98,8 @@ def _by_event(
     if event.name == "RESET" or reason in {"guest-reset", "subsystem-reset"}:
         return EndingKind.RESET, detail
     if event.name == "GUEST_PANICKED" or reason == "guest-panic":
-        return (EndingKind.TERMINATED if snp else EndingKind.GUEST_PANIC), detail + _said(qemu_log)
-    if TERMINATION_EVENT.search(event.name) or _TERMINATION_LOG.search(qemu_log):
+        return (EndingKind.TERMINATED if confidential else EndingKind.GUEST_PANIC), detail + _said(qemu_log)
+    if TERMINATION_EVENT.search(event.name) or TERMINATION_LOG.search(qemu_log):
         said = f"{detail} {dict(event.data) or ''}".rstrip() + _said(qemu_log)
         return EndingKind.TERMINATED, _termination(event) if "reason-set" in event.data else said
     return EndingKind.QEMU_EXIT, f"{detail}: QEMU stopped the machine" + _said(qemu_log)

@@ -118,6 +118,12 @@ FAULT_EVENT = "SEV_SNP_EMULATED_FAULT"
 TERMINATION_EVENT = re.compile(r"SEV.*TERM|SNP.*TERM")
 """Names of QMP events by which a QEMU reports that a guest asked for its termination."""
 
+TERMINATION_LOG = re.compile(
+    r"unknown exit reason 24\b|requested termination|SNP guest stopped|SNP.*terminat", re.IGNORECASE
+)
+"""What QEMU's own output says then. KVM reports such a request as exit reason 24 (KVM_EXIT_SYSTEM_EVENT, type
+SEV_TERM), which QEMU 10.0 does not know and stops at."""
+
 
 def matches(line: str, *, in_document: bool) -> Iterator[Pattern]:
     """Give the patterns that match one console line.

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from harness.evidence.evidence import Evidence
 
+SNP_ACTION = "snp"
+"""The action by which a guest tells its SNP status and fetches an attestation report."""
 _SNP_STATUS = 0b111
 """SEV_STATUS MSR: bits 0 to 2 are SEV, SEV-ES and SEV-SNP enabled (AMD APM volume 2, 15.34.10)."""
 
@@ -50,11 +52,11 @@ def _stress_verified(evidence: Evidence) -> Iterator[Problem]:
 
 def _snp_self(evidence: Evidence) -> Iterator[Problem]:
     for action in evidence.actions:
-        if action.name != "snp":
+        if action.name != SNP_ACTION:
             continue
         result = action.result
         status = int(str(result.get("sev_status", "0")), 0)
-        if evidence.record.platform == "plain":
+        if evidence.platform.technology == "none":
             if status & _SNP_STATUS or result.get("device"):
                 yield Problem(
                     f"a plain guest has SEV_STATUS {status:#x}, /dev/sev-guest: {result.get('device')}"
@@ -66,12 +68,12 @@ def _snp_self(evidence: Evidence) -> Iterator[Problem]:
             yield Problem("there is no /dev/sev-guest", action.errors)
             continue
         report = parse_response(str(result.get("response", "")))
-        guest = evidence.record.spec.get("guest") or {}
+        policy = int(evidence.record.confidential.get("policy", "0"), 0)
         # The emulation has no key that a verifier could know, and says so.
-        signed = ECDSA_P384_SHA384 if evidence.record.platform == "snp" else 0
+        signed = ECDSA_P384_SHA384 if evidence.platform.tier == "hardware" else 0
         wrong = {
             f"version {report.version}": report.version < 2,
-            f"policy {report.policy:#x}": report.policy != guest.get("policy"),
+            f"policy {report.policy:#x}": report.policy != policy,
             f"VMPL {report.vmpl}": report.vmpl != 0,
             f"report data {report.report_data.hex()}": report.report_data.hex() != evidence.ssh.nonce,
             f"signature algorithm {report.signature_algorithm}": report.signature_algorithm != signed,
@@ -98,6 +100,6 @@ def guest_checks(guest: str, action: str) -> tuple[Check, ...]:
     checks = [SSH_REACHED, SYSTEM_RUNS]
     if "stress-ng" in names:
         checks.append(STRESS_VERIFIED)
-    if "snp" in names:
+    if SNP_ACTION in names:
         checks.append(SNP_SELF)
     return tuple(checks)

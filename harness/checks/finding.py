@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.evidence.problems import EvidenceError
 from harness.evidence.text import printable
+from harness.platforms.registry import platform_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,7 +43,7 @@ class Problem:
 class Check:
     """A named question to one boot's evidence; calling it gives the findings, none when all is well.
 
-    ``needs_ledger``: only the exact ledger can answer, which platforms without one (``snp``) do not have.
+    ``needs_ledger``: only the exact ledger can answer, which not every platform keeps.
     """
 
     name: str
@@ -62,6 +63,6 @@ class Check:
 
     def not_applicable(self, platform: str) -> str:
         """Say why this check cannot be asked on ``platform``; empty when it can."""
-        if self.needs_ledger and platform == "snp":
+        if self.needs_ledger and platform_named(platform).acceptance != "exact":
             return "only emulation has an exact ledger; hardware shows PVALIDATE to nobody"
         return ""

@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING
 from harness.checks import acceptance, boot, conservation, exit_acceptance, handoff, memory, reserved_pages
 from harness.checks.probe_model import PROBE_CHECKS
 from harness.checks.rollout import Facts, deciding_row
-from harness.errors import HarnessError
 from harness.machine.memory_layout import high_ram
+from harness.platforms.registry import platform_named
 
 if TYPE_CHECKING:
     from harness.artifacts.loader.traits import Entry
     from harness.artifacts.traits import FirmwareTraits, KernelTraits
     from harness.checks.finding import Check
     from harness.checks.rollout import Outcome, RefusedBy
-
-PLATFORMS = ("snp", "snp-emulated", "plain")
 
 
 @dataclass(frozen=True)
@@ -54,13 +52,11 @@ def expected(
 
     ``cmdline``: words added to the kernel's command line. ``entry``: how the loader enters the kernel.
     """
-    if platform not in PLATFORMS:
-        raise HarnessError(f"unknown platform {platform!r}", f"known are: {', '.join(PLATFORMS)}")
     high_bytes = high_ram(memory_mib).size
     row = deciding_row(
         Facts(
             entry=entry,
-            platform="plain" if platform == "plain" else "snp",
+            technology=platform_named(platform).technology,
             firmware_snp=firmware.snp_capable,
             kernel_snp=kernel.snp_guest,
             high_ram=high_bytes > 0,
@@ -115,6 +111,8 @@ _LEDGER = (
     acceptance.NO_TERMINATION,
     conservation.UNVALIDATED_IS_UNACCEPTED,
 )
+_NO_SMP: frozenset[Outcome] = frozenset({"plain", "hangs"})
+"""Outcomes whose further vCPUs have no reserved pages to look at."""
 _LAZY = (
     *_BOOTS,
     boot.SNP_ACTIVE,
@@ -200,7 +198,7 @@ def checks_for(what: Expected) -> tuple[Check, ...]:
         return _refuses(what)
     if what.legacy_entry:
         checks = tuple(check for check in checks if check not in _BY_STUB)
-    if what.vcpus > 1 and what.outcome not in {"plain", "hangs"}:
+    if what.vcpus > 1 and what.outcome not in _NO_SMP:
         checks = (*checks, *reserved_pages.SMP_CHECKS)
     if what.outcome in {"memory-lost", "hangs"} or not what.high_bytes:
         return checks

@@ -13,6 +13,8 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from harness.artifacts.loader.traits import Entry
 from harness.documents.document import load
 from harness.documents.strict import Strict
+from harness.errors import HarnessError
+from harness.platforms.platform import Technology
 
 Outcome = Literal[
     "eager",
@@ -33,6 +35,7 @@ Outcome = Literal[
 RefusedBy = Literal["kernel", "hypervisor", "loader"]
 """Who, where that is asked: each refuses in its own way. ``hypervisor``: does not even start the guest."""
 
+TABLE = "rollout.yaml"
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
@@ -40,15 +43,15 @@ OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 class Facts:
     """What the table's conditions are about.
 
-    ``entry``: how the loader enters the kernel, a trait of the loader with this kernel. ``platform``:
-    ``plain``, or ``snp`` for both SNP platforms. ``firmware_snp``, ``acceptance_protocol``: the firmware's
-    traits ``snp_capable``, ``memory_acceptance``. ``kernel_snp``, ``kernel_unaccepted``: the kernel's traits
-    ``snp_guest``, ``unaccepted_memory``. ``high_ram``: QEMU puts RAM at 4 GiB and above.
-    ``accept_memory``: what the kernel's command line says.
+    ``entry``: how the loader enters the kernel, a trait of the loader with this kernel. ``technology``:
+    that of the platform. ``firmware_snp``, ``acceptance_protocol``: the firmware's traits ``snp_capable``,
+    ``memory_acceptance``. ``kernel_snp``, ``kernel_unaccepted``: the kernel's traits ``snp_guest``,
+    ``unaccepted_memory``. ``high_ram``: QEMU puts RAM at 4 GiB and above. ``accept_memory``: what the
+    kernel's command line says.
     """
 
+    technology: Technology
     entry: Entry
-    platform: Literal["plain", "snp"]
     firmware_snp: bool
     kernel_snp: bool
     high_ram: bool
@@ -64,8 +67,8 @@ class _Hyphened(Strict):
 class Conditions(_Hyphened):
     """What must hold; a fact that is not named may be anything."""
 
+    technology: Technology | None = None
     entry: Entry | None = None
-    platform: Literal["plain", "snp"] | None = None
     firmware_snp: bool | None = None
     kernel_snp: bool | None = None
     high_ram: bool | None = None
@@ -107,9 +110,15 @@ class Table(_Hyphened):
 @cache
 def table() -> Table:
     """Load the table."""
-    return load(Path(__file__).with_name("rollout.yaml"), Table)
+    return load(Path(__file__).with_name(TABLE), Table)
 
 
 def deciding_row(facts: Facts) -> Row:
-    """Give the row that decides; the last one has no condition."""
-    return next(row for row in table().rows if row.when.hold(facts))
+    """Return the row that decides; HarnessError for a technology that the table has no rows for."""
+    for row in table().rows:
+        if row.when.hold(facts):
+            return row
+    raise HarnessError(
+        f"the rollout model says nothing of technology {facts.technology!r}",
+        f"add rows with technology: {facts.technology} to {TABLE}",
+    )

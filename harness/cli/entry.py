@@ -17,8 +17,8 @@ from harness.cli.kernel import add_kernel_commands
 from harness.cli.loader import add_build_image, add_image_commands
 from harness.debian.lock_file import update
 from harness.errors import HarnessError
-from harness.platforms.platform import CHOICES
-from harness.run.axis_options import add_axis_options
+from harness.platforms.choice import AUTO
+from harness.run.axis_options import PLATFORM_HELP, add_axis_options, platform_choice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     plan = commands.add_parser("plan", help="list the boots that scenarios ask for on this host")
     plan.add_argument("files", nargs="*", type=Path, metavar="FILE", help="default: all of scenarios/")
     plan.add_argument("-k", dest="keywords", metavar="EXPR", help="only cells that match, as with pytest")
-    plan.add_argument("--platform", choices=CHOICES, default="auto")
+    plan.add_argument("--platform", type=platform_choice, default=AUTO, metavar="NAME", help=PLATFORM_HELP)
     add_axis_options(plan.add_argument)
     plan.add_argument("--format", choices=("text", "json", "markdown"), default="text")
     plan.set_defaults(run=_of_session("plan"))
@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     shell.add_argument("guest", nargs="?", default="debian-trixie", help="default: %(default)s")
     for axis, usual in SHELL_CELL.items():
         shell.add_argument(f"--{axis}", type=type(usual), default=usual, help=f"default: {usual or 'none'}")
-    shell.add_argument("--platform", choices=CHOICES, default="auto")
+    shell.add_argument("--platform", type=platform_choice, default=AUTO, metavar="NAME")
     shell.set_defaults(run=_of_session("shell", "harness.cli.shell"))
 
     renew = commands.add_parser("update", help="lock the newest packages that answer the recipes")

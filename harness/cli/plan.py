@@ -13,6 +13,7 @@ from harness.matrix.pairs import selection
 from harness.matrix.schema import scenario_schema
 from harness.matrix.show import Shown, as_json, as_markdown, as_text
 from harness.paths import cache_dir
+from harness.platforms.registry import platforms
 from harness.progress import say
 from harness.recipes.firmware import FirmwareFile
 from harness.recipes.guest import GuestFile
@@ -78,7 +79,8 @@ def schema(options: argparse.Namespace) -> None:
 
 
 def host(_options: argparse.Namespace) -> None:
-    """Print what this host can do, and where the cache is."""
+    """Print which platforms run on this host, and where the cache is."""
     found = Session(Options(), find_project(Path.cwd()), say).host
-    print("SEV-SNP guests: " + ("on hardware" if found.sev_snp else f"emulated ({'; '.join(found.why)})"))
+    for name, platform in platforms().items():
+        print(f"platform {name}: {'; '.join(platform.lacking(found)) or 'runs here'}")
     print(f"cache: {cache_dir()}")

@@ -13,9 +13,9 @@ from harness.boot.cell_machine import machine_spec
 from harness.boot.running_guest import running_guest
 from harness.errors import HarnessError
 from harness.matrix.cell import Cell, parse_memory
-from harness.platforms.host import probe
-from harness.platforms.kvm import guest_runs
-from harness.platforms.platform import resolver
+from harness.platforms import kvm
+from harness.platforms.choice import AUTO, USUAL, on_host
+from harness.platforms.host import survey
 from harness.progress import say
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 def shell(options: argparse.Namespace) -> None:
     """Boot the guest, say how to log in, and wait until it powers off or the user has had enough."""
     ingredients = Ingredients(progress=say)
-    host = probe(guest_runs=lambda: guest_runs(ingredients.qemu))
-    platform = resolver(options.platform, host)("plain" if options.platform == "plain" else "snp")
+    host = survey(kvm_trouble=lambda: kvm.trouble(ingredients.qemu))
+    platform = on_host(options.platform, host)(USUAL if options.platform == AUTO else options.platform)
     # Named before anything is built.
     ingredients.catalog.guest_recipe(options.guest)
     ingredients.catalog.loader_recipe(options.loader)

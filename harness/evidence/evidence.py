@@ -19,11 +19,13 @@ from harness.evidence.problems import EvidenceError
 from harness.evidence.record import EndingKind
 from harness.evidence.ssh import SSH_REPORT, SshReport, parse_ssh
 from harness.machine.memory_layout import configured_ram, high_ram
+from harness.platforms.registry import platform_named
 
 if TYPE_CHECKING:
     from harness.artifacts.traits import FirmwareTraits, KernelTraits
     from harness.evidence.record import BootRecord
     from harness.intervals import IntervalSet
+    from harness.platforms.platform import Platform
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,11 @@ class Evidence:
     @cached_property
     def high_ram(self) -> IntervalSet:
         return high_ram(self.memory_mib)
+
+    @property
+    def platform(self) -> Platform:
+        """What the boot ran on; HarnessError for a platform that this installation does not know."""
+        return platform_named(self.record.platform, str(self.record.path))
 
     @cached_property
     def features(self) -> frozenset[str] | None:

@@ -10,7 +10,7 @@ judges a boot reads the folder alone. The files, of which only the index must ex
 ``debugcon.log``        bytes of the firmware's debug port, ``debugcon.times.jsonl`` when they came
 ``qmp-events.jsonl``    QMP events, ``t`` in seconds since the guest was let run
 ``ledger.jsonl``        who made which guest page private and validated; written by QEMU
-``counters.json``       properties of the confidential-guest object, and QEMU's state, at the end
+``counters.json``       properties of the confidential object, and QEMU's state, at the end
 ``guest.json``          the document that the guest printed between the sentinels, when it is whole
 ``qemu.log``            QEMU's own output
 ``ssh.json``            what a Debian guest said over SSH
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 INDEX = "boot.json"
+CONFIDENTIAL = "confidential"
+"""Key of the confidential object in the index and in ``counters.json``; older records say ``guest``."""
 DOCUMENT_BEGIN = "=====HARNESS-JSON-BEGIN====="
 DOCUMENT_END = "=====HARNESS-JSON-END====="
 ACTION_BEGIN = "=====HARNESS-ACTION-BEGIN====="
@@ -223,9 +225,18 @@ class BootRecord:
 
     @cached_property
     def counters(self) -> dict[str, Any]:
-        """Properties of the confidential-guest object when the boot ended; empty for a plain guest."""
-        guest = self._document("counters.json").get("guest")
-        return guest if isinstance(guest, dict) else {}
+        """Properties of the confidential object when the boot ended; empty for a plain guest."""
+        document = self._document("counters.json")
+        found = document.get(CONFIDENTIAL, document.get("guest"))
+        return found if isinstance(found, dict) else {}
+
+    @cached_property
+    def confidential(self) -> Mapping[str, str]:
+        """What the confidential object was made with, under QEMU's names; empty for a plain guest."""
+        found = dict(self.spec.get(CONFIDENTIAL) or self.spec.get("guest") or {})
+        properties = dict(found.pop("properties", ()))
+        older = {key.replace("_", "-"): str(value) for key, value in found.items()}
+        return older | properties
 
     @property
     def ledger_path(self) -> Path | None:

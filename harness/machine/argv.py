@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from harness.machine.spec import Drive, MachineSpec, SnpGuest
+    from harness.machine.spec import Drive, MachineSpec
 
 DEBUGCON_PORT = 0x402
 """OVMF's debug I/O port (OvmfPkg.dec, PcdDebugIoPort)."""
@@ -38,16 +38,16 @@ class ByHand:
 def argv(spec: MachineSpec, channels: Channels | ByHand) -> tuple[str, ...]:
     """Give the whole command, program first.
 
-    A real ``sev-snp-guest`` differs from an emulated one in the object's type and the accelerator alone, a
-    plain machine in having neither the object nor ``confidential-guest-support``.
+    A plain machine differs from a confidential one in having neither the object nor
+    ``confidential-guest-support``, beside its accelerator.
     """
-    guest = spec.guest
+    confidential = spec.confidential
     machine = {"vmport": "off", "memory-backend": "ram1"}
-    if guest is not None:
-        machine["confidential-guest-support"] = guest.id
+    if confidential is not None:
+        machine["confidential-guest-support"] = confidential.id
     size = f"{spec.memory_mib}M"
-    # memfd on every platform: what SNP guests on KVM are documented with; and its pages are not reserved
-    # until touched, so that a 64 GiB guest runs under TCG on a small host, as it would with reserve=off.
+    # memfd on every platform: confidential guests on KVM are documented with it; and its pages are not
+    # reserved until touched, so that a 64 GiB guest runs under TCG on a small host, as with reserve=off.
     memory = _options("memory-backend-memfd", id="ram1", size=size, share="on", prealloc="off")
     words = [
         *(str(spec.qemu), "-nodefaults", "-no-user-config"),
@@ -60,8 +60,9 @@ def argv(spec: MachineSpec, channels: Channels | ByHand) -> tuple[str, ...]:
         *("-m", size),
         *("-object", memory),
     ]
-    if guest is not None:
-        words += ["-object", _guest_object(guest)]
+    if confidential is not None:
+        own = _options(confidential.type, id=confidential.id, **dict(confidential.properties))
+        words += ["-object", own]
     words += ["-bios", str(spec.firmware)]
     if spec.kernel is not None:
         words += ["-kernel", str(spec.kernel)]
@@ -96,18 +97,6 @@ def shell_script(command: tuple[str, ...], notes: tuple[str, ...] = ()) -> str:
 def _options(first: str, /, **options: str) -> str:
     """Join ``first,key=value,...``; QEMU reads a doubled comma as a comma in a value."""
     return ",".join([first, *(f"{key}={value.replace(',', ',,')}" for key, value in options.items())])
-
-
-def _guest_object(guest: SnpGuest) -> str:
-    properties = {
-        "id": guest.id,
-        "cbitpos": str(guest.cbitpos),
-        "reduced-phys-bits": str(guest.reduced_phys_bits),
-        "policy": f"{guest.policy:#x}",
-    }
-    if guest.kernel_hashes:
-        properties["kernel-hashes"] = "on"
-    return _options(guest.type, **properties, **dict(guest.properties))
 
 
 def _drive(number: int, drive: Drive, *, by_hand: bool) -> list[str]:

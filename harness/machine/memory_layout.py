@@ -17,6 +17,10 @@ _LOWMEM_WHEN_SPLIT = 0x8000_0000
 _HYPERTRANSPORT = 0xFD_0000_0000
 _ONE_TIB = 1 << 40
 _PCI_HOLE64 = 32 * GIB
+_AROUND = _PCI_HOLE64 + 2 * GIB
+"""Below the highest address that is not memory: 2 GiB below 4 GiB, and the 64-bit PCI hole."""
+_DEFAULT_BITS = 40
+"""Physical address bits of QEMU's CPU models that do not say: 1 TiB."""
 
 
 def configured_ram(memory_mib: int) -> IntervalSet:
@@ -36,3 +40,12 @@ def configured_ram(memory_mib: int) -> IntervalSet:
 def high_ram(memory_mib: int) -> IntervalSet:
     """Give the RAM at 4 GiB and above: the only RAM that firmware may leave unaccepted."""
     return configured_ram(memory_mib).from_address(FOUR_GIB)
+
+
+def cpu_with_addresses(cpu: str, memory_mib: int) -> str:
+    """Return ``-cpu`` with the physical address bits that the memory needs, when CPU models have fewer."""
+    top = memory_mib * MIB + _AROUND
+    if top > _HYPERTRANSPORT:
+        top = _ONE_TIB + memory_mib * MIB + _AROUND - FOUR_GIB
+    bits = (top - 1).bit_length()
+    return cpu if bits <= _DEFAULT_BITS or "phys-bits" in cpu else f"{cpu},phys-bits={bits}"

@@ -12,22 +12,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@dataclass(frozen=True, kw_only=True)
-class SnpGuest:
-    """The confidential-guest object; the defaults are those of AMD Milan and later.
+CPU = "EPYC-v4"
+"""The CPU model of a machine that asks for no other."""
 
-    ``type`` names QEMU's object: the real one (KVM on an SEV-SNP host) or the TCG emulation. ``policy`` is
-    the SNP guest policy (SEV-SNP ABI, table "Guest policy": bit 17 reserved-one, bit 16 SMT allowed).
-    ``properties`` are further ``-object`` properties, such as ``("ledger", "ledger.jsonl")``; a relative path
-    in them is relative to the run's folder.
+
+@dataclass(frozen=True, kw_only=True)
+class ConfidentialObject:
+    """QEMU's object that makes a guest confidential; a platform chooses it.
+
+    ``type`` and ``properties`` are those of ``-object``; a relative path in them is relative to the run's
+    folder.
     """
 
-    type: Literal["sev-snp-guest", "sev-snp-emulated"]
-    id: str = "sev0"
-    cbitpos: int = 51
-    reduced_phys_bits: int = 1
-    policy: int = 0x30000
-    kernel_hashes: bool = False
+    type: str
+    id: str = "cgs0"
     properties: tuple[tuple[str, str], ...] = ()
 
 
@@ -46,18 +44,21 @@ class MachineSpec:
     """One machine. Paths are absolute, because QEMU runs in the run's folder.
 
     ``firmware`` goes to ``-bios``: read-only flash cannot be guest_memfd memory. ``accel`` is QEMU's word
-    (``kvm``, ``tcg``, ``tcg,thread=multi``). ``guest`` is None for a plain machine. ``devices`` are values of
-    ``-device``; ``extra`` is appended to the command line as it is.
+    (``kvm``, ``tcg``, ``tcg,thread=multi``). ``confidential`` is None for a plain machine.
+    ``measured_kernel``: the firmware starts no kernel that the launch measurement does not cover, so the
+    confidential object must have it measured. ``devices`` are values of ``-device``; ``extra`` is appended to
+    the command line as it is.
     """
 
     qemu: Path
     firmware: Path
     memory_mib: int
     accel: str
-    cpu: str = "EPYC-v4"
+    cpu: str = CPU
     vcpus: int = 1
     machine: str = "q35"
-    guest: SnpGuest | None = None
+    confidential: ConfidentialObject | None = None
+    measured_kernel: bool = False
     kernel: Path | None = None
     initrd: Path | None = None
     cmdline: str = ""

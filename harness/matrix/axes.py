@@ -67,10 +67,22 @@ def _number(text: str) -> int:
     return int(text)
 
 
+def named(kind: Literal["platform", "outcome", "check"]) -> AfterValidator:
+    """Return the validator that refuses names which the validation context, a ``Known``, does not hold."""
+
+    def check(name: str, info: ValidationInfo) -> str:
+        names = getattr(info.context, kind) if isinstance(info.context, Known) else None
+        if names is not None and name not in names:
+            raise ValueError(f"unknown {kind} {name!r}; {near(name, sorted(names))}")
+        return name
+
+    return AfterValidator(check)
+
+
 Memory = Annotated[
     int, BeforeValidator(_memory), WithJsonSchema({"type": "string", "pattern": "^[0-9]*[1-9][0-9]*[MG]$"})
 ]
-Platform = Literal["snp", "snp-emulated", "plain"]
+Platform = Annotated[str, named("platform"), WithJsonSchema({"type": "string", NAMES: "platform"})]
 Vcpus = Annotated[int, Field(ge=1, le=4096)]
 Cmdline = Annotated[str, AfterValidator(_cmdline)]
 Action = Annotated[str, AfterValidator(_action)]
@@ -101,9 +113,8 @@ TABLE = (
     Axis(
         "platform",
         Platform,
-        "snp: an SEV-SNP guest, on hardware where the host has it, else emulated; "
-        "snp-emulated: always emulated; plain: not confidential. "
-        "Cell ids and results name what was really used: snp, snp-emulated or plain",
+        "how the guest runs: names of platforms. Where the host lacks something for one, the cell runs on "
+        "what it falls back to. Cell ids and results name what was really used",
     ),
     Axis("vcpus", Vcpus, "number of vCPUs", 1, read=_number),
     Axis("cmdline", Cmdline, "words added to the kernel's command line", "", show=repr),

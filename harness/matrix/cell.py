@@ -66,7 +66,7 @@ class Cell:
 
     @property
     def id(self) -> str:
-        """Such as ``debian-2025.02+debian-6.12+direct+8G+snp-emulated``; unique, and safe as a file name.
+        """Such as ``debian-2025.02+debian-6.12+direct+8G+plain``; unique, and safe as a file name.
 
         What has its usual value is left out: one vCPU, nothing added to the command line, no action, the
         initramfs guest. Words added to the command line show as their beginning and a digest

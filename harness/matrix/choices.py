@@ -34,8 +34,8 @@ GROUP = "@"
 class Known:
     """The names that a scenario may use; recipes and checks decide.
 
-    ``versions`` and ``groups`` are by axis. ``outcome`` and ``check`` are what expect and known-bad may name;
-    None: anything.
+    ``versions`` and ``groups`` are by axis. ``outcome`` and ``check`` are what expect and known-bad may name.
+    None as ``platform``, ``outcome`` or ``check``: anything.
     """
 
     firmware: frozenset[str]
@@ -45,6 +45,7 @@ class Known:
     guest: frozenset[str] = frozenset(GUESTS)
     versions: Mapping[str, Mapping[str, Version]] = field(default_factory=dict)
     groups: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    platform: frozenset[str] | None = None
     outcome: frozenset[str] | None = None
     check: frozenset[str] | None = None
 

@@ -39,7 +39,7 @@ def expand(document: Document[Scenario], resolve: Callable[[str], str]) -> tuple
 def plan(
     document: Document[Scenario], resolve: Callable[[str], str], substitutions: Sequence[Substitution] = ()
 ) -> Plan:
-    """Expand a scenario; ``resolve`` says what a platform of the file is here (``snp`` → ``snp-emulated``).
+    """Expand a scenario; ``resolve`` says on which platform the cells of one in the file run here.
 
     The scenario's own rules come before ``substitutions``: a cell is asked of the user's value if it is asked
     of any value of the scenario. What is said of cells (expect, known-bad, requires) is said of those that

@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from harness.matrix.axes import AXES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -79,6 +81,11 @@ class Planned:
     changes: tuple[str, ...] = ()
     always: bool = False
     lacks: str = ""
+
+    @property
+    def platform_asked(self) -> str:
+        """The platform that the file names; the cell has the one that it runs on."""
+        return str(self.point[AXES.index("platform")])
 
 
 @dataclass(frozen=True)

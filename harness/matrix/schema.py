@@ -3,19 +3,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import (
-    AfterValidator,
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
 
-from harness.documents.document import Document, json_schema, load_document, near
+from harness.documents.document import Document, json_schema, load_document
 from harness.documents.strict import Strict
 from harness.matrix.axes import (
     AXES,
@@ -23,7 +21,9 @@ from harness.matrix.axes import (
     Axis,
     Memory,
     OneOrMany,
+    Platform,
     listed,
+    named,
     of_axes,
     one,
     one_or_many,
@@ -102,20 +102,8 @@ class Settings(Strict):
         return {axis: value for axis in AXES if (value := getattr(self, axis)) is not None}
 
 
-def _known(kind: Literal["outcome", "check"]) -> AfterValidator:
-    """Refuses names that the validation context, a ``Known``, does not hold."""
-
-    def check(name: str, info: ValidationInfo) -> str:
-        names = getattr(info.context, kind) if isinstance(info.context, Known) else None
-        if names is not None and name not in names:
-            raise ValueError(f"unknown {kind} {name!r}; {near(name, sorted(names))}")
-        return name
-
-    return AfterValidator(check)
-
-
-Outcome = Annotated[str, _known("outcome"), WithJsonSchema({"type": "string", NAMES: "outcome"})]
-CheckName = Annotated[str, _known("check"), WithJsonSchema({"type": "string", NAMES: "check"})]
+Outcome = Annotated[str, named("outcome"), WithJsonSchema({"type": "string", NAMES: "outcome"})]
+CheckName = Annotated[str, named("check"), WithJsonSchema({"type": "string", NAMES: "check"})]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Reason = Annotated[Text, Field(description="why, in one sentence")]
 Link = Annotated[
@@ -137,7 +125,9 @@ class Requirement(Strict):
     """What the host must have; cells that lack it are skipped and say so."""
 
     when: When | None = Field(default=None, description="the cells that it is about; default: all")
-    platform: Literal["snp"] | None = Field(default=None, description="snp: hardware with SEV-SNP")
+    platform: Platform | None = Field(
+        default=None, description="this very platform, and not one that it falls back to"
+    )
     memory: Memory | None = Field(default=None, description="its RAM, at least")
     cpus: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="processors of the host, at least"

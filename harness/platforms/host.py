@@ -1,43 +1,59 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""What this host can do. Reads files below a root, so that tests can give a host's tree."""
+"""The host survey: the facts of this host by which platforms know whether it can run their guests."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-_PARAMETERS = "sys/module/kvm_amd/parameters"
+_MODULES = "sys/module"
+
+
+def _runs() -> str:
+    return ""
 
 
 @dataclass(frozen=True)
 class Host:
-    """A host as far as confidential guests are concerned: can it run SEV-SNP guests, and if not, why not."""
+    """A host as a survey found it.
 
-    sev_snp: bool
-    why: tuple[str, ...] = ()
-
-
-def probe(root: Path = Path("/"), *, guest_runs: Callable[[], str]) -> Host:
-    """Look at the host below ``root``.
-
-    The facts are those of Linux's kvm_amd (parameter ``sev_snp``, since 6.11). When they all hold,
-    ``guest_runs`` starts a small KVM guest and returns "" when it ran, else the reason: a ``/dev/kvm`` can
-    open and still not execute anything.
+    ``parameters``: those of KVM's modules by name and value, such as ``kvm_amd.sev_snp``. ``devices``: the
+    names below ``/dev``. ``kvm_trouble`` says why KVM runs no code here, "" when it does: a ``/dev/kvm`` can
+    open and still execute nothing. That needs a QEMU, so it is the last question of all.
     """
-    why: list[str] = []
-    parameter = root / _PARAMETERS / "sev_snp"
-    try:
-        value = parameter.read_text().strip()
-    except OSError:
-        value = ""
-    if value not in {"Y", "1"}:
-        said = f"is {value}" if value else "does not exist"
-        why.append(f"/{_PARAMETERS}/sev_snp {said}")
-    why += [f"there is no /{device}" for device in ("dev/sev", "dev/kvm") if not (root / device).exists()]
-    if not why and (reason := guest_runs()):
-        why.append(f"a KVM probe guest did not run: {reason}")
-    return Host(sev_snp=not why, why=tuple(why))
+
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    devices: frozenset[str] = frozenset()
+    kvm_trouble: Callable[[], str] = field(default=_runs, repr=False, compare=False)
+
+    def lacks(self, parameter: str, *devices: str) -> tuple[str, ...]:
+        """Return what is missing for guests that need KVM, its ``parameter`` to be on, and ``devices``."""
+        value = self.parameters.get(parameter, "")
+        missing = []
+        if value not in {"Y", "1"}:
+            said = f"is {value}" if value else "does not exist"
+            missing.append(f"/{_MODULES}/{parameter.replace('.', '/parameters/')} {said}")
+        missing += [
+            f"there is no /dev/{device}" for device in (*devices, "kvm") if device not in self.devices
+        ]
+        if not missing and (reason := self.kvm_trouble()):
+            missing.append(f"KVM runs no code: {reason}")
+        return tuple(missing)
+
+
+def survey(root: Path = Path("/"), *, kvm_trouble: Callable[[], str]) -> Host:
+    """Return the facts of the host below ``root``; ``kvm_trouble`` is called once, when a platform asks."""
+    parameters = {}
+    for path in sorted(root.glob(f"{_MODULES}/kvm*/parameters/*")):
+        try:
+            parameters[f"{path.parent.parent.name}.{path.name}"] = path.read_text().strip()
+        except OSError:  # some are for root alone
+            continue
+    devices = root / "dev"
+    names = frozenset(path.name for path in devices.iterdir()) if devices.is_dir() else frozenset()
+    return Host(parameters, names, cache(kvm_trouble))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""Does KVM execute anything here? A 64 KiB firmware of a few instructions tells."""
+"""Does KVM run code here? A 64 KiB firmware of a few instructions tells."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _EXIT_CODE = _VALUE << 1 | 1
 
 
 def image() -> bytes:
-    """Give a firmware image whose reset vector writes ``_VALUE`` to the isa-debug-exit port and halts."""
+    """Return a firmware image whose reset vector writes ``_VALUE`` to the isa-debug-exit port and halts."""
     size = 64 * 1024
     code = bytes([0xB0, _VALUE, 0xE6, _EXIT_PORT, 0xF4])  # mov al, VALUE; out PORT, al; hlt
     return b"\xf4" * (size - 16) + code.ljust(16, b"\xf4")
 
 
-def guest_runs(qemu: Path) -> str:
-    """Run the probe guest under KVM; "" when it ran, else why not."""
-    with tempfile.TemporaryDirectory(prefix="kvm-probe-") as folder:
-        firmware = Path(folder, "probe.fd")
+def trouble(qemu: Path) -> str:
+    """Run the firmware under KVM; return "" when its code ran, else why not. It takes seconds, 20 at most."""
+    with tempfile.TemporaryDirectory(prefix="kvm-") as folder:
+        firmware = Path(folder, "question.fd")
         firmware.write_bytes(image())
         command = [
             *(str(qemu), "-nodefaults", "-no-user-config", "-display", "none", "-nic", "none"),

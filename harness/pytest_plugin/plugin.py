@@ -19,11 +19,12 @@ import pytest
 from harness.errors import HarnessError
 from harness.matrix.show import count
 from harness.paths import project_file
-from harness.platforms.platform import CHOICES, PLATFORMS
+from harness.platforms.choice import AUTO
+from harness.platforms.registry import platform_named
 from harness.progress import say
 from harness.pytest_plugin.items import CHOSEN, SESSION, TOLD, CheckItem, Chosen, ScenarioFile, choose
 from harness.recipes.project import find_project
-from harness.run.axis_options import add_axis_options, axis_options
+from harness.run.axis_options import PLATFORM_HELP, add_axis_options, axis_options, platform_choice
 from harness.run.budget import Budget
 from harness.run.options import Options
 from harness.run.session import Session
@@ -49,10 +50,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("harness", "confidential guests")
     group.addoption(
         "--platform",
-        choices=CHOICES,
-        default="auto",
-        help="auto: as the scenario says, SNP cells on hardware where the host has it, else emulated; "
-        "snp, snp-emulated, plain: only cells of this platform",
+        type=platform_choice,
+        default=AUTO,
+        metavar="NAME",
+        help=PLATFORM_HELP,
     )
     add_axis_options(group.addoption)
     group.addoption(
@@ -62,8 +63,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--require-platform",
-        choices=PLATFORMS,
+        type=platform_choice,
         action="append",
+        metavar="NAME",
         default=[],
         help="fail unless cells of this platform are selected (may be given several times)",
     )
@@ -244,7 +246,7 @@ def _refuse_wrong_selection(config: pytest.Config, platforms: set[str]) -> None:
     """Raise ``UsageError`` when nothing of a required platform, or of the replayed folder, is selected."""
     session = config.stash[SESSION]
     if missing := [name for name in config.getoption("--require-platform") if name not in platforms]:
-        here = "; ".join(session.host.why)
+        here = "; ".join(platform_named(missing[0]).lacking(session.host)) or "this host could"
         raise pytest.UsageError(f"--require-platform {missing[0]}: no selected cell runs on it ({here})")
     if session.options.replay is not None and not platforms:
         raise pytest.UsageError(
@@ -255,7 +257,13 @@ def _refuse_wrong_selection(config: pytest.Config, platforms: set[str]) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     session = config.stash[SESSION]
     if session.records.is_dir():
-        host = session.host
-        if not host.sev_snp and session.options.replay is None:
-            terminalreporter.write_line(f"platform: SNP cells were emulated here ({'; '.join(host.why)})")
+        for asked, used in _fallen_back(config.stash[CHOSEN]) if session.options.replay is None else ():
+            lacking = "; ".join(platform_named(asked).lacking(session.host))
+            terminalreporter.write_line(f"platform: {asked} cells ran as {used} here ({lacking})")
         terminalreporter.write_line(f"boot records: {session.records}")
+
+
+def _fallen_back(chosen: list[Chosen]) -> list[tuple[str, str]]:
+    """Return the platforms that scenarios name, and the ones that their cells ran on instead."""
+    pairs = {(it.platform_asked, it.cell.platform) for one in chosen for it in one.planned}
+    return sorted((asked, used) for asked, used in pairs if asked != used)

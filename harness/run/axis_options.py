@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import TYPE_CHECKING
 
 from harness.artifacts.firmware.choice import FORMS
+from harness.errors import HarnessError
+from harness.platforms.choice import AUTO
+from harness.platforms.registry import platform_named
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable
 
 AXIS_OPTIONS = {
@@ -24,6 +27,22 @@ AXIS_OPTIONS = {
     "memory": ("SIZE", "give guests this much memory in place of what scenarios name, such as 8G or 2817M"),
 }
 """Options that put a user's values on an axis: what is written after each, and what it does."""
+
+
+PLATFORM_HELP = (
+    "only cells of this platform, on which those of platforms that fall back to it run, too; "
+    "auto, the default: every cell, on its scenario's platform or what that falls back to here"
+)
+
+
+def platform_choice(text: str) -> str:
+    """Read the value of ``--platform``; for argparse and pytest, which show the error with their usage."""
+    if text != AUTO:
+        try:
+            platform_named(text)
+        except HarnessError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def add_axis_options(add: Callable[..., object]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harness.errors import HarnessError
 from harness.matrix.cell import format_memory, parse_memory
 from harness.matrix.expand import Substitution
+from harness.platforms.registry import platform_named
 from harness.recipes.probe import ProbeRecipe
 
 if TYPE_CHECKING:
@@ -70,10 +71,12 @@ _READ: Mapping[str, Callable[[Ingredients, str], object]] = {
 
 
 def lacks(planned: Planned, host: Host, has: Demand) -> str:
-    """Say which requirement of a cell this host does not meet; "" when it meets all. ``has``: all of it."""
+    """Return what this host lacks for a cell or its platform; "" when nothing. ``has``: all of the host."""
+    if lacking := platform_named(planned.cell.platform).lacking(host):
+        return f"platform {planned.cell.platform} cannot run here ({'; '.join(lacking)})"
     for needs in planned.said.requires:
-        if needs.platform == "snp" and not host.sev_snp:
-            return f"needs hardware with SEV-SNP ({'; '.join(host.why)}), by {needs.where}"
+        if needs.platform is not None and (lacking := platform_named(needs.platform).lacking(host)):
+            return f"needs platform {needs.platform} ({'; '.join(lacking)}), by {needs.where}"
         if needs.memory_mib is not None and has.memory_mib < needs.memory_mib:
             wanted, there = format_memory(needs.memory_mib), format_memory(has.memory_mib)
             return f"needs {wanted} of memory, the host has {there}, by {needs.where}"

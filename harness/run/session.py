@@ -16,13 +16,16 @@ from harness.artifacts.ingredients import Ingredients
 from harness.checks.registry import check_names
 from harness.checks.rollout import OUTCOMES
 from harness.errors import HarnessError
+from harness.evidence.record import INDEX
+from harness.matrix.axes import AXES
 from harness.matrix.expand import plan
 from harness.matrix.pairs import selection
 from harness.matrix.plan import NOTHING_SAID
 from harness.matrix.schema import load_scenario
-from harness.platforms.host import Host, probe
-from harness.platforms.kvm import guest_runs
-from harness.platforms.platform import resolver, wanted
+from harness.platforms import kvm
+from harness.platforms.choice import of_records, on_host, wanted
+from harness.platforms.host import Host, survey
+from harness.platforms.registry import platform_named, platforms
 from harness.recipes.versions import versions
 from harness.run.cell_run import CellRun, writable
 from harness.run.estimate import by_end, longest_first
@@ -41,6 +44,10 @@ if TYPE_CHECKING:
     from harness.matrix.plan import Plan, Planned, Said
     from harness.paths import Project
     from harness.progress import Progress
+
+
+_PLATFORM = AXES.index("platform")
+"""Which part of a cell's id names its platform."""
 
 
 class Session:
@@ -64,7 +71,7 @@ class Session:
 
     @cached_property
     def host(self) -> Host:
-        return probe(guest_runs=lambda: guest_runs(self.ingredients.qemu))
+        return survey(kvm_trouble=lambda: kvm.trouble(self.ingredients.qemu))
 
     @cached_property
     def capacity(self) -> Demand:
@@ -83,6 +90,7 @@ class Session:
         return replace(
             catalog.known(),
             versions=versions(catalog, self.ingredients.lock_of),
+            platform=frozenset(platforms()),
             outcome=frozenset(OUTCOMES),
             check=check_names(),
         )
@@ -166,11 +174,20 @@ class Session:
     def _resolve(self) -> Callable[[str], str]:
         replay = self.options.replay
         if replay is None:
-            return resolver(self.options.platform, self.host)
+            return on_host(self.options.platform, self.host)
         if not replay.is_dir():
             raise HarnessError(f"--replay {replay}: no such folder", "give a folder of boot records")
-        on_hardware = any("snp" in path.name.split("+") for path in replay.iterdir())
-        return resolver("auto", Host(sev_snp=on_hardware))
+        return of_records(self.options.platform, _platforms_of(replay))
+
+
+def _platforms_of(records: Path) -> frozenset[str]:
+    """Return the platforms of a folder's records; HarnessError for one that nothing here adds."""
+    found: dict[str, Path] = {}
+    for path in records.iterdir():
+        parts = path.name.split("+")
+        if len(parts) > _PLATFORM and (path / INDEX).is_file():
+            found.setdefault(parts[_PLATFORM], path)
+    return frozenset(platform_named(name, str(path)).name for name, path in found.items())
 
 
 def _new_records(out: Path) -> Path:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def test_a_boot_file_runs(ingredients: Ingredients, tmp_path: Path) -> None:
     """No scenario can have this loader, for it leaves a kernel without console; the EFI probe has its own."""
     cell = Cell("debian-2025.02", "efi-probe-eager", "boot-file", 512, "plain")
-    spec = machine_spec(cell, ingredients, Host(sev_snp=False))
+    spec = machine_spec(cell, ingredients, Host())
     record = boot(spec, tmp_path / "record", cell_id=cell.id, platform=cell.platform)
     assert record.ending.kind is EndingKind.COMPLETED, record.ending
     probe = parse_probe(cast("dict[str, Any]", record.guest))

@@ -16,7 +16,7 @@ from harness.boot.phases import Limit, Phase
 from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, BootRecord, EndingKind
 from harness.machine.machine import Machine
 from harness.machine.process import LaunchError
-from harness.machine.spec import MachineSpec, SnpGuest
+from harness.machine.spec import ConfidentialObject, MachineSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,7 +120,7 @@ def test_real_qemu_refuses(qemu_binary: Path, tmp_path: Path) -> None:
     with pytest.raises(LaunchError, match="none-such") as caught, Machine(spec, tmp_path):
         pass
     assert caught.value.returncode == 1
-    guest = SnpGuest(type="sev-snp-guest", properties=(("no-such-property", "x"),))
-    other = replace(spec, cpu="max", guest=guest)
-    with pytest.raises(LaunchError, match="no-such-property"), Machine(other, tmp_path):
+    other = ConfidentialObject(type="sev-snp-guest", properties=(("no-such-property", "x"),))
+    spec = replace(spec, cpu="max", confidential=other)
+    with pytest.raises(LaunchError, match="no-such-property"), Machine(spec, tmp_path):
         pass

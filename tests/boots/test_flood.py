@@ -43,7 +43,7 @@ def test_a_guest_that_floods_its_console(
     monkeypatch.setattr(console, "TAIL_BYTES", TAIL)
     monkeypatch.setattr(Machine.__init__, "__kwdefaults__", {"console_cap": CAP})
     cell = Cell("debian-2025.02", "debian-6.12", "direct", 512, "plain", action="flood")
-    spec = machine_spec(cell, ingredients, Host(sev_snp=False))
+    spec = machine_spec(cell, ingredients, Host())
     entry = CpioEntry("actions/flood", stat.S_IFREG | 0o755, ACTION.encode())
     initrd = tmp_path / "initrd"
     initrd.write_bytes(ingredients.initrd.read_bytes() + cpio_archive([entry]))

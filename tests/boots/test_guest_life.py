@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.qemu
 
-HOST = Host(sev_snp=False)
+HOST = Host()
 CELL = Cell("debian-2025.02", "debian-6.12", "direct", 2048, "snp-emulated")
 
 

@@ -65,7 +65,7 @@ def test_a_build_tree_boots_and_its_modules_load(ingredients: Ingredients, tmp_p
     tree = build_tree(tmp_path / "linux", ingredients)
     name = ingredients.choose_kernel(f"tree:{tree}")
     cell = Cell("debian-2025.02", name, "direct", 2048, "snp-emulated", action="load-modules")
-    spec = machine_spec(cell, ingredients, Host(sev_snp=False))
+    spec = machine_spec(cell, ingredients, Host())
     assert spec.kernel == tree / BZIMAGE
     entries = [
         CpioEntry("actions/load-modules", stat.S_IFREG | 0o755, ACTION.encode()),

@@ -31,7 +31,7 @@ from harness.machine.serial import Serial
 from harness.machine.spec import MachineSpec
 from harness.matrix.cell import Cell
 from harness.platforms.host import Host
-from harness.platforms.platform import configure
+from harness.platforms.registry import platform_named
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +59,7 @@ def test_real_menus(
     ingredients: Ingredients, tmp_path: Path, loader: str, platform: str, script: Script, added: str
 ) -> None:
     cell = Cell(FIRMWARE, "debian-6.12", loader, 2048, platform)
-    spec = machine_spec(cell, ingredients, Host(sev_snp=False))
+    spec = machine_spec(cell, ingredients, Host())
     record = boot(spec, tmp_path / "r", cell_id=cell.id, platform=platform, talk=Menu(script))
     assert record.ending.kind is EndingKind.COMPLETED, record.ending
     guest = cast("dict[str, Any]", record.guest)
@@ -72,8 +72,8 @@ def test_shell_and_probe_see_the_same_memory(ingredients: Ingredients, tmp_path:
     bare = MachineSpec(
         qemu=ingredients.qemu, firmware=ingredients.firmware(FIRMWARE).path, memory_mib=8192, accel="tcg"
     )
-    host = Host(sev_snp=False)
-    with Machine(configure(bare, "snp-emulated", host), tmp_path) as machine:
+    host = Host()
+    with Machine(platform_named("snp-emulated").configure(bare, host), tmp_path) as machine:
         serial = Serial(machine, timeout=60.0)
         machine.cont()
         expect(serial, SHELL_PROMPT)

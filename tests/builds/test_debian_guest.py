@@ -102,7 +102,7 @@ def test_cell_of_a_debian() -> None:
 )
 def test_what_a_guest_cannot_do(ingredients: Ingredients, cell: Cell, said: str) -> None:
     with pytest.raises(HarnessError, match=said):
-        machine_spec(cell, ingredients, Host(sev_snp=False))
+        machine_spec(cell, ingredients, Host())
 
 
 def test_lock_file_of_packages(tmp_path: Path) -> None:

@@ -294,6 +294,6 @@ def test_the_probe_gets_its_options_and_no_initrd(
         catalog=load_catalog(),
     )
     cell = Cell("fw", "p", "direct", 4096, "snp-emulated", cmdline="step=2")
-    spec = machine_spec(cell, ingredients, Host(sev_snp=False))
+    spec = machine_spec(cell, ingredients, Host())
     assert spec.initrd == (Path(initrd) if initrd else None)
     assert spec.cmdline == (cmdline or f"{CMDLINE} step=2")

@@ -25,12 +25,11 @@ pytestmark = pytest.mark.qemu
 @pytest.mark.parametrize(("kernel", "vcpus"), [("debian-6.1", 1), ("debian-6.12", 4), ("debian-7.2", 1)])
 def test_userspace_is_reached(kernel: str, vcpus: int, ingredients: Ingredients, tmp_path: Path) -> None:
     cell = Cell("debian-2025.02", kernel, "direct", 2048, "snp-emulated", vcpus)
-    spec = machine_spec(cell, ingredients, Host(sev_snp=False))
-    assert spec.guest
-    guest = replace(spec.guest, properties=(*spec.guest.properties, ("reflect", "on")))
-    record = boot(
-        replace(spec, guest=guest), tmp_path, cell_id=cell.id, platform=cell.platform, done=done_line(cell)
-    )
+    spec = machine_spec(cell, ingredients, Host())
+    assert spec.confidential
+    reflecting = replace(spec.confidential, properties=(*spec.confidential.properties, ("reflect", "on")))
+    spec = replace(spec, confidential=reflecting)
+    record = boot(spec, tmp_path, cell_id=cell.id, platform=cell.platform, done=done_line(cell))
     assert record.ending.kind is EndingKind.COMPLETED
     for kind in ("cpuid", "ioio", "msr", "mmio"):
         assert record.counters[f"reflected-{kind}"] > 100, kind

@@ -16,6 +16,7 @@ KNOWN = Known(
     kernel=frozenset({"k-5.10", "k-6.1", "k-6.12", "k-6.12.43", "probe"}),
     loader=frozenset({"direct", "grub"}),
     action=frozenset({"touch", "kexec"}),
+    platform=frozenset({"snp", "plain"}),
     versions={
         "kernel": {
             name: parse_version(version)

@@ -222,4 +222,4 @@ def test_an_action_that_the_kernel_cannot_do(ingredients: Ingredients, tmp_path:
     with pytest.raises(
         HarnessError, match=f"^kernel {name}: the action kexec needs CONFIG_KEXEC_FILE=y, which"
     ):
-        machine_spec(cell, ingredients, Host(sev_snp=False))
+        machine_spec(cell, ingredients, Host())

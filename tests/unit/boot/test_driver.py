@@ -26,7 +26,7 @@ from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, BootRecord, En
 from harness.machine.console import CAP, TAIL_BYTES
 from harness.machine.machine import Machine
 from harness.machine.process import LaunchError
-from harness.machine.spec import Drive, MachineSpec, SnpGuest
+from harness.machine.spec import ConfidentialObject, Drive, MachineSpec
 from tests.support.data import DATA, FAKE_QEMU, PROJECT
 
 Run = Callable[..., BootRecord]
@@ -52,7 +52,7 @@ def run(tmp_path: Path) -> Run:
     firmware = tmp_path / "fw.fd"
     firmware.write_bytes(b"firmware")
 
-    def go(*steps: dict[str, object], snp: bool = True, **arguments: Any) -> BootRecord:
+    def go(*steps: dict[str, object], confidential: bool = True, **arguments: Any) -> BootRecord:
         ledger = (("ledger", str(tmp_path / "record" / "ledger.jsonl")),)
         spec = MachineSpec(
             qemu=FAKE_QEMU,
@@ -60,7 +60,7 @@ def run(tmp_path: Path) -> Run:
             memory_mib=64,
             accel="tcg",
             cmdline=json.dumps(steps),
-            guest=SnpGuest(type="sev-snp-emulated", properties=ledger) if snp else None,
+            confidential=ConfidentialObject(type="fake", properties=ledger) if confidential else None,
         )
         settings: dict[str, Any] = {"cell_id": "a+b", "platform": "fake", "deadlines": QUICK} | arguments
         return boot(spec, tmp_path / "record", **settings)
@@ -93,7 +93,7 @@ def test_completed(run: Run, tmp_path: Path) -> None:
 
 
 def test_plain_has_no_counters(run: Run) -> None:
-    record = run(KERNEL, document("{}"), OFF, snp=False)
+    record = run(KERNEL, document("{}"), OFF, confidential=False)
     assert record.ending.kind is EndingKind.COMPLETED
     assert record.counters == {}
     assert record.file("counters.json") is not None
@@ -265,7 +265,7 @@ def test_a_guest_that_survives_its_faults(run: Run, survives: bool, kind: str) -
 
 def test_an_exception_in_the_efi_probe(run: Run) -> None:
     text = {"serial": f'{DOCUMENT_BEGIN}\r\n{{"a":1,\r\nefi-probe: exception 14, error "0x2"\r\n'}
-    record = run(text, snp=False)
+    record = run(text, confidential=False)
     assert (record.ending.kind, record.ending.phase) == (EndingKind.GUEST_PANIC, "userspace")
     assert record.ending.last_line == 'efi-probe: exception 14, error "0x2"'
     assert record.guest is None

@@ -26,7 +26,7 @@ BOOT = (
 def verdict_on(seen: Seen, *events: Event, **changes: Any) -> Ending | None:
     arguments: dict[str, Any] = {
         "returncode": None,
-        "snp": False,
+        "confidential": False,
         "qemu_log": "",
         "now": 1.0,
         "limits": LIMITS,
@@ -192,7 +192,7 @@ FAULT = {
 
 
 @pytest.mark.parametrize(
-    ("seen", "snp", "event", "kind"),
+    ("seen", "confidential", "event", "kind"),
     [
         (DONE, True, shutdown("guest-shutdown"), "completed"),
         (KERNEL, True, shutdown("guest-shutdown"), "powered-off-early"),
@@ -211,8 +211,8 @@ FAULT = {
         (KERNEL, True, Event(1.0, "RESUME", {}), None),
     ],
 )
-def test_events(seen: Seen, snp: bool, event: Event, kind: str | None) -> None:
-    verdict = verdict_on(seen, event, snp=snp)
+def test_events(seen: Seen, confidential: bool, event: Event, kind: str | None) -> None:
+    verdict = verdict_on(seen, event, confidential=confidential)
     assert (verdict.kind.value if verdict else None) == kind
 
 
@@ -234,7 +234,7 @@ def test_a_termination_says_who_ended_the_guest_and_why(reason: tuple[int, int, 
     where = {"vcpu": 0, "rip": 0xFFFFFFFF81000000, "phase": "kernel"}
     data = dict(zip(("reason-set", "reason-code", "text"), reason, strict=True)) | where
     verdict = outcome(
-        KERNEL, Event(0.9, "SEV_SNP_EMULATED_TERMINATION", data), shutdown("guest-panic"), snp=True
+        KERNEL, Event(0.9, "SEV_SNP_EMULATED_TERMINATION", data), shutdown("guest-panic"), confidential=True
     )
     assert verdict.kind is EndingKind.TERMINATED
     assert verdict.detail.startswith(said)
@@ -242,7 +242,9 @@ def test_a_termination_says_who_ended_the_guest_and_why(reason: tuple[int, int, 
 
 
 def test_kvm_stops_at_a_termination_request() -> None:
-    verdict = outcome(KERNEL, Event(1.0, "STOP", {}), snp=True, qemu_log="KVM: unknown exit reason 24\n")
+    verdict = outcome(
+        KERNEL, Event(1.0, "STOP", {}), confidential=True, qemu_log="KVM: unknown exit reason 24\n"
+    )
     assert verdict.kind is EndingKind.TERMINATED
     assert "unknown exit reason 24" in verdict.detail
 

@@ -115,19 +115,19 @@ def test_the_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
             initrd_with=lambda name: Path("/initrd-with", name),
         ),
     )
-    spec = machine_spec(CELL, ingredients, Host(sev_snp=False))
+    spec = machine_spec(CELL, ingredients, Host())
     assert spec.cmdline.endswith(" harness.actions=touch:16,drain")
     assert spec.initrd == Path("/initramfs")
-    crash = machine_spec(replace(CELL, action="crash"), ingredients, Host(sev_snp=False))
+    crash = machine_spec(replace(CELL, action="crash"), ingredients, Host())
     assert "crashkernel=512M harness.actions=crash" in crash.cmdline
     assert crash.initrd == Path("/initrd-with/k")
-    assert "harness.actions" not in machine_spec(replace(CELL, action=""), ingredients, Host(False)).cmdline
-    assert spec.guest is not None
-    assert not spec.guest.kernel_hashes
+    assert "harness.actions" not in machine_spec(replace(CELL, action=""), ingredients, Host()).cmdline
+    assert spec.confidential is not None
+    assert "kernel-hashes" not in dict(spec.confidential.properties)
     file.traits.kernel_hashes = True
-    measured = machine_spec(CELL, ingredients, Host(sev_snp=False)).guest
+    measured = machine_spec(CELL, ingredients, Host()).confidential
     assert measured is not None
-    assert measured.kernel_hashes
+    assert dict(measured.properties)["kernel-hashes"] == "on"
     assert (done_line(CELL), done_line(replace(CELL, action=""))) == (DONE_WITH_ACTIONS, DONE)
 
 

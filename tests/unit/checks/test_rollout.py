@@ -4,20 +4,26 @@
 from __future__ import annotations
 
 import itertools
-from typing import get_args
+from dataclasses import replace
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
 from harness.artifacts.loader.traits import Entry
 from harness.checks.model import Expected, checks_for
 from harness.checks.rollout import OUTCOMES, Facts, Row, deciding_row, table
+from harness.errors import HarnessError
 from tests.support.data import PROJECT
 
+if TYPE_CHECKING:
+    from harness.platforms.platform import Technology
+
+TECHNOLOGIES: tuple[Technology, ...] = ("none", "snp")
 FLAGS = ("firmware_snp", "kernel_snp", "high_ram", "acceptance_protocol", "kernel_unaccepted")
 EVERY = [
-    Facts(entry=entry, platform=platform, accept_memory=accept, **dict(zip(FLAGS, flags, strict=True)))
+    Facts(entry=entry, technology=technology, accept_memory=accept, **dict(zip(FLAGS, flags, strict=True)))
     for entry in get_args(Entry)
-    for platform in ("plain", "snp")
+    for technology in TECHNOLOGIES
     for accept in ("lazy", "eager")
     for flags in itertools.product((False, True), repeat=len(FLAGS))
 ]
@@ -42,17 +48,22 @@ def test_every_boot_has_a_row_and_every_row_a_boot() -> None:
         ({"accept_memory": "eager", "kernel_unaccepted": False}, "eager"),
         ({"high_ram": False, "entry": "legacy"}, "nothing-to-accept"),
         ({"kernel_snp": False}, "refuses-to-boot"),
-        ({"platform": "plain", "kernel_snp": False, "entry": "legacy"}, "plain"),
-        ({"platform": "plain", "entry": "none"}, "refuses-to-boot"),
+        ({"technology": "none", "kernel_snp": False, "entry": "legacy"}, "plain"),
+        ({"technology": "none", "entry": "none"}, "refuses-to-boot"),
     ],
 )
 def test_rows(facts: dict[str, object], outcome: str) -> None:
     usual: dict[str, object] = dict.fromkeys(FLAGS, True) | {
         "entry": "efi-stub",
-        "platform": "snp",
+        "technology": "snp",
         "accept_memory": "lazy",
     }
     assert deciding_row(Facts(**usual | facts)).outcome == outcome  # type: ignore[arg-type]
+
+
+def test_a_technology_without_rows_is_named() -> None:
+    with pytest.raises(HarnessError, match="says nothing of technology 'tdx'"):
+        deciding_row(replace(EVERY[0], entry="efi-stub", technology="tdx"))
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES)

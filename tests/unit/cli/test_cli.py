@@ -79,7 +79,9 @@ def test_host(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "c"))
     assert entry.main(["host"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "SEV-SNP guests: emulated (there is no /dev/sev)",
+        "platform plain: runs here",
+        "platform snp: there is no /dev/sev",
+        "platform snp-emulated: runs here",
         f"cache: {tmp_path}/c",
     ]
 

@@ -25,7 +25,7 @@ def test_mistakes(
     arguments: list[str],
     message: str,
 ) -> None:
-    monkeypatch.setattr(shell, "probe", lambda **_: Host(sev_snp=False))
+    monkeypatch.setattr(shell, "survey", lambda **_: Host())
     monkeypatch.setattr(Ingredients, "guest_disk", None)
     monkeypatch.setattr(Ingredients, "qemu", None)
     assert entry.main(["shell", *arguments]) == 2

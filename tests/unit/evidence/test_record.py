@@ -21,6 +21,7 @@ from harness.evidence.record import (
     Remark,
     guest_document,
 )
+from tests.support.data import DATA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +35,7 @@ def record(path: Path) -> BootRecord:
         ending=Ending(EndingKind.HANG, "kernel", "[ 0.1] Überraschung", "no console byte for 40 s"),
         phases=(PhaseMark("launch", 0.0), PhaseMark("firmware", 0.25)),
         remarks=(Remark(1.5, "serial", "soft-lockup", "line"),),
-        spec={"memory_mib": 8192, "guest": {"id": "sev0"}},
+        spec={"memory_mib": 8192, "confidential": {"id": "cgs0", "properties": [["policy", "0x30000"]]}},
         argv=("/q", "-m", "8192M"),
         inputs={"kernel": Input("00", 3, path="/k"), "commit": Input("11", 4, text="abcd")},
         host={"kernel": "6.1", "cpus": 2},
@@ -70,7 +71,7 @@ def test_files_that_a_boot_did_not_leave(tmp_path: Path) -> None:
 def test_files(tmp_path: Path) -> None:
     (tmp_path / "serial.log").write_bytes(b"\x1b[2J\x1b[01;01H\x1b[=3ha\r\n\xff\x1b[0;31mb\x1b[0m\r\n")
     (tmp_path / "guest.json").write_text('{"a": 1}')
-    (tmp_path / "counters.json").write_text('{"guest": {"pages": 5}, "query-status": {}}')
+    (tmp_path / "counters.json").write_text('{"confidential": {"pages": 5}, "query-status": {}}')
     (tmp_path / "ledger.jsonl").touch()
     full = record(tmp_path)
     assert full.serial_text == "a\n\ufffdb\n"
@@ -136,3 +137,12 @@ def test_guest_document(text: str, document: dict[str, object] | None, trouble: 
     assert found == document
     assert trouble in what
     assert (what == "") == (found is not None)
+
+
+def test_the_confidential_object_of_new_and_old_records(tmp_path: Path) -> None:
+    assert record(tmp_path).confidential == {"id": "cgs0", "policy": "0x30000"}
+    emulated, plain = sorted((DATA / "records").iterdir())
+    old = BootRecord.load(emulated).confidential
+    assert (old["policy"], old["reduced-phys-bits"], old["ledger"]) == ("196608", "1", "ledger.jsonl")
+    assert BootRecord.load(emulated).counters["policy"] == 0x30000
+    assert BootRecord.load(plain).confidential == {}

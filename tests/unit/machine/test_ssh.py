@@ -112,7 +112,8 @@ def evidence(
     ]
     write_json(folder / SSH_REPORT, {"connected": 30.5, "nonce": NONCE, "said": said})
     outcome = Ending(EndingKind.COMPLETED, "done", "", "")
-    spec = {"guest": {"policy": 0x30000} if platform != "plain" else None}
+    made = {"properties": [["policy", "0x30000"]]}
+    spec = {"confidential": made if platform != "plain" else None}
     record = BootRecord(path=folder, cell="c", platform=platform, ending=outcome, spec=spec)
     kernel = SimpleNamespace(version="6.12.1")
     seen = Evidence(record, cast("Any", kernel), cast("Any", None), 4096, ACTION, "debian-trixie")

@@ -89,7 +89,7 @@ def test_conditions_that_cannot_be_read(make: Make) -> None:
         "s.yaml:10:13: exclude[1].vcpus: 'x' is not a whole number",
         "s.yaml:11:13: exclude[2].vcpus: '>' is not a comparison; write it without spaces, such as >",
         "s.yaml:12:15: exclude[3].cmdline: a command line is one line of printable text",
-        "s.yaml:13:16: exclude[4].platform: unknown value '>snp'; did you mean 'snp'?",
+        "s.yaml:13:16: exclude[4].platform: unknown platform '>snp'; did you mean 'snp'?",
     ]
 
 

@@ -32,6 +32,7 @@ Load = Callable[[str], Document[Scenario]]
 KNOWN = Known(
     firmware=frozenset({"fw-1", "fw-2", "debian-2025.02"}),
     kernel=frozenset({"k-1", "k-2", "k-3", "debian-6.12"}),
+    platform=frozenset({"snp", "snp-emulated", "plain"}),
 )
 HEAD = "name: s\ndescription: Does it boot?\n"
 TWO_BY_TWO = (
@@ -225,7 +226,7 @@ def test_names_types_and_keys_are_all_reported_at_once(scenario: Load) -> None:
         "s.yaml:5:18: matrix.kernel[1]: unknown kernel 'debian-6.21'; did you mean 'debian-6.12'?",
         "s.yaml:6:12: matrix.loader[0]: unknown loader 'dircet'; did you mean 'direct'?",
         "s.yaml:7:3: matrix: unknown key 'memroy'; did you mean 'memory'?",
-        "s.yaml:8:14: matrix.platform[0]: unknown value 'snp-emulatd'; did you mean 'snp-emulated'?",
+        "s.yaml:8:14: matrix.platform[0]: unknown platform 'snp-emulatd'; did you mean 'snp-emulated'?",
         "s.yaml:9:11: matrix.vcpus[0]: wanted a whole number, found the text '4'; remove the quotes",
         "s.yaml:9:16: matrix.vcpus[1]: should be greater than or equal to 1, found the number 0",
         "s.yaml:11:14: exclude[0].kernel: unknown kernel 'k-9'; did you mean 'k-3' or 'k-2' or 'k-1'?",
@@ -328,4 +329,4 @@ def test_json_schema_of_scenarios() -> None:
         "string",
         "array",
     ]
-    assert parts["Matrix"]["properties"]["platform"]["description"].startswith("snp: an SEV-SNP guest")
+    assert parts["Matrix"]["properties"]["platform"]["description"].startswith("how the guest runs")

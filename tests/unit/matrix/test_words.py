@@ -137,7 +137,7 @@ def test_what_is_said_about_cells(make: Make) -> None:
     ("rule", "message"),
     [
         ("requires: [{}]", "8:12: requires[0]: nothing is required; name one of platform, memory, cpus"),
-        ("requires: [{platform: plain}]", "8:23: requires[0].platform: "),
+        ("requires: [{platform: plane}]", "8:23: requires[0].platform: unknown platform 'plane'"),
         (
             "requires: [{when: {memory: 4G}, cpus: 2}]",
             "8:28: requires[0]: matches no cell: memory 4G is not in the matrix (2G, 8G)",

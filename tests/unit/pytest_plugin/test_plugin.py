@@ -63,7 +63,7 @@ def test_each_cell_is_booted_once_for_all_its_items(
     result, text = run(pytester)
     result.assert_outcomes(passed=sum(items.values()))
     assert sorted(stand_ins.booted) == [EMULATED, PLAIN]
-    assert "platform: SNP cells were emulated here (there is no /dev/sev)" in text
+    assert "platform: snp cells ran as snp-emulated here (there is no /dev/sev)" in text
     where = re.search(r"^boot records: (.*)$", text, re.MULTILINE)
     assert where is not None
     assert sorted(path.name for path in Path(where[1]).iterdir()) == [EMULATED, PLAIN]

@@ -59,7 +59,7 @@ def test_a_cell_that_the_host_lacks_something_for_is_skipped_and_says_so(
     assert stand_ins.booted == [EMULATED]
     assert run(pytester, "scenarios", "-k", "requirements")[0].parseoutcomes() == {"skipped": 1}
     scenario(f"{TWO}requires: [{{platform: snp}}]\n")
-    assert "needs hardware with SEV-SNP (there is no /dev/sev), by" in run(pytester)[1]
+    assert "needs platform snp (there is no /dev/sev), by" in run(pytester)[1]
     scenario(f"{TWO}requires: [{{cpus: 99999}}]\n")
     assert re.search(r"needs 99999 processors, the host has \d+, by", run(pytester)[1])
 

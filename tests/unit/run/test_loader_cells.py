@@ -39,7 +39,7 @@ def test_the_machine_boots_from_the_loaders_disk() -> None:
         kernel=lambda _: SimpleNamespace(path=Path("/k"), words=None),
         loader_image=image,
     )
-    spec = machine_spec(CELL, ingredients, Host(sev_snp=False))
+    spec = machine_spec(CELL, ingredients, Host())
     assert (spec.kernel, spec.initrd, spec.cmdline) == (None, None, "")
     assert spec.drives == (Drive(path=Path("/disk.img"), boot_index=0),)
     assert asked == [("grub-2.06-bookworm", "debian-6.1", Path("/initramfs"), f"{CMDLINE} quiet")]

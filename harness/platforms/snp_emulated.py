@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Platform ``snp-emulated``: an SEV-SNP guest under the project's QEMU, on any host.
+
+QEMU writes every change of a page's state down: the ledger.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from harness.platforms.snp import snp_guest
+
+if TYPE_CHECKING:
+    from harness.machine.spec import MachineSpec
+    from harness.platforms.host import Host
+    from harness.platforms.platform import Acceptance, Technology, Tier
+
+LEDGER = "ledger.jsonl"
+"""File in the run's folder."""
+
+
+class SnpEmulated:
+    """What TCG with the project's patches makes of a guest."""
+
+    name = "snp-emulated"
+    technology: Technology = "snp"
+    tier: Tier = "emulated"
+    acceptance: Acceptance = "exact"
+    deadline_factor = 1.0
+    falls_back_to = None
+
+    def lacking(self, host: Host) -> tuple[str, ...]:
+        """Return nothing: emulation runs on every host."""
+        del host
+        return ()
+
+    def configure(self, spec: MachineSpec, host: Host) -> MachineSpec:
+        """Return the machine with TCG and the emulation's object, which writes the ledger."""
+        del host
+        return replace(spec, accel="tcg", confidential=snp_guest(spec, "sev-snp-emulated", ledger=LEDGER))
+
+
+PLATFORM = SnpEmulated()

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""On which platform a cell runs, and the machines that the project's platforms make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.machine.argv import ByHand, argv
+from harness.machine.spec import MachineSpec
+from harness.platforms.choice import of_records, on_host, wanted
+from harness.platforms.registry import platform_named
+from tests.support.hosts import SNP_HOST, WITHOUT_DEV_SEV
+
+if TYPE_CHECKING:
+    from harness.platforms.host import Host
+
+SPEC = MachineSpec(qemu=Path("/q"), firmware=Path("/f"), memory_mib=8192, accel="tcg")
+
+
+def command(platform: str, host: Host, spec: MachineSpec = SPEC) -> tuple[str, ...]:
+    return argv(platform_named(platform).configure(spec, host), ByHand())
+
+
+def test_auto_takes_hardware_where_it_is_and_says_so_in_the_name() -> None:
+    assert on_host("auto", SNP_HOST)("snp") == "snp"
+    assert on_host("auto", WITHOUT_DEV_SEV)("snp") == "snp-emulated"
+    assert on_host("auto", SNP_HOST)("snp-emulated") == "snp-emulated"
+    assert on_host("snp-emulated", SNP_HOST)("snp") == "snp-emulated"
+    assert on_host("plain", SNP_HOST)("snp") == "snp"
+    assert on_host("auto", SNP_HOST)("plain") == "plain"
+
+
+def test_hardware_that_is_not_there_is_an_error_not_a_fallback() -> None:
+    with pytest.raises(HarnessError) as caught:
+        on_host("snp", WITHOUT_DEV_SEV)
+    assert str(caught.value) == (
+        "--platform snp: this host cannot run SEV-SNP guests (there is no /dev/sev)\n"
+        "  use --platform auto or snp-emulated here"
+    )
+
+
+def test_records_decide_where_they_are_judged_again() -> None:
+    assert of_records("auto", {"snp", "plain"})("snp") == "snp"
+    assert of_records("auto", {"snp-emulated"})("snp") == "snp-emulated"
+    assert of_records("auto", ())("snp") == "snp-emulated"
+    assert of_records("snp-emulated", {"snp", "snp-emulated"})("snp") == "snp-emulated"
+
+
+def test_an_unknown_name_is_told_with_what_was_meant() -> None:
+    with pytest.raises(HarnessError, match=r"--platform: unknown platform 'snpp'; did you mean 'snp'"):
+        on_host("snpp", SNP_HOST)
+
+
+def test_wanted() -> None:
+    assert wanted("auto", "plain")
+    assert wanted("plain", "plain")
+    assert not wanted("plain", "snp-emulated")
+
+
+def test_hardware_and_emulation_differ_in_object_type_accelerator_and_ledger_alone() -> None:
+    real, emulated = command("snp", SNP_HOST), command("snp-emulated", WITHOUT_DEV_SEV)
+    differing = [(a, b) for a, b in zip(real, emulated, strict=True) if a != b]
+    made = "sev-snp-guest,id=cgs0,cbitpos=51,reduced-phys-bits=1,policy=0x30000"
+    assert differing == [
+        ("kvm", "tcg"),
+        (made, made.replace("sev-snp-guest", "sev-snp-emulated") + ",ledger=ledger.jsonl"),
+    ]
+
+
+def test_a_firmware_that_measures_gets_a_measured_kernel() -> None:
+    measured = MachineSpec(
+        qemu=Path("/q"), firmware=Path("/f"), memory_mib=64, accel="tcg", measured_kernel=True
+    )
+    for platform in ("snp", "snp-emulated"):
+        assert "policy=0x30000,kernel-hashes=on" in " ".join(command(platform, SNP_HOST, measured))
+    assert "kernel-hashes" not in " ".join(command("plain", SNP_HOST, measured))
+
+
+def test_plain_guests_run_as_the_hosts_confidential_ones_do() -> None:
+    for host, accelerator in ((SNP_HOST, "kvm"), (WITHOUT_DEV_SEV, "tcg")):
+        words = command("plain", host)
+        assert words[words.index("-accel") + 1] == accelerator
+        assert not any("cgs0" in word for word in words)
