@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +17,7 @@ from harness.recipes.project import find_project
 from harness.run.options import Options
 from harness.run.session import Session
 from tests.support.data import PROJECT
+from tests.support.markdown import page
 from tests.support.words import HEAD, MATRIX, SAID, WHY, said
 
 if TYPE_CHECKING:
@@ -251,9 +251,9 @@ def test_the_axes_are_the_fields_of_cells() -> None:
 def test_the_examples_of_the_documentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One scenario, with one example of each word."""
     monkeypatch.chdir(tmp_path)
-    text = (PROJECT / "docs/reference/scenarios.md").read_text().partition("## What runs")[0]
-    blocks = [block for block in text.split("\n\n") if block.startswith("    ")]
-    (tmp_path / "s.yaml").write_text("\n".join(map(textwrap.dedent, blocks)) + "\n")
+    fences = page(PROJECT / "docs/reference/scenarios.md").fences
+    blocks = [fence.text for fence in fences if fence.language == "yaml"]
+    (tmp_path / "s.yaml").write_text("".join(blocks))
     session = Session(Options(), find_project(tmp_path), print)
     made = session.plan(tmp_path / "s.yaml")
     assert {block.split(":")[0].strip() for block in blocks} == set(Scenario.model_fields) - {
