@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.data import PROJECT
+from tests.support.data import FAKE_QEMU, PROJECT
+from tests.support.processes import HOLDER, alive, gone, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,3 +81,27 @@ def wait_for_boot(outer: subprocess.Popen[bytes], qemu: Path, records: Path) -> 
         assert time.monotonic() < end, "no guest spoke"
         time.sleep(0.02)
     return [pid for pid in descendants(outer.pid) if is_qemu(pid, qemu)]
+
+
+@pytest.mark.parametrize("whom", ["worker", "controller"])
+def test_qemu_dies_with_pytest_xdist(tmp_path: Path, whom: str) -> None:
+    (tmp_path / "test_holds.py").write_text(
+        f"import os, sys, pathlib\n"
+        f"def test_holds():\n"
+        f"    sys.argv = ['', {str(FAKE_QEMU)!r}, {str(tmp_path)!r}]\n"
+        f"    pathlib.Path({str(tmp_path)!r}, 'worker').write_text(str(os.getpid()))\n"
+        f"    exec({HOLDER!r})\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-n1", "-p", "no:cacheprovider"]
+    command += ["--rootdir", str(tmp_path), str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, env=environment, cwd=tmp_path
+    ) as pytest_process:
+        try:
+            pid = wait_for(tmp_path / "pid")
+            assert alive(pid)
+            os.kill(wait_for(tmp_path / "worker") if whom == "worker" else pytest_process.pid, signal.SIGKILL)
+            assert gone(pid, 25)
+        finally:
+            pytest_process.kill()

@@ -129,6 +129,12 @@ def test_http_404(repo: DebRepo, new_apt: Callable[..., AptRoot], web: str) -> N
     assert "Unable to read" not in caught.value.what
 
 
+def test_nobody_answers(new_apt: Callable[..., AptRoot]) -> None:
+    with pytest.raises(FetchError, match="could not fetch the package index of one") as caught:
+        new_apt("http://127.0.0.1:9/debian").resolve(HELLO)
+    assert apt_config.MIRROR_SETTING in caught.value.hint
+
+
 def test_damaged_deb(repo: DebRepo, apt: AptRoot, tmp_path: Path) -> None:
     deb = repo.add_deb("hello", "1", {"x": "x"})
     repo.publish()

@@ -84,8 +84,6 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HARNESS_DEBIAN_MIRROR", "http://127.0.0.1:9/debian")
     monkeypatch.setattr(
         resolve, "read_kernel_traits", lambda image, config: SimpleNamespace(read=(image, config))
     )
@@ -184,7 +182,10 @@ def test_the_shipped_lock_answers_every_query() -> None:
     assert [query.key for query in ingredients.queries() if ingredients.lock.resolved(query) is None] == []
 
 
-def test_without_network_a_package_that_is_not_there_is_one_message(project: Project) -> None:
+def test_a_package_that_cannot_be_had_is_one_message(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_DEBIAN_MIRROR", f"file:{project.root}/mirror")
     project.add(PackageQuery("ovmf", "trixie"), ["another"], {"another": ""})
     project.write("ovmf-builds/more.yaml", FIRMWARE.replace("name: fw", "name: again"))
     needed = "; needed by firmware fw, again"

@@ -82,10 +82,7 @@ def test_modules_that_are_not_there(tmp_path: Path) -> None:
     ("suffix", "pack"),
     [(".ko", bytes), (".ko.xz", lzma.compress), (".ko.gz", gzip.compress), (".ko.zst", zstd)],
 )
-def test_files_are_unpacked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, pack: Callable[[bytes], bytes]
-) -> None:
-    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+def test_files_are_unpacked(tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]) -> None:
     (tmp_path / "boot").mkdir()
     (tmp_path / "boot/vmlinuz-6.12.1-test").write_bytes(bzimage())
     (tmp_path / "boot/config-6.12.1-test").write_text(CONFIG)
@@ -107,8 +104,7 @@ def test_files_are_unpacked(
             ingredients.modules(kernel, ["ext4"])
 
 
-def test_modules_of_a_build_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+def test_modules_of_a_build_tree(tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "linux")
     ingredients = Ingredients(progress=lambda _line: None)
     kernel = ingredients.choose_kernel(f"tree:{tree}")
@@ -124,8 +120,7 @@ def test_modules_of_a_build_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ]
 
 
-def test_kernels_without_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+def test_kernels_without_any(tmp_path: Path) -> None:
     ingredients = Ingredients(progress=lambda _line: None)
     gone = r"kernels.yaml:\d+:5: kernel debian-7.0: the mirror has its image, but no longer its modules"
     with pytest.raises(HarnessError, match=gone):

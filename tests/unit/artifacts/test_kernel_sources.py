@@ -42,16 +42,13 @@ def vmlinux(config: str = CONFIG) -> bytes:
 
 
 @pytest.fixture
-def ingredients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ingredients:
-    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HARNESS_DEBIAN_MIRROR", "http://127.0.0.1:9/debian")
+def ingredients() -> Ingredients:
     return Ingredients(progress=lambda _line: None)
 
 
 @pytest.fixture
 def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Ingredients]:
     """Make a project with one kernel, ``k``, from this source."""
-    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
 
     def make(source: str, more: str = "") -> Ingredients:

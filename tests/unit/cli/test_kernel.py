@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from harness.artifacts.kernel.files import BZIMAGE
 from harness.cli import entry
 from tests.support.kernel_files import bzimage, make_tree
@@ -14,10 +12,7 @@ from tests.support.kernel_files import bzimage, make_tree
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    import pytest
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:

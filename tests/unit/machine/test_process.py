@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -19,54 +18,15 @@ from harness.machine.machine import Machine
 from harness.machine.process import LaunchError
 from harness.machine.spec import MachineSpec
 from tests.support.data import FAKE_QEMU, PROJECT
-
-# What a process to be killed runs: start a machine, say its pid, wait for the end.
-HOLDER = """
-import sys, time
-from pathlib import Path
-from harness.machine.machine import Machine
-from harness.machine.spec import MachineSpec
-spec = MachineSpec(qemu=Path(sys.argv[1]), firmware=Path("/f"), memory_mib=1, accel="tcg", cmdline="[]")
-with Machine(spec, Path(sys.argv[2])) as machine:
-    machine.cont()
-    Path(sys.argv[2], "pid.part").write_text(str(machine.pid))
-    Path(sys.argv[2], "pid.part").rename(Path(sys.argv[2], "pid"))
-    time.sleep(60)
-"""
+from tests.support.processes import HOLDER, alive, gone, wait_for
 
 
 def fake(*steps: dict[str, object], qemu: Path = FAKE_QEMU) -> MachineSpec:
     return MachineSpec(qemu=qemu, firmware=Path("/f"), memory_mib=1, accel="tcg", cmdline=json.dumps(steps))
 
 
-def wait_for(path: Path) -> int:
-    end = time.monotonic() + 20
-    while not path.exists():
-        assert time.monotonic() < end, f"no {path.name}"
-        time.sleep(0.02)
-    return int(path.read_text())
-
-
-def alive(pid: int) -> bool:
-    """Say whether the process runs; a zombie that nobody has reaped yet does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 def open_descriptors() -> set[str]:
     return {path.name for path in Path("/proc/self/fd").iterdir()}
-
-
-def gone(pid: int, seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while alive(pid):
-        if time.monotonic() > end:
-            os.kill(pid, signal.SIGKILL)
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def test_launch_failure_carries_code_words_command_and_log(tmp_path: Path) -> None:
@@ -159,40 +119,6 @@ def test_a_parent_that_died_before_the_signal_was_armed() -> None:
     )
     assert done.returncode == 125
     assert done.stdout == ""
-
-
-@pytest.mark.parametrize("whom", ["worker", "controller"])
-def test_qemu_dies_with_pytest_xdist(tmp_path: Path, whom: str) -> None:
-    (tmp_path / "test_holds.py").write_text(
-        f"import os, sys, pathlib\n"
-        f"def test_holds():\n"
-        f"    sys.argv = ['', {str(FAKE_QEMU)!r}, {str(tmp_path)!r}]\n"
-        f"    pathlib.Path({str(tmp_path)!r}, 'worker').write_text(str(os.getpid()))\n"
-        f"    exec({HOLDER!r})\n"
-    )
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-n1",
-        "-p",
-        "no:cacheprovider",
-        "--rootdir",
-        str(tmp_path),
-        str(tmp_path),
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, env=environment, cwd=tmp_path
-    ) as pytest_process:
-        try:
-            pid = wait_for(tmp_path / "pid")
-            assert alive(pid)
-            os.kill(wait_for(tmp_path / "worker") if whom == "worker" else pytest_process.pid, signal.SIGKILL)
-            assert gone(pid, 25)
-        finally:
-            pytest_process.kill()
 
 
 def test_nothing_is_said_at_interpreter_exit(tmp_path: Path) -> None:

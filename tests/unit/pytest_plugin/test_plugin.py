@@ -213,7 +213,7 @@ def test_other_yaml_files_are_not_tests(pytester: pytest.Pytester) -> None:
 def test_a_cell_stays_on_one_worker(
     pytester: pytest.Pytester, records: Path, mode: str, items: dict[str, int]
 ) -> None:
-    result = pytester.runpytest_subprocess("scenarios", "-n2", "--dist", mode, "--replay", records, "-v")
+    result = pytester.runpytest_inprocess("scenarios", "-n2", "--dist", mode, "--replay", records, "-v")
     result.assert_outcomes(passed=sum(items.values()))
     workers: dict[str, set[str]] = {}
     for worker, cell in re.findall(
@@ -230,7 +230,7 @@ def test_workers_leave_messages_to_their_controller(pytester: pytest.Pytester, r
         (["--replay", records.parent], f"ERROR: --replay {records.parent}: it holds no boot record"),
         (["--replay", "nowhere"], "--replay nowhere: no such folder"),
     ):
-        result = pytester.runpytest_subprocess("scenarios", "-n2", *arguments)
+        result = pytester.runpytest_inprocess("scenarios", "-n2", *arguments)
         assert result.ret != 0
         text = f"{result.stdout}\n{result.stderr}"
         assert len(re.findall(f"^{re.escape(said)}", text, re.MULTILINE)) == 1

@@ -166,7 +166,7 @@ def test_workers_choose_the_same_cells(
     pytester: pytest.Pytester, scenario: Callable[[str], Path], records: Path
 ) -> None:
     scenario(TWO)
-    result = pytester.runpytest_subprocess("scenarios", "-n1", "-v", "--replay", records)
+    result = pytester.runpytest_inprocess("scenarios", "-n1", "-v", "--replay", records)
     assert result.ret == 0
     cells = re.findall(r" PASSED [^:]*::([^:]*)::", str(result.stdout))
     assert list(dict.fromkeys(cells)) == [EMULATED, PLAIN]  # xdist would begin with the one of most items
@@ -184,7 +184,7 @@ def test_workers_share_the_host(pytester: pytest.Pytester) -> None:
             assert json.loads(budget.read_text())["capacity"][0] == 3
             print("budget", budget)
     """)
-    result = pytester.runpytest_subprocess("-n1", "--boots", "3", "-rP")
+    result = pytester.runpytest_inprocess("-n1", "--boots", "3", "-rP")
     result.assert_outcomes(passed=1)
     where = re.search(r"^budget (.*)$", str(result.stdout), re.MULTILINE)
     assert where is not None

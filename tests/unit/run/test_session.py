@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import threading
 from dataclasses import replace
@@ -201,8 +200,13 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_boot(
 
 def test_a_boot_holds_its_part_of_a_shared_host(stand_ins: Any, scenario: Path, tmp_path: Path) -> None:
     budget, seen = tmp_path / "budget", []
-    Budget.create(budget, Demand(1, 1 << 20))
-    stand_ins.in_boot = lambda: seen.append(len(json.loads(budget.read_text())["running"]))
+    whole = Budget.create(budget, Demand(1, 1 << 20))
+
+    def count() -> int:
+        with whole._changed() as state:
+            return len(state["running"])
+
+    stand_ins.in_boot = lambda: seen.append(count())
     session = start(tmp_path, budget=budget)
     runs = [session.run(cell) for cell in chosen(session, scenario)]
     session.schedule(runs)

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,8 +13,11 @@ import pytest
 from harness.errors import HarnessError
 from harness.store import build_steps
 from harness.store.build_steps import run_step
+from tests.support.processes import alive
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.progress import Progress
 
 
@@ -28,12 +29,6 @@ def shell(script: str, tmp_path: Path, progress: Progress = ignore, **env: str) 
     log = tmp_path / "logs/build.log"
     run_step("Thing: compile", ["sh", "-c", script], tmp_path, log, progress, env)
     return log
-
-
-def alive(pid: int) -> bool:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    return False
 
 
 def test_output_of_both_kinds_is_logged_below_the_command(tmp_path: Path) -> None:
