@@ -82,8 +82,8 @@ def taken(own: Path, other: Path) -> HarnessError:
 
 
 def project_file(start: Path) -> Path | None:
-    """Return the ``harness.toml`` of a folder, or of the nearest folder above that has one."""
-    here = start.absolute()
+    """Return the nearest ``harness.toml`` in or above a folder."""
+    here = start.resolve()
     return next((path for folder in (here, *here.parents) if (path := folder / PROJECT_FILE).is_file()), None)
 
 

@@ -15,6 +15,7 @@ from harness.artifacts.loader.traits import Entry, LoaderTraits
 from harness.debian.lock_file import LOCK_NAME, Lock
 from harness.evidence.record import BootRecord
 from harness.extensions import extensions
+from harness.paths import PROJECT_FILE
 from harness.platforms.registry import platforms
 from harness.pytest_plugin.items import SESSION
 from harness.recipes.catalog import load_catalog
@@ -55,6 +56,13 @@ def ingredients(request: pytest.FixtureRequest) -> Ingredients:
 def qemu_binary(ingredients: Ingredients) -> Path:
     """Give the project's own QEMU, built when it is new."""
     return ingredients.qemu
+
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester) -> pytest.Pytester:
+    """Give pytester's folder as a project of one's own, else the plugin stays out of its runs."""
+    (pytester.path / PROJECT_FILE).write_text('name = "pytester"\n')
+    return pytester
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def choose(config: pytest.Config, path: Path) -> Chosen:
     """Plan a scenario and choose its cells as the command line says: names, ``-k``, ``--full``."""
     session = config.stash[SESSION]
     plan = whole = session.plan(path)
-    asked = _asked(config, path)
+    asked = named(config, path)
     if asked is None and plan.selection == "on-request" and not session.options.full:
         return Chosen((), plan, whole)
     if asked:
@@ -61,15 +61,15 @@ def choose(config: pytest.Config, path: Path) -> Chosen:
     return Chosen(session.select(plan), plan, whole)
 
 
-def _asked(config: pytest.Config, path: Path) -> set[str] | None:
-    """Return the cells of a file that the command line names (``x.yaml::CELL``).
+def named(config: pytest.Config, path: Path) -> set[str] | None:
+    """Return the cells of a scenario file that the command line names (``x.yaml::CELL``).
 
     Empty: it names the file itself. None: it names neither.
     """
     found: set[str] | None = None
     for argument in config.args:
         file, *names = argument.split("::")
-        if (config.invocation_params.dir / file).absolute() == path:
+        if (config.invocation_params.dir / file).resolve() == path.resolve():
             if not names:
                 return set()
             found = {*(found or ()), names[0]}

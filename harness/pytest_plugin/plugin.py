@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""pytest's front door: options, and scenario files as tests. Registered as a ``pytest11`` entry point.
+"""pytest's front door: options, and scenario files as tests. Loaded by ``harness.pytest_plugin.opt_in``.
 
-A scenario file, ``scenarios/*.yaml`` or in a folder there, is collected as one node per cell, and each cell
-as one item per check. All items of a cell read the record of one boot. A boot that ends otherwise than
-expected fails its first item; the others then say that there was nothing to judge.
+A scenario file, a YAML file in the project's folder ``scenarios`` or named on the command line, is collected
+as one node per cell, and each cell as one item per check. All items of a cell read the record of one boot. A
+boot that ends otherwise than expected fails its first item; the others then say that there was nothing to
+judge.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.matrix.show import count
-from harness.paths import project_file
 from harness.platforms.choice import AUTO
 from harness.platforms.registry import platform_named
 from harness.progress import say
-from harness.pytest_plugin.items import CHOSEN, SESSION, TOLD, CheckItem, Chosen, ScenarioFile, choose
+from harness.pytest_plugin.items import CHOSEN, SESSION, TOLD, CheckItem, Chosen, ScenarioFile, choose, named
+from harness.pytest_plugin.opt_in import start
 from harness.recipes.project import find_project
 from harness.run.axis_options import PLATFORM_HELP, add_axis_options, axis_options, platform_choice
 from harness.run.budget import Budget
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from harness.paths import Project
     from harness.progress import Progress
 
-FOLDER = "scenarios"
 _WORKER_RECORDS = "harness_records"
 _WORKER_BUDGET = "harness_budget"
 BUDGET = pytest.StashKey["TemporaryDirectory[str]"]()
@@ -108,7 +108,7 @@ def _project(config: pytest.Config) -> Project:
     """Return the project in which the run was started, else that of pytest's root directory."""
     here = config.invocation_params.dir
     try:
-        return find_project(here if project_file(here) is not None else config.rootpath, out=here)
+        return find_project(start(config, config.args) or here, out=here)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -195,7 +195,11 @@ def _progress(config: pytest.Config) -> Progress:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    if file_path.suffix == ".yaml" and FOLDER in (file_path.parent.name, file_path.parent.parent.name):
+    if file_path.suffix != ".yaml":
+        return None
+    config = parent.config
+    folder = config.stash[SESSION].project.scenarios
+    if file_path.resolve().is_relative_to(folder.resolve()) or named(config, file_path) is not None:
         return ScenarioFile.from_parent(parent, path=file_path)
     return None
 

@@ -51,15 +51,15 @@ def find_project(start: Path, out: Path | None = None) -> Project:
         roots=_unique([here, *others, *_packages(), *shipped]),
         name=said.name,
         file=file,
-        scenarios=here / said.scenarios,
-        out=here / said.out,
+        scenarios=_below(here, said.scenarios),
+        out=_below(here, said.out),
     )
 
 
 def _other(document: Document[ProjectFile], number: int) -> Path:
     """Return a further folder; an error for one that is not there or holds no recipes."""
     written = document.model.recipes[number]
-    folder = (document.path.parent / Path(written).expanduser()).resolve()
+    folder = _below(document.path.parent, written)
     if not any((folder / name).is_dir() for name in RECIPE_FOLDERS):
         there = f"has neither {' nor '.join(RECIPE_FOLDERS)}" if folder.is_dir() else "is not there"
         raise document.error_at(("recipes", number), f"recipes[{number}]: the folder {folder} {there}")
@@ -77,6 +77,11 @@ def _packages() -> list[Path]:
             )
         folders.append(Path(next(iter(paths))).resolve())
     return folders
+
+
+def _below(here: Path, written: str) -> Path:
+    """Return the folder that a text means, without links or ``..`` on the way."""
+    return (here / Path(written).expanduser()).resolve()
 
 
 def _unique(roots: list[Path]) -> tuple[Path, ...]:

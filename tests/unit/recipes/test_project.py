@@ -71,7 +71,7 @@ def test_the_file_is_found_from_below(own: Any, tmp_path: Path) -> None:
     (tmp_path / "a/b").mkdir(parents=True)
     assert find_project(tmp_path / "a/b") == project
     assert (project.name, project.own, project.roots) == ("lab", tmp_path, (tmp_path, SHIPPED))
-    assert (project.scenarios, project.out) == (tmp_path / "cells", tmp_path / "../results")
+    assert (project.scenarios, project.out) == (tmp_path / "cells", tmp_path.parent / "results")
 
 
 def test_a_checkout_is_the_shipped_project() -> None:
