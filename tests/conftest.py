@@ -19,7 +19,8 @@ from harness.paths import PROJECT_FILE
 from harness.platforms.registry import platforms
 from harness.pytest_plugin.items import SESSION
 from harness.recipes.catalog import load_catalog
-from harness.run import cell_run, session
+from harness.run import boots, session
+from harness.run.replay import TRAITS, load_traits
 from tests.support.data import DATA, PROJECT
 from tests.support.hosts import WITHOUT_DEV_SEV
 
@@ -122,9 +123,9 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> StandIns:
     made = StandIns()
     traits: dict[str, Any] = {}
     for path in RECORDS.iterdir():
-        firmware, kernel = cell_run.load_traits(path / cell_run.TRAITS)
-        traits[path.name.split("+")[0]] = firmware
-        traits[path.name.split("+")[1]] = kernel
+        found = load_traits(path / TRAITS)
+        firmware, kernel, *_ = path.name.split("+")
+        traits |= {firmware: found.firmware, kernel: found.kernel}
 
     class Fake:
         catalog = load_catalog()
@@ -159,7 +160,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> StandIns:
             return Path("/", guest)
 
     monkeypatch.setattr(session, "Ingredients", Fake)
-    monkeypatch.setattr(cell_run, "boot", made.boot)
+    monkeypatch.setattr(boots, "boot", made.boot)
     monkeypatch.setattr(session, "survey", lambda **_: WITHOUT_DEV_SEV)
     return made
 

@@ -3,7 +3,37 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Self
+
 from harness.artifacts.firmware.traits import FirmwareTraits, read_firmware_traits
 from harness.artifacts.kernel.traits import KernelTraits, read_kernel_traits
 
-__all__ = ["FirmwareTraits", "KernelTraits", "read_firmware_traits", "read_kernel_traits"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from harness.artifacts.loader.traits import Entry
+
+__all__ = ["FirmwareTraits", "KernelTraits", "Traits", "read_firmware_traits", "read_kernel_traits"]
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What is known of a cell's ingredients before it boots; ``entry``: how the loader enters the kernel."""
+
+    firmware: FirmwareTraits
+    kernel: KernelTraits
+    entry: Entry = "efi-stub"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the traits as JSON values, for ``from_json``."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the traits that ``to_json`` wrote; a KeyError, TypeError or ValueError for damaged ones.
+
+        Traits from before there were loaders name no entry: all of them are of the EFI stub.
+        """
+        firmware, kernel = FirmwareTraits.from_json(data["firmware"]), KernelTraits(**data["kernel"])
+        return cls(firmware, kernel, data.get("entry", "efi-stub"))

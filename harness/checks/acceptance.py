@@ -96,7 +96,7 @@ def _firmware_left_high(evidence: Evidence) -> Iterator[Problem]:
 def _audit(evidence: Evidence) -> Iterator[Problem]:
     """Compare each descriptor of the map that was handed over with the state of its pages in the ledger."""
     entries, state = evidence.memory_map, _at_handover(evidence)
-    accepted = evidence.probe.accepted if evidence.kernel.probe else ()
+    accepted = evidence.probe.accepted if evidence.traits.kernel.probe else ()
     ours = IntervalSet.of((part.start, part.start + part.size) for part in accepted)
     for entry in entries:
         pages = IntervalSet.span(entry.start, entry.end) & evidence.ram
@@ -171,7 +171,7 @@ def _accepts_at_exit(evidence: Evidence) -> Iterator[Problem]:
     """
     ledger = evidence.ledger
     calls = [_told_exit(call) for call in ledger.exits]
-    wanted = evidence.high_ram if evidence.firmware.memory_acceptance else IntervalSet()
+    wanted = evidence.high_ram if evidence.traits.firmware.memory_acceptance else IntervalSet()
     events = [event for event in ledger.select("validate", phase="firmware-ebs") if event.end > FOUR_GIB]
     done = IntervalSet.of((max(event.gpa, FOUR_GIB), event.end) for event in events)
     if missing := wanted - done:

@@ -22,7 +22,7 @@ _SAMPLED = frozenset({"touch", "hog", "drain"})
 
 def _actions_done(evidence: Evidence) -> Iterator[Problem]:
     reports = evidence.actions
-    wanted = evidence.action.split()
+    wanted = evidence.cell.action.split()
     wanted += [_FOLLOWED_BY[action] for action in wanted if action in _FOLLOWED_BY]
     begun = [report.action for report in reports]
     if begun != wanted:

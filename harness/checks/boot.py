@@ -23,11 +23,11 @@ _DEATH_BY_VC = re.compile(r"^.*Unsupported exit-code 0x404 in early #VC exceptio
 
 
 def _reaches_userspace(evidence: Evidence) -> Iterator[Problem]:
-    if evidence.record.ending.kind is not EndingKind.COMPLETED and not evidence.action:
+    if evidence.record.ending.kind is not EndingKind.COMPLETED and not evidence.cell.action:
         yield Problem(evidence.end, evidence.record.ending.detail)
     running = evidence.guest.kernel.release
-    if running != evidence.kernel.version:
-        yield Problem(f"the guest runs {running}, the image's setup header says {evidence.kernel.version}")
+    if running != (wanted := evidence.traits.kernel.version):
+        yield Problem(f"the guest runs {running}, the image's setup header says {wanted}")
 
 
 def _no_alarms(evidence: Evidence) -> Iterator[Problem]:

@@ -23,14 +23,12 @@ _SNP_STATUS = 0b111
 
 def _ssh_reached(evidence: Evidence) -> Iterator[Problem]:
     release = evidence.ssh.answer(RELEASE).stdout.strip()
-    if release != evidence.kernel.version:
-        yield Problem(
-            f"over SSH the kernel is {release}, the image's setup header says {evidence.kernel.version}"
-        )
+    if release != (wanted := evidence.traits.kernel.version):
+        yield Problem(f"over SSH the kernel is {release}, the image's setup header says {wanted}")
     found = evidence.ssh.os_release
     system = f"{found.get('ID')}-{found.get('VERSION_CODENAME')}"
-    if system != evidence.guest_name:
-        yield Problem(f"over SSH the guest is {system}, not {evidence.guest_name}")
+    if system != evidence.cell.guest:
+        yield Problem(f"over SSH the guest is {system}, not {evidence.cell.guest}")
 
 
 def _system_runs(evidence: Evidence) -> Iterator[Problem]:

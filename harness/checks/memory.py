@@ -10,6 +10,7 @@ from harness.evidence.e820 import ranges_of_kind
 from harness.evidence.memory_map import E820_OF_TYPE, ranges_of
 from harness.intervals import IntervalSet
 from harness.machine.memory_layout import FOUR_GIB, LEGACY_HOLE, PAGE
+from harness.matrix.cell import format_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,8 @@ def _ram_accounted(evidence: Evidence) -> Iterator[Problem]:
     lost = evidence.ram - listed - LEGACY_HOLE
     if lost:
         yield Problem(
-            f"{lost.size} bytes of the configured {evidence.memory_mib} MiB are in no e820 entry: {lost}",
+            f"{lost.size} bytes of the configured {format_memory(evidence.cell.memory_mib)} "
+            f"are in no e820 entry: {lost}",
             *(entry.line for entry in evidence.e820),
         )
 
@@ -117,7 +119,7 @@ def _nothing_unaccepted(evidence: Evidence) -> Iterator[Problem]:
         yield Problem(f"meminfo says {unaccepted} bytes are unaccepted, none should be")
     if pages := evidence.guest.vmstat.get("nr_unaccepted", 0):
         yield Problem(f"vmstat says {pages} pages are unaccepted, none should be")
-    if (unaccepted is not None) != evidence.kernel.unaccepted_memory:
+    if (unaccepted is not None) != evidence.traits.kernel.unaccepted_memory:
         yield _line_against_trait(evidence)
 
 
@@ -136,7 +138,7 @@ def _line_against_trait(evidence: Evidence) -> Problem:
     has = "has no" if evidence.memory.unaccepted is None else "has an"
     return Problem(
         f"meminfo {has} Unaccepted line, against the kernel's config",
-        evidence.kernel.sources.get("unaccepted_memory", ""),
+        evidence.traits.kernel.sources.get("unaccepted_memory", ""),
     )
 
 

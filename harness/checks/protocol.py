@@ -49,11 +49,11 @@ def _reports(evidence: Evidence) -> Iterator[Problem]:
     probe = evidence.probe
     if probe.not_understood:
         yield Problem(f"the probe does not understand: {' '.join(probe.not_understood)}", probe.cmdline)
-    if bool(probe.options.allow) != evidence.kernel.unaccepted_memory:
+    if bool(probe.options.allow) != evidence.traits.kernel.unaccepted_memory:
         yield Problem(
             "the probe was told otherwise than its recipe says",
             probe.cmdline,
-            evidence.kernel.sources.get("unaccepted_memory", ""),
+            evidence.traits.kernel.sources.get("unaccepted_memory", ""),
         )
 
 
@@ -61,7 +61,7 @@ def _is_offered(evidence: Evidence) -> Iterator[Problem]:
     """Ask for it where the firmware has it, and wherever memory is unaccepted: else nobody can take that."""
     protocols = evidence.probe.protocols
     unaccepted = ranges_of(evidence.probe.start.entries, UNACCEPTED)
-    if evidence.firmware.memory_acceptance or unaccepted:
+    if evidence.traits.firmware.memory_acceptance or unaccepted:
         found = {
             "SevMemoryAcceptance (c5a010fe-38a7-4531-8a4a-0500d2fd1649)": protocols.sev_memory_acceptance,
             "MemoryAccept (38c74800-5590-4db4-a0f3-675d9b8e8026)": protocols.memory_accept,

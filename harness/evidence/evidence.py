@@ -22,33 +22,31 @@ from harness.machine.memory_layout import configured_ram, high_ram
 from harness.platforms.registry import platform_named
 
 if TYPE_CHECKING:
-    from harness.artifacts.traits import FirmwareTraits, KernelTraits
+    from harness.artifacts.traits import Traits
     from harness.evidence.record import BootRecord
     from harness.intervals import IntervalSet
+    from harness.matrix.cell import Cell
     from harness.platforms.platform import Platform
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """A record, the traits of what was booted, the configured memory in MiB, the cell's action and guest.
+    """A record, the cell that was booted, and the traits of its ingredients.
 
     Every property raises EvidenceError when what it needs is missing or damaged.
     """
 
     record: BootRecord
-    kernel: KernelTraits
-    firmware: FirmwareTraits
-    memory_mib: int
-    action: str = ""
-    guest_name: str = "initramfs"
+    cell: Cell
+    traits: Traits
 
     @cached_property
     def ram(self) -> IntervalSet:
-        return configured_ram(self.memory_mib)
+        return configured_ram(self.cell.memory_mib)
 
     @cached_property
     def high_ram(self) -> IntervalSet:
-        return high_ram(self.memory_mib)
+        return high_ram(self.cell.memory_mib)
 
     @property
     def platform(self) -> Platform:
@@ -71,7 +69,7 @@ class Evidence:
     @cached_property
     def memory_map(self) -> tuple[MemoryDescriptor, ...]:
         """The map that the firmware handed over."""
-        if self.kernel.probe:
+        if self.traits.kernel.probe:
             if self.probe.left is None:
                 raise EvidenceError(
                     "the EFI probe never left boot services", "see its calls of ExitBootServices"
@@ -119,7 +117,7 @@ class Evidence:
     @property
     def good_end(self) -> EndingKind:
         """How this boot ends when all goes well."""
-        return EndingKind.RESET if self.action.endswith("reboot") else EndingKind.COMPLETED
+        return EndingKind.RESET if self.cell.action.endswith("reboot") else EndingKind.COMPLETED
 
     @cached_property
     def memory(self) -> Memory:

@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""How long boots will take, roughly, and in which order to start them: the longest first."""
+"""What boots take of the host, how long, roughly, and in which order to start them: the longest first."""
 
 from __future__ import annotations
 
 import heapq
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
+
+from harness.recipes.probe import ProbeRecipe
+from harness.recipes.probe_options import parse_probe_options
+from harness.run.pool import TOUCHED, VCPUS_PER_CPU, Demand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from harness.matrix.cell import Cell
-    from harness.run.pool import Demand
+    from harness.recipes.catalog import Catalog
 
 T = TypeVar("T")
 
@@ -22,6 +27,17 @@ _PER_GIB_EAGER = 0.02
 _ACTIONS = {"kexec": 7.0, "crash": 15.0, "reboot": 1.0, "drain": 3.0}
 _ACTION = 1.5
 """Seconds under emulation on an idle machine, from stored records. Only their order matters."""
+
+
+def demand_of(cell: Cell, catalog: Catalog) -> Demand:
+    """Return what a cell's boot takes of the host."""
+    touched = TOUCHED
+    recipe = catalog.kernels.get(cell.kernel)
+    if isinstance(recipe, ProbeRecipe):
+        with suppress(ValueError):  # words that it will not understand either, and report
+            options = parse_probe_options(f"{recipe.options} {cell.cmdline}")
+            touched = 1 / options.step if options.touch else 0.0
+    return Demand(-(-cell.vcpus // VCPUS_PER_CPU), cell.memory_mib, touched)
 
 
 def boot_seconds(cell: Cell, *, probe: bool, eager: bool) -> float:

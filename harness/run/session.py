@@ -15,9 +15,6 @@ from typing import TYPE_CHECKING
 from harness.artifacts.ingredients import Ingredients
 from harness.checks.registry import check_names
 from harness.checks.rollout import OUTCOMES
-from harness.errors import HarnessError
-from harness.evidence.record import INDEX
-from harness.matrix.axes import AXES
 from harness.matrix.expand import plan
 from harness.matrix.pairs import selection
 from harness.matrix.plan import NOTHING_SAID
@@ -25,29 +22,27 @@ from harness.matrix.schema import load_scenario
 from harness.platforms import kvm
 from harness.platforms.choice import of_records, on_host, wanted
 from harness.platforms.host import Host, survey
-from harness.platforms.registry import platform_named, platforms
+from harness.platforms.registry import platforms
 from harness.recipes.versions import versions
-from harness.run.cell_run import CellRun, writable
+from harness.run.boots import Boots
+from harness.run.cell_run import CellRun
+from harness.run.context import Context
 from harness.run.estimate import by_end, longest_first
 from harness.run.options import Options, lacks, substitutions
-from harness.run.pool import BootPool, Demand, host_capacity, host_size
+from harness.run.pool import Demand, host_capacity, host_size
+from harness.run.replay import Replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from concurrent.futures import Future
     from pathlib import Path
 
-    from harness.evidence.record import BootRecord
     from harness.matrix.cell import Cell
     from harness.matrix.choices import Known
     from harness.matrix.expand import Substitution
     from harness.matrix.plan import Plan, Planned, Said
     from harness.paths import Project
     from harness.progress import Progress
-
-
-_PLATFORM = AXES.index("platform")
-"""Which part of a cell's id names its platform."""
+    from harness.run.source import RecordSource
 
 
 class Session:
@@ -59,9 +54,6 @@ class Session:
         self._progress = progress
         self._runs: dict[tuple[Cell, Said], CellRun] = {}
         self._names: dict[str, Path] = {}
-        self.boots: dict[Cell, Future[BootRecord]] = {}
-        """Boots that are queued, run or are over; a cell of two scenarios has one."""
-        self._build_failure: HarnessError | None = None
         self.records = options.records.absolute() if options.records else _new_records(project.out)
         """The folder that receives a record per cell."""
 
@@ -80,8 +72,16 @@ class Session:
         return Demand(self.options.boots or capacity.cpus, capacity.memory_mib)
 
     @cached_property
-    def _pool(self) -> BootPool:
-        return BootPool(self.capacity)
+    def boots(self) -> Boots:
+        """The boots of this run, those of scenarios and those of other tests; they share the host."""
+        return Boots(self.ingredients, self.host, self.records, self.capacity, self.options.budget)
+
+    @cached_property
+    def context(self) -> Context:
+        """What the runs of cells share: records come from boots, or in a replay from its folder."""
+        replay = self.options.replay
+        source: RecordSource = self.boots if replay is None else Replay(replay)
+        return Context(self.ingredients.catalog, source)
 
     @cached_property
     def known(self) -> Known:
@@ -117,14 +117,14 @@ class Session:
 
     def select(self, plan: Plan) -> tuple[Planned, ...]:
         """Give the cells that this run judges: a selection, or those that the replayed folder holds."""
-        replay = self.options.replay
-        if replay is None:
+        if self.options.replay is None:
             return selection(plan, full=self.options.full)
-        return tuple(planned for planned in plan.planned if (replay / planned.cell.id).is_dir())
+        return tuple(planned for planned in plan.planned if self.context.source.holds(planned.cell))
 
     def run(self, cell: Cell, said: Said = NOTHING_SAID) -> CellRun:
+        """Return the run of a cell, the same one for the same cell and words about it."""
         if (cell, said) not in self._runs:
-            self._runs[cell, said] = CellRun(self, cell, said)
+            self._runs[cell, said] = CellRun(self.context, cell, said)
         return self._runs[cell, said]
 
     def prepare(self, runs: Iterable[CellRun], *, build: bool) -> None:
@@ -132,23 +132,11 @@ class Session:
 
         Done before the first cell is shown, so that what cannot be had is told once and not by every cell.
         """
-        if self.options.replay is not None:
-            return
         runs = tuple(runs)
         for run in runs:
-            _ = run.traits, run.entry
+            _ = run.traits
         if runs and build:
-            self._build()
-
-    def _build(self) -> None:
-        """Build what all boots share, or fail as before: a failed build takes minutes each time."""
-        if self._build_failure is not None:
-            raise self._build_failure
-        try:
-            _ = self.ingredients.initrd, self.ingredients.qemu
-        except HarnessError as error:
-            self._build_failure = error
-            raise
+            self.context.source.prepare()
 
     def by_start(self, runs: Iterable[CellRun]) -> list[CellRun]:
         """Order runs as their boots should start: the longest first."""
@@ -160,34 +148,18 @@ class Session:
 
     def schedule(self, runs: Iterable[CellRun]) -> None:
         """Start the boots of ``runs`` in the background, the longest first, as many at once as fit."""
-        if self.options.replay is not None:
-            return
-        for run in self.by_start(runs):
-            with writable(self.records):
-                self.records.mkdir(parents=True, exist_ok=True)
-            run.schedule(self._pool)
+        self.context.source.start(run.cell for run in self.by_start(runs))
 
     def close(self) -> None:
-        if "_pool" in self.__dict__:
-            self._pool.cancel()
+        """Forget the boots that have not begun."""
+        if "boots" in self.__dict__:
+            self.boots.close()
 
     def _resolve(self) -> Callable[[str], str]:
         replay = self.options.replay
         if replay is None:
             return on_host(self.options.platform, self.host)
-        if not replay.is_dir():
-            raise HarnessError(f"--replay {replay}: no such folder", "give a folder of boot records")
-        return of_records(self.options.platform, _platforms_of(replay))
-
-
-def _platforms_of(records: Path) -> frozenset[str]:
-    """Return the platforms of a folder's records; HarnessError for one that nothing here adds."""
-    found: dict[str, Path] = {}
-    for path in records.iterdir():
-        parts = path.name.split("+")
-        if len(parts) > _PLATFORM and (path / INDEX).is_file():
-            found.setdefault(parts[_PLATFORM], path)
-    return frozenset(platform_named(name, str(path)).name for name, path in found.items())
+        return of_records(self.options.platform, Replay(replay).platforms())
 
 
 def _new_records(out: Path) -> Path:

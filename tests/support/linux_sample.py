@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.firmware.traits import FirmwareTraits
 from harness.artifacts.kernel.traits import KernelTraits
+from harness.artifacts.traits import Traits
 from harness.checks.model import checks_for, expected
 from harness.evidence.evidence import Evidence
 from harness.evidence.record import BootRecord, Ending, EndingKind, guest_document, write_json
 from harness.evidence.text import plain_text
+from harness.matrix.cell import Cell
 from tests.support.data import DATA
 
 if TYPE_CHECKING:
@@ -114,4 +116,5 @@ class Sample:
         if self.document is not None:
             write_json(self.path / "guest.json", self.document)
         record = BootRecord(path=self.path, cell=self.stem, platform=self.platform, ending=self.outcome)
-        return check(Evidence(record, self.kernel, FIRMWARE, self.memory_mib))
+        cell = Cell("fw", "k", "direct", self.memory_mib, self.platform)
+        return check(Evidence(record, cell, Traits(FIRMWARE, self.kernel)))

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.firmware.traits import FirmwareTraits
 from harness.artifacts.probe import probe_traits
+from harness.artifacts.traits import Traits
 from harness.checks.model import checks_for, expected
 from harness.evidence.evidence import Evidence
 from harness.evidence.record import BootRecord, Ending, EndingKind
+from harness.matrix.cell import Cell
 from tests.support.data import DATA
 
 if TYPE_CHECKING:
@@ -83,7 +85,11 @@ class Sample:
             text = "".join(json.dumps(line) + "\n" for line in self.ledger)
             (self.path / "ledger.jsonl").write_text(text)
         record = BootRecord(path=self.path, cell="x", platform=self.platform, ending=self.outcome)
-        return check(Evidence(record, self.traits, self.firmware, self.memory_mib))
+        return check(self.evidence(record))
+
+    def evidence(self, record: BootRecord) -> Evidence:
+        cell = Cell("fw", "k", "direct", self.memory_mib, self.platform)
+        return Evidence(record, cell, Traits(self.firmware, self.traits))
 
 
 Mutate = Callable[[Sample], object]

@@ -33,9 +33,10 @@ from harness.run.cell_run import CellRun
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from harness.artifacts.traits import FirmwareTraits, KernelTraits
+    from harness.artifacts.traits import FirmwareTraits, Traits
     from harness.matrix.cell import Cell
     from harness.matrix.plan import Planned, Said
+    from harness.run.context import Context
     from harness.run.session import Session
 
 HERE = Path(__file__).parent
@@ -74,13 +75,13 @@ class ClaimedRun(CellRun):
     What the scenario calls known bad of the base says nothing about a mutant, and is not asked.
     """
 
-    def __init__(self, session: Session, cell: Cell, said: Said, claimed: FirmwareTraits) -> None:
-        super().__init__(session, cell, said)
+    def __init__(self, context: Context, cell: Cell, said: Said, claimed: FirmwareTraits) -> None:
+        super().__init__(context, cell, said)
         self._claimed = claimed
 
     @cached_property
-    def traits(self) -> tuple[FirmwareTraits, KernelTraits]:
-        return self._claimed, self._session.ingredients.kernel(self.cell.kernel).traits
+    def traits(self) -> Traits:
+        return dataclasses.replace(super().traits, firmware=self._claimed)
 
     @cached_property
     def checks(self) -> tuple[Check, ...]:
@@ -130,7 +131,7 @@ class Firmware:
         claimed = ingredients.firmware(FILE.base).traits
         return [
             ClaimedRun(
-                self._session,
+                self._session.context,
                 dataclasses.replace(planned.cell, firmware=chosen),
                 planned.said,
                 claimed,

@@ -228,7 +228,7 @@ def test_a_flood_without_end_is_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -
     assert f"serial.log lacks {dropped} of the " in record.ending.detail
     size = (record.path / "serial.log").stat().st_size
     assert 100_000 < size < 100_000 + TAIL_BYTES + 100
-    findings = NO_ALARMS(Evidence(record, cast("Any", None), cast("Any", None), 64))
+    findings = NO_ALARMS(Evidence(record, cast("Any", None), cast("Any", None)))
     assert [finding.what for finding in findings] == [
         f"the guest floods its console, and nothing can be said of a part: {record.left_out[0]}"
     ]

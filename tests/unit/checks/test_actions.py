@@ -54,11 +54,11 @@ def evidence(tmp_path: Path, action: str, serial: str, outcome: Ending = COMPLET
     (tmp_path / "serial.log").write_text(f"Linux version 6\n{serial}{ACTIONS_DONE}\n")
     write_json(tmp_path / "guest.json", {"schema": 1})
     record = BootRecord(path=tmp_path, cell="c", platform="snp-emulated", ending=outcome)
-    return Evidence(record, cast("Any", None), cast("Any", None), 4096, action)
+    return Evidence(record, replace(CELL, action=action), cast("Any", None))
 
 
 def findings(seen: Evidence) -> list[str]:
-    return [str(finding) for check in action_checks(seen.action) for finding in check(seen)]
+    return [str(finding) for check in action_checks(seen.cell.action) for finding in check(seen)]
 
 
 def scenario(tmp_path: Path, action: str) -> Document[Scenario]:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.artifacts.traits import FirmwareTraits, KernelTraits
+from harness.artifacts.traits import FirmwareTraits, KernelTraits, Traits
 from harness.checks.memory import HIGH_RAM_LOST
 from harness.checks.model import checks_for, expected
 from harness.evidence.evidence import Evidence
 from harness.evidence.record import BootRecord, Ending, EndingKind
+from harness.matrix.cell import Cell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +89,7 @@ def judge(folder: Path, kind: str, check: Check) -> list[Finding]:
     (folder / "serial.log").write_text(text)
     outcome = Ending(kind=EndingKind.COMPLETED, phase="done", detail="", last_line="")
     record = BootRecord(path=folder, cell="c", platform="snp", ending=outcome)
-    return check(Evidence(record, KERNEL, FIRMWARE, 8192))
+    return check(Evidence(record, Cell("fw", "k", "grub", 8192, "snp"), Traits(FIRMWARE, KERNEL)))
 
 
 def test_a_known_fault_that_is_gone_is_a_finding(tmp_path: Path) -> None:

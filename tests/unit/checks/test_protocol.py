@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.evidence.evidence import Evidence
 from harness.evidence.record import BootRecord
 from tests.support.probe_mutations import MUTATIONS
 from tests.support.probe_sample import FIRMWARE, SAMPLES, Sample
@@ -47,7 +46,7 @@ def test_every_check_has_a_mutation(tmp_path: Path) -> None:
 def test_missing_evidence_is_never_a_pass(tmp_path: Path) -> None:
     sample = Sample("eager", tmp_path)
     record = BootRecord(path=tmp_path, cell="x", platform=sample.platform, ending=sample.outcome)
-    evidence = Evidence(record, sample.traits, sample.firmware, sample.memory_mib)
+    evidence = sample.evidence(record)
     # RELEASE firmware says nothing.
     assert [name for name, check in sample.checks.items() if not check(evidence)] == ["accepts-once-at-exit"]
 

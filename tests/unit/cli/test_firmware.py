@@ -16,8 +16,8 @@ from harness.errors import HarnessError
 from harness.recipes.catalog import load_catalog
 from harness.recipes.firmware import ACCEPTANCE_LOG
 from harness.run import session
-from harness.run.cell_run import TRAITS as TRAITS_FILE
-from harness.run.cell_run import load_traits
+from harness.run.replay import TRAITS as TRAITS_FILE
+from harness.run.replay import load_traits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,7 @@ class Ingredients(Real):
         return SimpleNamespace(name=name, path=f"/images/{name}", traits=TRAITS)
 
     def kernel(self, name: str) -> Any:
-        _, kernel = load_traits(RECORDS[0] / TRAITS_FILE)
+        kernel = load_traits(RECORDS[0] / TRAITS_FILE).kernel
         return SimpleNamespace(path=f"/{name}", traits=kernel, words=None)
 
     def why_firmware(self, name: str) -> str:

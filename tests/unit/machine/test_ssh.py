@@ -17,6 +17,7 @@ from harness.evidence.record import BootRecord, Ending, EndingKind, write_json
 from harness.evidence.snp_report import parse_response
 from harness.evidence.ssh import IS_RUNNING, LIST_FAILED, OS_RELEASE, RELEASE, SSH_REPORT, parse_ssh
 from harness.machine.ssh import Keys, Ssh, SshError, forwarded_port
+from harness.matrix.cell import Cell
 from tests.support.ssh_server import serving
 
 if TYPE_CHECKING:
@@ -115,8 +116,9 @@ def evidence(
     made = {"properties": [["policy", "0x30000"]]}
     spec = {"confidential": made if platform != "plain" else None}
     record = BootRecord(path=folder, cell="c", platform=platform, ending=outcome, spec=spec)
-    kernel = SimpleNamespace(version="6.12.1")
-    seen = Evidence(record, cast("Any", kernel), cast("Any", None), 4096, ACTION, "debian-trixie")
+    cell = Cell("fw", "k", "direct", 4096, platform, action=ACTION, guest="debian-trixie")
+    traits = SimpleNamespace(kernel=SimpleNamespace(version="6.12.1"))
+    seen = Evidence(record, cell, cast("Any", traits))
     seen.__dict__["actions"] = (
         ActionReport("snp", 0, SNP | (snp or {})),
         ActionReport("stress-ng:64:2:5", 0, STRESS | (stress or {})),
@@ -125,7 +127,7 @@ def evidence(
 
 
 def findings(seen: Evidence) -> list[str]:
-    return [str(found) for check in guest_checks(seen.guest_name, seen.action) for found in check(seen)]
+    return [str(found) for check in guest_checks(seen.cell.guest, seen.cell.action) for found in check(seen)]
 
 
 def test_a_good_guest(tmp_path: Path) -> None:

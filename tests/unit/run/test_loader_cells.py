@@ -17,9 +17,8 @@ from harness.machine.spec import Drive
 from harness.matrix.cell import Cell
 from harness.platforms.host import Host
 from harness.recipes.project import find_project
-from harness.run import cell_run
-from harness.run.cell_run import TRAITS
 from harness.run.options import Options
+from harness.run.replay import TRAITS, load_traits
 from harness.run.session import Session
 
 CELL = Cell("debian-2025.02", "debian-6.1", "grub-2.06-bookworm", 2048, "plain", cmdline="quiet")
@@ -71,4 +70,4 @@ def test_a_replay_reads_the_entry(tmp_path: Path, records: Path, entry: str | No
     assert replay.run(cell).expected.outcome == outcome
     path.write_text("[]")
     with pytest.raises(HarnessError, match="cannot be read"):
-        cell_run.load_entry(path)
+        load_traits(path)

@@ -93,7 +93,7 @@ def test_a_cell_from_plan_to_verdict(
         seen.update(arguments, spec=spec)
         return stored_as_slow(records / STORED, folder)
 
-    monkeypatch.setattr("harness.run.cell_run.boot", boot)
+    monkeypatch.setattr("harness.run.boots.boot", boot)
     session.prepare([run], build=True)
     session.schedule([run])
     assert [finding for check in run.checks for finding in check(run.evidence)] == []
@@ -135,7 +135,7 @@ def test_without_the_package_its_name_is_unknown(scenario: Path, tmp_path: Path,
         start(tmp_path, replay=records).plan(scenario)
     record = stored_as_slow(next(records.glob("*slow")), records)
     with pytest.raises(HarnessError, match=f"^{records}: unknown platform 'slow'"):
-        _ = Evidence(record, None, None, 2048).platform  # type: ignore[arg-type]  # it needs no traits
+        _ = Evidence(record, None, None).platform  # type: ignore[arg-type]  # it needs neither
 
 
 @pytest.mark.parametrize(

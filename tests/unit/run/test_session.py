@@ -15,9 +15,9 @@ from harness.errors import HarnessError
 from harness.machine.process import LaunchError
 from harness.recipes.project import find_project
 from harness.run.budget import Budget
-from harness.run.cell_run import TRAITS
 from harness.run.options import Options
 from harness.run.pool import Demand
+from harness.run.replay import TRAITS
 from harness.run.session import Session
 
 if TYPE_CHECKING:
@@ -148,8 +148,7 @@ def test_a_guest_that_qemu_should_not_even_start(
     session = start(tmp_path)
     run = session.run(cells(session, scenario)[EMULATED])
     stand_ins.failures[EMULATED] = LaunchError("it ended with exit code 1", ["qemu"], 1, log)
-    firmware, kernel = run.traits
-    run.traits = replace(firmware, snp_capable=False), kernel
+    run.traits = replace(run.traits, firmware=replace(run.traits.firmware, snp_capable=False))
     (check,) = run.checks
     assert run.root_failure == ""
     assert bool(check(run.evidence)) == (refusal == "no such CPU")

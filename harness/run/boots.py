@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Boots as a source of records: what each cell needs is made, and several guests share the host."""
+
+from __future__ import annotations
+
+import errno
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+
+from harness.artifacts.traits import Traits
+from harness.boot.cell_machine import done_line, limits, machine_spec
+from harness.boot.driver import boot
+from harness.boot.ending import never_started
+from harness.boot.ssh_session import with_ssh
+from harness.errors import HarnessError
+from harness.evidence.record import BootRecord, write_json
+from harness.machine.process import LaunchError
+from harness.run.budget import Budget
+from harness.run.estimate import demand_of
+from harness.run.pool import BootPool, Demand
+from harness.run.replay import TRAITS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from harness.artifacts.ingredients import Ingredients
+    from harness.machine.spec import MachineSpec
+    from harness.matrix.cell import Cell
+    from harness.platforms.host import Host
+
+_NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
+_NO_PLACE |= {errno.ENOENT}  # what /proc answers to a new folder
+
+
+class Boots:
+    """Each cell boots once. ``records`` receives a folder for each; ``capacity`` is what all boots may take.
+
+    ``budget``: the file by which several processes share the host, None for one process.
+    """
+
+    def __init__(
+        self,
+        ingredients: Ingredients,
+        host: Host,
+        records: Path,
+        capacity: Demand,
+        budget: Path | None = None,
+    ) -> None:
+        self._ingredients = ingredients
+        self._host = host
+        self._records = records
+        self._capacity = capacity
+        self._budget = budget
+        self._specs: dict[Cell, MachineSpec] = {}
+        self._boots: dict[str, Future[BootRecord]] = {}
+        self._failure: HarnessError | None = None
+
+    @cached_property
+    def _pool(self) -> BootPool:
+        return BootPool(self._capacity)
+
+    def folder(self, cell: Cell) -> Path:
+        return self._records / cell.id
+
+    def holds(self, cell: Cell) -> bool:
+        """Say that every cell has a record: it only has to boot."""
+        del cell
+        return True
+
+    def traits(self, cell: Cell) -> Traits:
+        ingredients = self._ingredients
+        firmware, kernel = ingredients.firmware(cell.firmware).traits, ingredients.kernel(cell.kernel).traits
+        loader = ingredients.loader(cell.loader).traits
+        if not loader.passes_cmdline:
+            raise HarnessError(
+                f"{cell.id}: the kernel has no console with {cell.loader}: nothing can be judged",
+                f"boot the disk of `harness image show {cell.loader}` by hand",
+            )
+        return Traits(firmware, kernel, loader.entry(kernel))
+
+    def spec(self, cell: Cell) -> MachineSpec:
+        """Return the machine that boots the cell; what it needs is fetched and built."""
+        if cell not in self._specs:
+            self._specs[cell] = machine_spec(cell, self._ingredients, self._host)
+        return self._specs[cell]
+
+    def prepare(self) -> None:
+        """Build what all boots share, or fail as before: a failed build takes minutes each time."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            _ = self._ingredients.initrd, self._ingredients.qemu
+        except HarnessError as error:
+            self._failure = error
+            raise
+
+    def start(self, cells: Iterable[Cell]) -> None:
+        for cell in cells:
+            _ = self.boot(cell)
+
+    def boot(self, cell: Cell, spec: MachineSpec | None = None, name: str = "") -> Future[BootRecord]:
+        """Queue the boot of a cell and return its future record; a boot of the same name happens once.
+
+        ``spec``: the machine to boot in place of the cell's own, under a ``name`` (of the record's folder)
+        other than the cell's. Fetches and builds what is needed before it returns, so that waiting shows.
+        """
+        if spec is not None and name in {"", cell.id}:
+            raise ValueError(f"a boot of {cell.id} on another machine needs a name of its own")
+        name = name or cell.id
+        if name not in self._boots:
+            with writable(self._records):
+                self._records.mkdir(parents=True, exist_ok=True)
+            job = _Job(
+                cell,
+                spec or self.spec(cell),
+                self.traits(cell),
+                self._records / name,
+                demand_of(cell, self._ingredients.catalog),
+            )
+            self._boots[name] = self._pool.submit(job.demand, partial(_boot, job, self._budget))
+        return self._boots[name]
+
+    def record(self, cell: Cell) -> BootRecord:
+        return self.boot(cell).result()
+
+    def close(self) -> None:
+        """Forget the boots that have not begun."""
+        if "_pool" in self.__dict__:
+            self._pool.cancel()
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One boot: the machine of a cell, and the folder of its record."""
+
+    cell: Cell
+    spec: MachineSpec
+    traits: Traits
+    folder: Path
+    demand: Demand
+
+
+def _boot(job: _Job, budget: Path | None) -> BootRecord:
+    """Boot when the host has room; a guest that QEMU does not start leaves a record that says so."""
+    cell, folder = job.cell, job.folder
+    with nullcontext() if budget is None else Budget(budget).hold(job.demand), writable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / TRAITS, job.traits.to_json())
+        try:
+            return _boot_now(job)
+        except LaunchError as error:
+            ending = never_started(error.returncode, error.output)
+            BootRecord(path=folder, cell=cell.id, platform=cell.platform, ending=ending).write_index()
+            raise
+
+
+def _boot_now(job: _Job) -> BootRecord:
+    cell, spec, talk = job.cell, job.spec, None
+    if cell.whole_system:
+        spec, talk = with_ssh(spec, tuple(cell.action.split()), job.folder)
+    return boot(
+        spec,
+        job.folder,
+        cell_id=cell.id,
+        platform=cell.platform,
+        deadlines=limits(cell, spec),
+        done=done_line(cell),
+        survives_faults=job.traits.kernel.probe,
+        talk=talk,
+    )
+
+
+@contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """Turn the system's refusal to write below ``folder`` into a HarnessError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_PLACE:
+            raise
+        raise HarnessError(
+            f"boot records cannot be written to {folder}: {error.strerror}",
+            "make room there, or choose another folder with --records",
+        ) from error

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""What the runs of all cells share, as one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.recipes.catalog import Catalog
+    from harness.run.source import RecordSource
+
+
+@dataclass(frozen=True)
+class Context:
+    """What `CellRun` needs: the recipes, and where records come from."""
+
+    catalog: Catalog
+    source: RecordSource
