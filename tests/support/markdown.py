@@ -40,6 +40,12 @@ class Fence:
         return self.info.partition(" ")[2].strip()
 
     @property
+    def file(self) -> str:
+        """The file that a reader saves the block as, the info string's third word; "" for none."""
+        words = self.info.removesuffix(" +").split()
+        return words[2] if len(words) > 2 else ""
+
+    @property
     def where(self) -> str:
         """``file:line``, for messages."""
         path = self.path.relative_to(PROJECT) if self.path.is_relative_to(PROJECT) else self.path

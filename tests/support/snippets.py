@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from harness.run.session import Session
     from tests.support.markdown import Fence
 
-OF_OTHERS = frozenset({".", "addr2line", "cd", "cp", "gdb", "git", "make", "mkdir", "qemu-system-x86_64"})
+OF_OTHERS = frozenset(
+    {".", "addr2line", "cd", "gdb", "git", "grep", "less", "pre-commit", "qemu-system-x86_64", "sh"}
+)
 """Programs of others that console blocks may call: their arguments are not tried."""
 SETTINGS = re.compile(r"^(HARNESS_[A-Z_]+|XDG_CACHE_HOME)=")
 _PLACEHOLDER = re.compile(r"^[A-Z][A-Z_]*$|[A-Z]{3,}|…")
@@ -76,8 +78,9 @@ def continued(fence: Fence, earlier: list[Fence]) -> list[Fence]:
 
 
 def _yaml(fence: Fence, before: list[Fence], doors: Doors) -> Iterator[str]:
-    kind = fence.kind.removesuffix("+").strip()
-    path = doors.folder / f"{kind or 'none'}.yaml"
+    kind = fence.kind.partition(" ")[0]
+    path = doors.folder / (fence.file or f"{kind or 'none'}.yaml")
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(one.text for one in (*before, fence)))
     try:
         if kind == "scenario":
@@ -92,7 +95,15 @@ def _yaml(fence: Fence, before: list[Fence], doors: Doors) -> Iterator[str]:
         yield str(error)
 
 
-def _toml(fence: Fence, _before: list[Fence], _doors: Doors) -> Iterator[str]:
+def _toml(fence: Fence, _before: list[Fence], doors: Doors) -> Iterator[str]:
+    if fence.kind == "harness":
+        path = doors.folder / "harness.toml"
+        path.write_text(fence.text)
+        try:
+            load(path, RECIPES["project"])
+        except HarnessError as error:
+            yield str(error)
+        return
     try:
         tomllib.loads(fence.text)
     except tomllib.TOMLDecodeError as error:
@@ -204,7 +215,9 @@ def _pytest(arguments: list[str], doors: Doors) -> Iterator[str]:
     yield from [mistake] if mistake else []
     for argument in getattr(options, "file_or_dir", ()):
         path = argument.partition("::")[0]
-        if not _PLACEHOLDER.search(path) and not (PROJECT / path).exists():
+        if not _PLACEHOLDER.search(path) and not any(
+            (root / path).exists() for root in (PROJECT, doors.folder)
+        ):
             yield f"there is no {path}"
     yield from _unknown_names(options, doors)
 
@@ -253,12 +266,19 @@ def _pip(arguments: list[str], _doors: Doors) -> Iterator[str]:
         yield f"pip {' '.join(arguments)}: only pip install is known here"
 
 
+def _installed(arguments: list[str], _doors: Doors) -> Iterator[str]:
+    """Try nothing: these tools are the same for every project."""
+    del arguments
+    yield from ()
+
+
 _PROGRAMS: dict[str, Callable[[list[str], Doors], Iterator[str]]] = {
     "harness": _harness,
     "ovmf-acceptance": _harness,
     "pytest": _pytest,
     "run": _run,
     "tox": _tox,
+    **dict.fromkeys(("mypy", "pre-commit", "ruff"), _installed),
     "python": _interpreter,
     "python3": _interpreter,
     "pip": _pip,

@@ -41,7 +41,8 @@ def broken_links(found: Page) -> Iterator[str]:
 def missing_paths(found: Page) -> Iterator[str]:
     """Name every path of the project in code style that does not exist; `NAME` stands for any name."""
     for line, text in found.codes:
-        if _PATH.fullmatch(text) and not _PLACEHOLDER.search(text) and not any(PROJECT.glob(text)):
+        made_up = _PLACEHOLDER.search(text) or text in {fence.file for fence in found.fences}
+        if _PATH.fullmatch(text) and not made_up and not any(PROJECT.glob(text)):
             yield f"{found.path}:{line}: `{text}`: there is no such file or folder"
 
 

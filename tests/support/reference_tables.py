@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Tables of reference pages that are made from the code: keys of files, commands, options, checks, fixtures.
+
+A page holds a table between ``<!-- from the code: NAME -->`` and ``<!-- end -->``. A test compares;
+``python -m tests.support.reference_tables`` writes them anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import pkgutil
+import re
+import typing
+from typing import TYPE_CHECKING, Any
+
+from _pytest.config.argparsing import Parser
+from _pytest.fixtures import FixtureFunctionDefinition
+from pydantic import BaseModel
+
+from harness import checks, pytest_plugin
+from harness.checks.finding import Check
+from harness.checks.rollout import table
+from harness.cli import entry
+from harness.cli.plan import RECIPES
+from harness.documents.strict import OneKey
+from harness.matrix.axes import TABLE
+from harness.matrix.schema import Scenario
+from harness.recipes.qemu import QemuFile
+from tests.support.data import PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from types import ModuleType
+
+    from pydantic.fields import FieldInfo
+
+_SECTION = re.compile(r"(<!-- from the code: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_AXES = {axis.name for axis in TABLE}
+
+
+def rewritten(text: str) -> str:
+    """Return a page's text with its tables as the code has them now."""
+    return _SECTION.sub(
+        lambda found: found[1] + "".join(f"{row}\n" for row in TABLES[found[2]]()) + found[3], text
+    )
+
+
+def pages_with_tables() -> list[Path]:
+    """Return the pages that hold such a table."""
+    return [path for path in sorted((PROJECT / "docs").rglob("*.md")) if _SECTION.search(path.read_text())]
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|').replace(chr(10), ' ') for cell in cells)} |"
+
+
+def _head(*cells: str) -> Iterator[str]:
+    yield _row(*cells)
+    yield "|" + "---|" * len(cells)
+
+
+def keys_of(model: type[BaseModel]) -> Iterator[str]:
+    """Yield the rows for every key of a file, nested ones with the path that leads to them."""
+    yield from _head("key", "meaning", "default")
+    yield from _keys(model, "")
+
+
+def _keys(model: type[BaseModel], above: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        inner = _models(field.annotation)
+        path = f"{above}{field.alias or name}"
+        meaning = field.description or next((_summary(one) for one in inner), "")
+        yield _row(f"`{path}`", meaning, "" if issubclass(model, OneKey) else _default(field))
+        container = typing.get_origin(field.annotation)
+        below = f"{path}[]." if container is tuple else f"{path}.NAME." if container is dict else f"{path}."
+        for one in inner:
+            if not _AXES & set(one.model_fields):
+                yield from _keys(one, below)
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in typing.get_args(annotation) for model in _models(part)]
+
+
+def _summary(thing: object) -> str:
+    return (inspect.getdoc(thing) or "").partition("\n")[0].rstrip(".")
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.default
+    shown = "" if not isinstance(value, str | int | bool) or value == "" else str(value)
+    return f"`{shown.lower() if isinstance(value, bool) else shown}`" if shown else ""
+
+
+def _axes() -> Iterator[str]:
+    yield from _head("axis", "meaning", "default")
+    for axis in TABLE:
+        default = "required" if axis.default is None else f"`{axis.default}`" if axis.default else "none"
+        yield _row(f"`{axis.name}`", axis.meaning, default)
+
+
+def _commands() -> Iterator[str]:
+    yield from _head("command", "what it does")
+    yield from _command(entry._parser(), "harness")
+
+
+def _command(parser: argparse.ArgumentParser, name: str) -> Iterator[str]:
+    for action in parser._actions:
+        if isinstance(action, argparse._HelpAction):
+            continue
+        if isinstance(action, argparse._SubParsersAction):
+            texts = {choice.dest: choice.help or "" for choice in action._choices_actions}
+            for word, inner in action.choices.items():
+                yield _row(f"`{name} {word}{_arguments(inner)}`", texts.get(word, ""))
+                yield from _command(inner, f"{name} {word}")
+        elif action.option_strings or action.help:
+            yield _row(f"`{name} {_written(action)}`", _help(action, parser))
+
+
+def _arguments(parser: argparse.ArgumentParser) -> str:
+    """Return what follows a command's name, options left out, with a blank in front."""
+    actions = [one for one in parser._actions if not one.option_strings]
+    return "".join(f" {_written(one)}" for one in actions if not isinstance(one, argparse._SubParsersAction))
+
+
+def _written(action: argparse.Action) -> str:
+    value = action.metavar or ("|".join(map(str, action.choices)) if action.choices else action.dest.upper())
+    if isinstance(value, tuple):
+        value = " ".join(value)
+    if not action.option_strings:
+        return {"*": f"[{value} …]", "?": f"[{value}]", "+": f"{value} …"}.get(str(action.nargs), value)
+    option = ", ".join(action.option_strings)
+    return option if action.nargs == 0 else f"{option} {value}"
+
+
+def _help(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
+    return (action.help or "") % {**vars(action), "prog": parser.prog}
+
+
+def _options() -> Iterator[str]:
+    parser = Parser(_ispytest=True)
+    for module in _modules(pytest_plugin):
+        if add := getattr(module, "pytest_addoption", None):
+            add(parser)
+    yield from _head("option", "what it does")
+    made = parser.optparser
+    for group in made._action_groups:
+        for action in group._group_actions:
+            if action.option_strings and not isinstance(action, argparse._HelpAction):
+                yield _row(f"`{_written(action)}`", _help(action, made))
+
+
+def _modules(package: ModuleType) -> list[ModuleType]:
+    found = pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
+    return [importlib.import_module(module.name) for module in found]
+
+
+def _fixtures() -> Iterator[str]:
+    yield from _head("fixture", "what it gives")
+    for module in _modules(pytest_plugin):
+        for name, value in vars(module).items():
+            if isinstance(value, FixtureFunctionDefinition) and not name.startswith("_"):
+                yield _row(
+                    f"`{value.name}`", " ".join((inspect.getdoc(value._get_wrapped_function()) or "").split())
+                )
+
+
+def _checks() -> Iterator[str]:
+    yield from _head("check", "question", "needs the exact ledger")
+    for module in _modules(checks):
+        for value in vars(module).values():
+            if isinstance(value, Check) and value.judge.__module__ == module.__name__:
+                yield _row(f"`{value.name}`", value.question, "yes" if value.needs_ledger else "")
+
+
+def _rollout() -> Iterator[str]:
+    yield from _head("when", "outcome", "because", "source")
+    for row in table().rows:
+        said = [
+            f"{name.replace('_', '-')} {str(value).lower().replace('true', 'yes').replace('false', 'no')}"
+            for name, value in row.when.named().items()
+        ]
+        yield _row(", ".join(said) or "otherwise", f"**{row.outcome}**", row.because, row.source)
+
+
+TABLES: dict[str, Callable[[], Iterator[str]]] = {
+    "axes": _axes,
+    "checks": _checks,
+    "commands": _commands,
+    "fixtures": _fixtures,
+    "options": _options,
+    "rollout": _rollout,
+    "scenario": lambda: keys_of(Scenario),
+    "qemu": lambda: keys_of(QemuFile),
+    **{kind: lambda model=model: keys_of(model) for kind, model in RECIPES.items()},  # type: ignore[misc]
+}
+
+
+def main() -> None:
+    """Write the tables of all pages as the code has them now."""
+    for path in pages_with_tables():
+        text = path.read_text()
+        if text != (now := rewritten(text)):
+            path.write_text(now)
+            print(path.relative_to(PROJECT))
+
+
+if __name__ == "__main__":
+    main()
