@@ -5,11 +5,9 @@ Offsets and fields: Linux ``Documentation/arch/x86/boot.rst``, "The Real-Mode Ke
 
 Without the stub, every loader has to take its other path into the kernel. What is cleared for that:
 
-| bytes | what is there | why it is cleared |
-|---|---|---|
-| 0x000-0x1f0 | the old boot sector: the PE header (MZ, PE, section table) | no PE image to load |
-| 0x236, bits 2 and 3 | ``xloadflags``: EFI handover entry, 32 and 64 bit | no handover either |
-| 0x264-0x267 | ``handover_offset`` | nor where it would be |
+- 0x000-0x1f0, the old boot sector with the PE header (MZ, PE, section table): no PE image to load;
+- 0x236, bits 2 and 3, the EFI handover entries for 32 and 64 bit in ``xloadflags``: no handover either;
+- 0x264-0x267, ``handover_offset``: nor where it would be.
 
 The setup header (from 0x1f1) is otherwise untouched, and so is all code: the stub's is still there, but
 nothing leads to it. Boot loaders that use the 16-, 32- or 64-bit entry do not look at the first 0x1f1 bytes.

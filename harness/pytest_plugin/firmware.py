@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """The fixture ``firmware``, for tests of any kind: an image and its traits, built when it is new.
 
+::
+
     @pytest.mark.firmware("safe-2022.11", "stock-2025.02")
     def test_it(firmware):
         boot(firmware.path)
