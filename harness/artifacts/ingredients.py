@@ -30,7 +30,7 @@ from harness.artifacts.qemu import BINARY, KIND, build_qemu, qemu_inputs
 from harness.debian.archive import AptRoot
 from harness.debian.lock_file import LOCK_NAME, Lock
 from harness.debian.suite import FetchError
-from harness.errors import HarnessError
+from harness.errors import HarnessError, HostError
 from harness.progress import Progress, say
 from harness.recipes.catalog import load_catalog
 from harness.recipes.probe import ProbeRecipe
@@ -160,7 +160,7 @@ class Ingredients:
                 sharing = [
                     other for other, it in self.catalog.firmware.items() if it.queries() == recipe.queries()
                 ]
-                raise HarnessError(
+                raise HostError(
                     f"{error.what}; needed by firmware {', '.join(sharing)}", error.hint
                 ) from error
         return self._firmware[name]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.artifacts.kernel.resolve import Kernel
 from harness.artifacts.kernel.traits import KernelTraits
-from harness.errors import HarnessError
+from harness.errors import HostError, SubjectError
 from harness.recipes.probe_options import parse_probe_options
 from harness.store.file_tree import digest_file
 
@@ -92,10 +92,10 @@ def _run(folder: Path, tool: str, *arguments: str) -> None:
     try:
         done = subprocess.run([tool, *arguments], cwd=folder, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        raise HarnessError(
+        raise HostError(
             f"{tool} is not installed", "./run installs it, or: apt-get install gcc binutils"
         ) from None
     if done.returncode:
-        raise HarnessError(
+        raise SubjectError(
             f"{folder}: the EFI probe does not build", "\n".join(done.stderr.splitlines()[:10]) or tool
         )

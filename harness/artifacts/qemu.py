@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.debian.source import source, unpack
-from harness.errors import HarnessError
+from harness.errors import HostError
 from harness.paths import SHIPPED_PROJECT, Project, cache_dir
 from harness.recipes.qemu import QEMU_FILE
 from harness.store import file_tree
@@ -150,7 +150,7 @@ def _check_tools() -> None:
     if not Path("/usr/include/libfdt.h").exists():
         missing.append("libfdt-dev")
     if missing:
-        raise HarnessError(
+        raise HostError(
             f"building QEMU needs Debian packages that are not installed: {' '.join(missing)}",
             "./run installs them, or: apt-get install " + " ".join(missing),
         )

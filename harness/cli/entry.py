@@ -8,7 +8,7 @@ import importlib
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from harness.artifacts.guest.package_set import update_set
 from harness.artifacts.ingredients import Ingredients
@@ -16,15 +16,13 @@ from harness.cli.firmware import add_build_firmware, add_firmware_commands
 from harness.cli.kernel import add_kernel_commands
 from harness.cli.loader import add_build_image, add_image_commands
 from harness.debian.lock_file import update
-from harness.errors import HarnessError
+from harness.errors import ExitCode, HarnessError
 from harness.platforms.choice import AUTO
 from harness.run.axis_options import PLATFORM_HELP, add_axis_options, platform_choice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-USER_MISTAKE = 2
-INTERRUPTED = 130
 SHELL_CELL: dict[str, str | int] = {
     "firmware": "debian-2025.02",
     "kernel": "debian-6.12",
@@ -37,23 +35,32 @@ SHELL_CELL: dict[str, str | int] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; exit code 2 and one message for a user's mistake."""
+    """Run one command; one message and the error's exit code when it cannot be done."""
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
     except HarnessError as error:
         print(f"harness: {error}", file=sys.stderr)
-        return USER_MISTAKE
+        return error.exit_code
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("harness: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+        return ExitCode.INTERRUPTED
+    return ExitCode.OK
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with the house's exit code for a mistake of the user's."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and message, and exit."""
+        self.print_usage(sys.stderr)
+        self.exit(ExitCode.MISTAKE, f"{self.prog}: error: {message}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="harness", description=__doc__)
+    parser = Parser(prog="harness", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     plan = commands.add_parser("plan", help="list the boots that scenarios ask for on this host")

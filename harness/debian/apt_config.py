@@ -8,7 +8,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, HostError
 
 MIRROR_SETTING = "HARNESS_DEBIAN_MIRROR"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -30,7 +30,7 @@ def _ask(argv: list[str]) -> str:
             argv, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"}
         )
     except FileNotFoundError as error:
-        raise HarnessError(
+        raise HostError(
             f"{argv[0]} is not installed", "Debian's own tools are needed: apt, dpkg-dev"
         ) from error
     return done.stdout if done.returncode == 0 else ""
@@ -65,7 +65,7 @@ def find_mirror() -> str:
             _ask([*command, "$(REPO_URI)|$(RELEASE)|$(COMPONENT)", "--no-release-info"])
         )
         if found is None:
-            raise HarnessError(
+            raise HostError(
                 "this machine's apt configuration names no Debian archive",
                 f"set {MIRROR_SETTING} to the address of a mirror (the one that ends before /dists/)",
             )

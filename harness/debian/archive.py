@@ -30,7 +30,7 @@ from harness.debian.index import (
     version_key,
 )
 from harness.debian.suite import UPDATE_HINT, FetchError, SuiteRoot
-from harness.errors import HarnessError
+from harness.errors import HarnessError, HostError
 from harness.paths import cache_dir
 from harness.progress import Progress, say
 from harness.store.entries import Artifact, Store
@@ -167,7 +167,7 @@ class AptRoot:
         try:
             suite.run(["apt-get", "download", "-q", *words], what, directory, size)
         except FetchError as error:
-            raise HarnessError(error.what, UPDATE_HINT) from error
+            raise HostError(error.what, UPDATE_HINT) from error
 
     def fetch(self, path: str, sha256: str, target: Path, suite: str, size: int = 0) -> None:
         """Fetch one file of the archive (``path`` from its root) and check its SHA-256; FetchError if not."""
@@ -177,9 +177,7 @@ class AptRoot:
         self.progress(f"fetching {target.name}{_mebibytes(size)}")
         self._suite(suite).run(argv, f"{target.name} from {self.mirror} ({suite})", target.parent, size)
         if digest_file(target) != sha256:
-            raise HarnessError(
-                f"{target.name} from {self.mirror} does not have the digest that was asked for"
-            )
+            raise HostError(f"{target.name} from {self.mirror} does not have the digest that was asked for")
 
     def _suite(self, name: str) -> SuiteRoot:
         if name not in self.suites:
@@ -216,7 +214,7 @@ class AptRoot:
         """Raise HarnessError unless the index has exactly this version with this digest."""
         stanza = self._exactly(PackageQuery(package.package, package.suite, package.version))
         if stanza["SHA256"] != package.sha256:
-            raise HarnessError(
+            raise HostError(
                 f"{package.package} {package.version} ({package.suite}) on {self.mirror} has another SHA-256 "
                 f"than the one asked for: {package.sha256}",
                 f"the mirror holds a different build; {UPDATE_HINT}",

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.debian.suite import FetchError
-from harness.errors import HarnessError
+from harness.errors import HarnessError, HostError
 from harness.store import file_tree
 
 if TYPE_CHECKING:
@@ -112,10 +112,10 @@ def _run(argv: Sequence[str], directory: Path) -> None:
             env={**os.environ, "LC_ALL": "C"},
         )
     except FileNotFoundError as error:
-        raise HarnessError(f"{argv[0]} is not installed", "install the package dpkg-dev") from error
+        raise HostError(f"{argv[0]} is not installed", "install the package dpkg-dev") from error
     if done.returncode:
         output = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise HarnessError(f"{' '.join(argv)} failed: {' / '.join(output[-5:])}")
+        raise HostError(f"{' '.join(argv)} failed: {' / '.join(output[-5:])}")
 
 
 def _unpack_tarballs(tarballs: Artifact, dest: Path) -> None:

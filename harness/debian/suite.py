@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.debian import apt_config
-from harness.errors import HarnessError
+from harness.errors import HostError
 from harness.store.entries import disk_full, full_disk_told
 from harness.store.locks import held
 
@@ -25,7 +25,7 @@ _NETWORK_HINT = f"check the network, and the mirror (setting {apt_config.MIRROR_
 _TICK = 5.0  # seconds between two lines of progress
 
 
-class FetchError(HarnessError):
+class FetchError(HostError):
     """apt could not fetch something; ``missing`` when the mirror answered that it has no such file."""
 
     def __init__(self, what: str, hint: str, *, missing: bool) -> None:
@@ -64,7 +64,7 @@ class SuiteRoot:
         if self._prepared:
             return
         if not self._keyring.is_file():
-            raise HarnessError(
+            raise HostError(
                 f"the keyring {self._keyring} is missing: Debian's signatures cannot be checked",
                 "install the package debian-archive-keyring",
             )
@@ -133,7 +133,7 @@ class SuiteRoot:
         if path is None and error is None and self.refresh_once():
             path = self._find(wanted)  # its files were gone, though it was young
         if path is None:
-            raise self._failure or HarnessError(
+            raise self._failure or HostError(
                 f"there is no package index of {self.name} from {self.mirror}", _NETWORK_HINT
             )
         if error:
@@ -157,7 +157,7 @@ class SuiteRoot:
         self._prepare()
         done = subprocess.run(argv, env=self._environment(), capture_output=True, text=True, check=False)
         if done.returncode:
-            raise HarnessError(f"{self.name} on {self.mirror}: {apt_config.reduce_errors(done.stderr)}")
+            raise HostError(f"{self.name} on {self.mirror}: {apt_config.reduce_errors(done.stderr)}")
         return done.stdout
 
     def run(self, argv: Sequence[str], what: str, directory: Path, size: int = 0) -> None:

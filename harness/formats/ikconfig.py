@@ -14,7 +14,7 @@ import subprocess
 import zlib
 from typing import TYPE_CHECKING
 
-from harness.errors import HarnessError
+from harness.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ def unzstd(data: bytes) -> bytes:
     """Decompress by the program zstd: Python has no module for it. HarnessError when it is not installed."""
     program = shutil.which("zstd")
     if program is None:
-        raise HarnessError("zstd is not installed", "apt-get install zstd")
+        raise HostError("zstd is not installed", "apt-get install zstd")
     done = subprocess.run([program, "-dcq"], input=data, capture_output=True, check=False)
     if done.returncode:
         raise ValueError(done.stderr.decode(errors="replace").strip())

@@ -11,7 +11,7 @@ import subprocess
 import threading
 from typing import TYPE_CHECKING
 
-from harness.errors import HarnessError
+from harness.errors import HostError
 from harness.machine.background import background
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _SHIM = (
 )
 
 
-class LaunchError(HarnessError):
+class LaunchError(HostError):
     """QEMU did not come up; carries its exit code (None: still alive but mute), command, output and log."""
 
     def __init__(self, why: str, command: Sequence[str], returncode: int | None, log: Path) -> None:

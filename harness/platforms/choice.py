@@ -6,7 +6,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from harness.errors import HarnessError
+from harness.errors import HostError
 from harness.platforms.platform import GUESTS
 from harness.platforms.registry import chain, platform_named
 
@@ -28,7 +28,8 @@ def on_host(choice: str, host: Host) -> Callable[[str], str]:
 
     A platform that the host lacks something for is what it falls back to; the last one stays even then, and
     its cells say what is lacking. ``choice``, the user's, takes the place of every platform that falls back
-    to it. Raises HarnessError for a choice that is unknown, or that the host lacks something for.
+    to it. Raises HarnessError for a choice that is unknown, HostError when
+    the host lacks something for it.
     """
     if choice != AUTO:
         _refuse_lacking(platform_named(choice, "--platform"), host)
@@ -55,7 +56,7 @@ def _resolved(choice: str, runs: Callable[[Platform], bool], asked: str) -> str:
 def _refuse_lacking(platform: Platform, host: Host) -> None:
     if lacking := platform.lacking(host):
         others = " or ".join([AUTO, *(each.name for each in chain(platform)[1:])])
-        raise HarnessError(
+        raise HostError(
             f"--platform {platform.name}: this host cannot run {GUESTS[platform.technology]} "
             f"({'; '.join(lacking)})",
             f"use --platform {others} here",

@@ -17,16 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, HostError
 from harness.matrix.show import count
 from harness.platforms.choice import AUTO
 from harness.platforms.registry import platform_named
 from harness.progress import say
+from harness.pytest_plugin.exit_codes import end_run
 from harness.pytest_plugin.items import CHOSEN, SESSION, TOLD, CheckItem, Chosen, ScenarioFile, choose, named
 from harness.pytest_plugin.opt_in import start
 from harness.recipes.project import find_project
 from harness.run.axis_options import PLATFORM_HELP, add_axis_options, axis_options, platform_choice
 from harness.run.budget import Budget
+from harness.run.keywords import compiled
 from harness.run.options import Options
 from harness.run.session import Session
 
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 _WORKER_RECORDS = "harness_records"
 _WORKER_BUDGET = "harness_budget"
 BUDGET = pytest.StashKey["TemporaryDirectory[str]"]()
-pytest_plugins = ["harness.pytest_plugin.firmware"]
+pytest_plugins = ["harness.pytest_plugin.firmware", "harness.pytest_plugin.exit_codes"]
 
 
 def _positive(text: str) -> int:
@@ -111,6 +113,19 @@ def _project(config: pytest.Config) -> Project:
         return find_project(start(config, config.args) or here, out=here)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Refuse options that cannot be followed before any file is collected, or any worker started."""
+    if hasattr(session.config, "workerinput"):
+        return
+    try:
+        if words := session.config.getoption("keyword"):
+            compiled(words)
+        session.config.stash[SESSION].check_options()
+    except HarnessError as error:
+        end_run(session.config, error)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -243,15 +258,18 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     try:
         config.stash[SESSION].schedule(runs)
     except HarnessError as error:
-        raise pytest.UsageError(str(error)) from error
+        end_run(config, error)
 
 
 def _refuse_wrong_selection(config: pytest.Config, platforms: set[str]) -> None:
     """Raise ``UsageError`` when nothing of a required platform, or of the replayed folder, is selected."""
     session = config.stash[SESSION]
     if missing := [name for name in config.getoption("--require-platform") if name not in platforms]:
-        here = "; ".join(platform_named(missing[0]).lacking(session.host)) or "this host could"
-        raise pytest.UsageError(f"--require-platform {missing[0]}: no selected cell runs on it ({here})")
+        lacking = "; ".join(platform_named(missing[0]).lacking(session.host))
+        said = (
+            f"--require-platform {missing[0]}: no selected cell runs on it ({lacking or 'this host could'})"
+        )
+        end_run(config, HostError(said) if lacking else HarnessError(said))
     if session.options.replay is not None and not platforms:
         raise pytest.UsageError(
             f"--replay {session.options.replay}: it holds no boot record of a selected cell"

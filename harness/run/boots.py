@@ -14,7 +14,7 @@ from harness.boot.cell_machine import done_line, limits, machine_spec
 from harness.boot.driver import boot
 from harness.boot.ending import never_started
 from harness.boot.ssh_session import with_ssh
-from harness.errors import HarnessError
+from harness.errors import HarnessError, HostError
 from harness.evidence.record import BootRecord, write_json
 from harness.machine.process import LaunchError
 from harness.run.budget import Budget
@@ -182,7 +182,7 @@ def writable(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _NO_PLACE:
             raise
-        raise HarnessError(
+        raise HostError(
             f"boot records cannot be written to {folder}: {error.strerror}",
             "make room there, or choose another folder with --records",
         ) from error

@@ -99,6 +99,13 @@ class Session:
     def _substitutions(self) -> tuple[Substitution, ...]:
         return substitutions(self.options, self.ingredients)
 
+    def check_options(self) -> None:
+        """Raise HarnessError for a choice of the user's that no scenario could follow on this host."""
+        if self.options.axes:
+            _ = self._substitutions
+        if self.options.platform != "auto" or self.options.replay is not None:
+            self._resolve()
+
     def plan(self, path: Path) -> Plan:
         """Expand a scenario file for this host and the user's choices; HarnessError with every mistake."""
         document = load_scenario(path, self.known)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from harness.errors import HarnessError
+from harness.errors import HostError, SubjectError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +64,7 @@ def run_step(
     """
     progress(what)
     if shutil.which(argv[0]) is None:
-        raise HarnessError(f"{what}: {argv[0]}: no such program", "is it installed?")
+        raise HostError(f"{what}: {argv[0]}: no such program", "is it installed?")
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8", errors="replace") as sink:
         sink.write(f"+ {' '.join(argv)}\n")
@@ -92,7 +92,7 @@ def run_step(
             written.seek(start)
             lines = written.read().splitlines()
         shown = "\n  ".join((trouble(lines) or lines)[:_SHOWN])
-        raise HarnessError(f"{what} failed with code {child.returncode}\n  {shown}", f"whole log: {log}")
+        raise SubjectError(f"{what} failed with code {child.returncode}\n  {shown}", f"whole log: {log}")
 
 
 def _end(child: subprocess.Popen[str]) -> None:

@@ -24,7 +24,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, HostError
 from harness.paths import cache_dir
 from harness.progress import Progress, say
 from harness.store import file_tree
@@ -206,12 +206,12 @@ def full_disk_told(root: Path) -> Iterator[None]:
         raise disk_full(root) from error
 
 
-def disk_full(root: Path, free: int | None = None) -> HarnessError:
+def disk_full(root: Path, free: int | None = None) -> HostError:
     """Make the error for a full disk; ``free`` in bytes, if it was measured before things were removed."""
     if free is None:
         there = next(path for path in (root, *root.parents) if path.exists())
         free = shutil.disk_usage(there).free
-    return HarnessError(
+    return HostError(
         f"no space left for {root}: {free / (1 << 20):.1f} MiB free",
         "free some space (old entries of the store may be deleted), or set HARNESS_CACHE to a larger disk",
     )

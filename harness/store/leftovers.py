@@ -8,7 +8,7 @@ import signal
 import time
 from pathlib import Path
 
-from harness.errors import HarnessError
+from harness.errors import HostError
 
 _PATIENCE = 10.0  # seconds
 _POLL = 0.02
@@ -27,9 +27,7 @@ def end_processes(setting: str) -> int:
             _kill(pid)
         ended |= found
         if time.monotonic() > give_up:
-            raise HarnessError(
-                f"processes {sorted(found)} of an earlier build do not end", "end them by hand"
-            )
+            raise HostError(f"processes {sorted(found)} of an earlier build do not end", "end them by hand")
         time.sleep(_POLL)
     return len(ended)
 

@@ -10,7 +10,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from harness.errors import HarnessError
+from harness.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ def _open(path: Path) -> int:
     except OSError as error:
         if error.errno not in _NO_PLACE:
             raise
-        raise HarnessError(
+        raise HostError(
             f"cannot write below {path.parent}: {error.strerror}",
             "make the cache writable, or choose another place with HARNESS_CACHE",
         ) from error

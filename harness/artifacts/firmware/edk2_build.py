@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, HostError
 from harness.store import file_tree
 from harness.store.build_steps import Trouble, run_step
 
@@ -54,7 +54,7 @@ def check_tools() -> None:
         if not (Path(tool).exists() if tool.startswith("/") else shutil.which(tool))
     ]
     if missing:
-        raise HarnessError(
+        raise HostError(
             f"building firmware needs Debian packages that are not installed: {' '.join(missing)}",
             "./run installs them, or: apt-get install " + " ".join(missing),
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.debian.source import source, unpack
-from harness.errors import HarnessError
+from harness.errors import HarnessError, HostError
 from harness.paths import cache_dir
 from harness.store import file_tree
 from harness.store.source_files import SourceTree, stored_tree, working_tree
@@ -144,7 +144,7 @@ def _run(argv: Sequence[str], directory: Path) -> None:
     try:
         done = subprocess.run(argv, cwd=directory, capture_output=True, text=True, check=False, env=quiet)
     except FileNotFoundError as error:
-        raise HarnessError("git is not installed", "apt-get install git") from error
+        raise HostError("git is not installed", "apt-get install git") from error
     if done.returncode:
         said = "\n  ".join(done.stderr.strip().splitlines()[-_TAIL:])
         raise HarnessError(f"{' '.join(argv)} failed\n  {said}", "check the recipe's url, commit, submodules")

@@ -12,7 +12,7 @@ from harness.artifacts.firmware import traits as reader
 from harness.artifacts.firmware.build import build_firmware, explain_firmware
 from harness.artifacts.firmware.edk2_build import IMAGE
 from harness.artifacts.firmware.traits import FirmwareTraits
-from harness.errors import HarnessError
+from harness.errors import HarnessError, SubjectError
 from harness.formats import firmware_volume
 from harness.store import file_tree
 from harness.store.inputs import digest_code
@@ -42,7 +42,7 @@ def resolve_firmware(recipe: FirmwareRecipe, apt: AptRoot, lock: Lock) -> Firmwa
     path = _image(recipe, apt, lock)
     traits = _traits(recipe.name, path, apt)
     if wrong := contradictions(recipe, traits):
-        raise HarnessError(
+        raise SubjectError(
             f"firmware {recipe.name} is not what its recipe expects: {'; '.join(wrong)}",
             f"correct the recipe's expect, or what it is built from; the image is {path}",
         )

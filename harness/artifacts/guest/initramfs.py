@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from harness.artifacts.guest import initramfs_files
 from harness.artifacts.guest.initramfs_files import build_initramfs
 from harness.debian.index import PackageQuery
-from harness.errors import HarnessError
+from harness.errors import HostError, SubjectError
 from harness.formats import cpio
 from harness.formats.cpio import CpioEntry, cpio_archive
 from harness.store.file_tree import digest_file, only
@@ -132,8 +132,8 @@ def compile_static(source: Path, program: Path) -> None:
             [*_COMPILE, "-o", str(program), str(source)], capture_output=True, text=True, check=False
         )
     except FileNotFoundError:
-        raise HarnessError("gcc is not installed", "./run installs it, or: apt-get install gcc") from None
+        raise HostError("gcc is not installed", "./run installs it, or: apt-get install gcc") from None
     if done.returncode:
-        raise HarnessError(
+        raise SubjectError(
             f"{source}: does not compile", "\n".join(done.stderr.splitlines()[:10]) or "gcc said nothing"
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.debian.index import PackageVersion
 from harness.debian.suite import UPDATE_HINT
-from harness.errors import HarnessError
+from harness.errors import HarnessError, HostError
 from harness.store.file_tree import digest_file, write_atomically
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def fetch_set(name: str, packages: Iterable[PackageVersion], apt: AptRoot) -> Pa
         wanted = {package.sha256 for package in packages}
         there = {digest_file(path) for path in directory.iterdir()}
         if there != wanted:
-            raise HarnessError(f"what apt fetched for {name} are not the packages that were asked for")
+            raise HostError(f"what apt fetched for {name} are not the packages that were asked for")
 
     return apt.store.get("debs", name, inputs, build, apt.progress, tools=("apt",)).path
 

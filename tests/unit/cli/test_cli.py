@@ -12,7 +12,7 @@ import pytest
 
 from harness.cli import entry
 from harness.debian.index import PackageQuery, PackageVersion
-from harness.errors import HarnessError
+from harness.errors import ExitCode, HarnessError
 from tests.support.data import PROJECT
 
 if TYPE_CHECKING:
@@ -45,24 +45,24 @@ def test_plan_of_all_scenarios(stand_ins: Any, capsys: pytest.CaptureFixture[str
 
 
 def test_keywords_that_cannot_be_read(capsys: pytest.CaptureFixture[str]) -> None:
-    assert entry.main(["plan", "-k", "loaders and"]) == 2
+    assert entry.main(["plan", "-k", "loaders and"]) == ExitCode.MISTAKE
     assert "harness: -k loaders and: expected" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("stand_ins")
-def test_mistakes_are_one_message_and_exit_code_2(
+def test_mistakes_are_one_message_and_one_exit_code(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x.yaml").write_text("nane: x\ndescription: y\n")
-    assert entry.main(["plan", "x.yaml"]) == 2
+    assert entry.main(["plan", "x.yaml"]) == ExitCode.MISTAKE
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("harness: x.yaml:1:1: ")
     assert "unknown key 'nane'; did you mean 'name'?" in err
-    assert entry.main(["plan", "absent.yaml"]) == 2
+    assert entry.main(["plan", "absent.yaml"]) == ExitCode.MISTAKE
     assert capsys.readouterr().err == "harness: absent.yaml: cannot read it: No such file or directory\n"
-    assert entry.main(["plan", "--platform", "snp"]) == 2
+    assert entry.main(["plan", "--platform", "snp"]) == ExitCode.HOST
     assert "use --platform auto or snp-emulated here" in capsys.readouterr().err
 
 
@@ -70,7 +70,7 @@ def test_mistakes_are_one_message_and_exit_code_2(
 def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         entry.main(arguments)
-    assert caught.value.code == 2
+    assert caught.value.code == ExitCode.MISTAKE
     assert capsys.readouterr().err.startswith("usage: harness")
 
 
@@ -148,8 +148,8 @@ def test_build(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("trouble", "code", "said"),
     [
-        (HarnessError("no compiler", "install gcc"), 2, "harness: no compiler\n  install gcc\n"),
-        (KeyboardInterrupt(), 130, "harness: interrupted\n"),
+        (HarnessError("no compiler", "install gcc"), 4, "harness: no compiler\n  install gcc\n"),
+        (KeyboardInterrupt(), 2, "harness: interrupted\n"),
     ],
 )
 def test_a_build_that_ends_early(

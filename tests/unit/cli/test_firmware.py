@@ -12,7 +12,7 @@ from harness.artifacts.firmware.choice import choose_firmware
 from harness.artifacts.firmware.traits import read_firmware_traits
 from harness.artifacts.ingredients import Ingredients as Real
 from harness.cli import entry, firmware
-from harness.errors import HarnessError
+from harness.errors import ExitCode, HarnessError
 from harness.recipes.catalog import load_catalog
 from harness.recipes.firmware import ACCEPTANCE_LOG
 from harness.run import session
@@ -138,8 +138,8 @@ def test_the_scenarios_rules_hold_for_what_it_names(
         "file-my-ovmf-6105d6+debian-5.10+direct+2G+plain",
     }
     result = pytester.runpytest_inprocess(folder, "--firmware", "file:none.fd")
-    assert result.ret == pytest.ExitCode.INTERRUPTED
-    result.stdout.fnmatch_lines(["*file:none.fd: no such file*"])
+    assert result.ret == ExitCode.MISTAKE
+    result.stderr.fnmatch_lines(["ERROR: file:none.fd: no such file"])
 
 
 FIXTURE_TESTS = """
@@ -178,16 +178,16 @@ def test_build_firmware(capsys: pytest.CaptureFixture[str], image: Path) -> None
         "firmware stock-2025.02: /images/stock-2025.02",
         "firmware file-my-ovmf-6105d6: /images/file-my-ovmf-6105d6",
     ]
-    assert entry.main(["build", "firmware", "--all"]) == 2
+    assert entry.main(["build", "firmware", "--all"]) == ExitCode.MISTAKE
     out, err = capsys.readouterr()
     assert out.count("\n") == len(load_catalog().firmware) - 2
     assert err == "harness: no compiler\n  install gcc\n"
-    assert entry.main(["build", "firmware", "stock-2025.02", "stock-2052.02"]) == 2
+    assert entry.main(["build", "firmware", "stock-2025.02", "stock-2052.02"]) == ExitCode.MISTAKE
     out, err = capsys.readouterr()
     assert not out
     assert "unknown firmware 'stock-2052.02'" in err
     for wrong in ([], ["x", "--all"]):
-        assert entry.main(["build", "firmware", *wrong]) == 2
+        assert entry.main(["build", "firmware", *wrong]) == ExitCode.MISTAKE
         assert "name firmware, or say --all" in capsys.readouterr().err
 
 
@@ -212,4 +212,4 @@ def test_list_show_why_path(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "firmware safe-2022.11: never made before\n"
     assert entry.main(["firmware", "path", "safe-2022.11"]) == 0
     assert capsys.readouterr().out == "/images/safe-2022.11\n"
-    assert entry.main(["firmware", "path", "unsafe-2022.11"]) == 2
+    assert entry.main(["firmware", "path", "unsafe-2022.11"]) == ExitCode.MISTAKE

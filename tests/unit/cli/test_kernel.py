@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.artifacts.kernel.files import BZIMAGE
 from harness.cli import entry
+from harness.errors import ExitCode
 from tests.support.kernel_files import bzimage, make_tree
 
 if TYPE_CHECKING:
@@ -49,5 +50,5 @@ def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
             "harness: tree:/nowhere: no arch/x86/boot/bzImage there\n  run `make bzImage modules`",
         ),
     ):
-        assert entry.main(["kernel", "show", text]) == entry.USER_MISTAKE
+        assert entry.main(["kernel", "show", text]) == ExitCode.MISTAKE
         assert capsys.readouterr().err.startswith(message)

@@ -12,7 +12,7 @@ import pytest
 from harness.artifacts.kernel.traits import KernelTraits
 from harness.artifacts.loader.traits import LoaderTraits
 from harness.cli import entry, loader
-from harness.errors import HarnessError
+from harness.errors import ExitCode, HarnessError
 from harness.recipes.catalog import load_catalog
 
 KERNEL = KernelTraits(
@@ -99,5 +99,5 @@ def test_build(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_mistakes(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
-    assert entry.main(arguments) == 2
+    assert entry.main(arguments) == ExitCode.MISTAKE
     assert capsys.readouterr().err.startswith(message)

@@ -7,6 +7,7 @@ import pytest
 
 from harness.artifacts.ingredients import Ingredients
 from harness.cli import entry, shell
+from harness.errors import ExitCode
 from harness.platforms.host import Host
 
 
@@ -28,5 +29,5 @@ def test_mistakes(
     monkeypatch.setattr(shell, "survey", lambda **_: Host())
     monkeypatch.setattr(Ingredients, "guest_disk", None)
     monkeypatch.setattr(Ingredients, "qemu", None)
-    assert entry.main(["shell", *arguments]) == 2
+    assert entry.main(["shell", *arguments]) == ExitCode.MISTAKE
     assert message in capsys.readouterr().err

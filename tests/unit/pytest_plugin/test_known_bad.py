@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.errors import ExitCode
 from harness.recipes.project import find_project
 from harness.run.options import Options
 from harness.run.session import Session
@@ -119,7 +120,7 @@ def test_known_bad_must_be_about_a_check_of_a_cell(
 ) -> None:
     scenario(known_bad("no-sev", "platform: snp"))
     result, text = run(pytester, "scenarios", "--collect-only")
-    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert result.ret == ExitCode.MISTAKE
     said = "scenarios/s.yaml:7:5: known-bad: no-sev: asked of no cell that the rule is about"
     assert f"{said}\n  their checks are " in text
     # With a user's values, or some cells only, it cannot be known.
@@ -132,7 +133,7 @@ def test_what_the_model_says_anyway_is_not_expected(
 ) -> None:
     scenario(f"{TWO}expect:\n  - {{when: {{platform: plain}}, outcome: plain, {WHY}}}\n")
     result, text = run(pytester, "scenarios", "--collect-only")
-    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert result.ret == ExitCode.MISTAKE
     assert "scenarios/s.yaml:7:5: expect: the rollout model says plain too\n  leave the rule out" in text
     assert run(pytester, "scenarios", "--collect-only", "-k", "emulated")[0].ret == 0
 

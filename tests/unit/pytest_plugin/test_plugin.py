@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.errors import HarnessError
+from harness.errors import ExitCode, HarnessError, HostError, SubjectError
 from harness.matrix.cell import Cell
 from harness.recipes.project import find_project
 from harness.run.options import Options
@@ -98,7 +98,7 @@ def test_all_mistakes_in_a_scenario_at_once(pytester: pytest.Pytester, scenarios
     text = TWO.replace("memory: 2G, platform: snp", "memroy: 2G, platform: snpp")
     (scenarios / "two.yaml").write_text(text.replace("debian-6.1,", "debian-6.11,"))
     result, text = run(pytester)
-    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert result.ret == ExitCode.MISTAKE
     for line, what in ((4, "memroy"), (4, "snpp"), (5, "debian-6.11")):
         assert re.search(rf"scenarios/two\.yaml:{line}:\d+: .*{re.escape(repr(what))}; did you mean", text)
 
@@ -106,10 +106,10 @@ def test_all_mistakes_in_a_scenario_at_once(pytester: pytest.Pytester, scenarios
 @pytest.mark.usefixtures("scenarios")
 def test_an_ingredient_that_cannot_be_had_is_told_once(pytester: pytest.Pytester, stand_ins: Any) -> None:
     (pytester.path / "scenarios/more.yaml").write_text(TWO.replace("two", "more"))
-    for name in ("debian-2025.02", "qemu"):
-        stand_ins.failures = {name: HarnessError("could not fetch it", "check the network")}
+    for name, kind in (("debian-2025.02", HostError), ("qemu", SubjectError)):
+        stand_ins.failures = {name: kind("could not fetch it", "check the network")}
         result, text = run(pytester)
-        assert result.ret == pytest.ExitCode.INTERRUPTED
+        assert result.ret == kind.exit_code
         assert len(re.findall(r"^could not fetch it\n  check the network$", text, re.MULTILINE)) == 1
         result.assert_outcomes(errors=1)
         assert stand_ins.built.count("qemu") == (name == "qemu")
@@ -127,6 +127,20 @@ def test_a_boot_that_fails_is_one_failure(
     assert f"{what}\n  its whole output is in x/qemu.log" in text
     assert "not judged: QEMU did not start: code 1\n" in text
     assert stand_ins.booted.count(PLAIN) == 1
+    assert result.ret == ExitCode.WRONG
+    stand_ins.failures[PLAIN] = HostError(what)
+    assert run(pytester)[0].ret == ExitCode.HOST  # nothing else failed
+    stand_ins.failures[EMULATED] = HarnessError(what)
+    assert run(pytester)[0].ret == ExitCode.WRONG
+
+
+@pytest.mark.usefixtures("stand_ins", "scenarios")
+def test_other_errors_at_collection_are_pytests_own(pytester: pytest.Pytester) -> None:
+    assert run(pytester, "scenarios", "-k", "nobody")[0].ret == ExitCode.NOTHING
+    (pytester.path / "scenarios/wrong.yaml").write_text("nane: x\n")
+    assert run(pytester)[0].ret == ExitCode.MISTAKE
+    pytester.makepyfile(test_wrong="import nowhere_to_be_found")
+    assert pytester.runpytest_inprocess("scenarios", "test_wrong.py").ret == pytest.ExitCode.INTERRUPTED
 
 
 @pytest.mark.usefixtures("stand_ins", "scenarios")
@@ -174,9 +188,12 @@ def test_an_unfinished_record(pytester: pytest.Pytester, records: Path, items: d
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--replay", "nowhere"], "--replay nowhere: no such folder\n  give a folder of boot records"),
+        (["--replay", "nowhere"], "ERROR: --replay nowhere: no such folder\n  give a folder of boot records"),
         (["--replay", "scenarios"], "ERROR: --replay scenarios: it holds no boot record of a selected cell"),
-        (["--platform", "snp"], "--platform snp: this host cannot run SEV-SNP guests (there is no /dev/sev)"),
+        (
+            ["--platform", "snp"],
+            "ERROR: --platform snp: this host cannot run SEV-SNP guests (there is no /dev/sev)",
+        ),
         (
             ["--require-platform", "plain", "--require-platform", "snp"],
             "ERROR: --require-platform snp: no selected cell runs on it (there is no /dev/sev)",
@@ -190,8 +207,10 @@ def test_options_that_cannot_be_followed(
     pytester: pytest.Pytester, stand_ins: Any, arguments: list[str], said: str
 ) -> None:
     result, text = run(pytester, "scenarios", *arguments)
-    assert result.ret in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.USAGE_ERROR}
+    of_host = ("--platform", "--require-platform snp", "boot records cannot")
+    assert result.ret == (ExitCode.HOST if any(word in said for word in of_host) else ExitCode.MISTAKE)
     assert text.count(said) == 1
+    assert "ERROR collecting" not in text  # no file is to blame
     assert stand_ins.booted == []
 
 
@@ -225,13 +244,17 @@ def test_a_cell_stays_on_one_worker(
 
 @pytest.mark.usefixtures("scenarios")
 def test_workers_leave_messages_to_their_controller(pytester: pytest.Pytester, records: Path) -> None:
-    for arguments, said in (
-        (["--require-platform", "snp", "--replay", records], "ERROR: --require-platform snp: no selected"),
-        (["--replay", records.parent], f"ERROR: --replay {records.parent}: it holds no boot record"),
-        (["--replay", "nowhere"], "--replay nowhere: no such folder"),
+    for arguments, said, code in (
+        (["--require-platform", "snp", "--replay", records], "ERROR: --require-platform snp: no selected", 6),
+        (["--replay", records.parent], f"ERROR: --replay {records.parent}: it holds no boot record", 4),
+        (["--replay", "nowhere"], "ERROR: --replay nowhere: no such folder", 4),
+        (["scenarios/wrong.yaml", "--replay", records], "scenarios/wrong.yaml:1:1: unknown key 'nane'", 4),
     ):
+        (pytester.path / "scenarios/wrong.yaml").unlink(missing_ok=True)
+        if "scenarios/wrong.yaml" in arguments:
+            (pytester.path / "scenarios/wrong.yaml").write_text("nane: x\n")
         result = pytester.runpytest_inprocess("scenarios", "-n2", *arguments)
-        assert result.ret != 0
+        assert result.ret == code
         text = f"{result.stdout}\n{result.stderr}"
         assert len(re.findall(f"^{re.escape(said)}", text, re.MULTILINE)) == 1
         assert "INTERNALERROR" not in text
@@ -246,7 +269,7 @@ def test_a_mirror_without_packages_and_a_cold_cache(
     monkeypatch.setenv("HARNESS_CACHE", str(pytester.path / "cache"))
     monkeypatch.setenv("HARNESS_DEBIAN_MIRROR", f"file:{pytester.path}/mirror")
     result = pytester.runpytest_subprocess("scenarios", workers)
-    assert result.ret in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.TESTS_FAILED}
+    assert result.ret == ExitCode.HOST
     assert (
         len(re.findall(r"^could not fetch the package index of trixie", str(result.stdout), re.MULTILINE))
         == 1

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""How a run ends: with pytest's exit codes, and with the house's where a HarnessError ended it.
+
+pytest says 2, "interrupted", for every error at collection. Where all of these are the harness's own, the
+run says whose fault they are: 4 the user's, 6 the host's, 1 the subject's. A run in which nothing but the
+host failed says 6.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+from harness.errors import ExitCode, HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from _pytest.reports import BaseReport
+
+_CODE = "harness_exit_code"
+"""Attribute of a report whose failure is a HarnessError; xdist hands it from a worker to the controller."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Outcome())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    del collector  # its report is all that is looked at
+    report = yield
+    _mark(report, getattr(report, "call", None))
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    del item  # its report is all that is looked at
+    report = yield
+    _mark(report, call)
+    return report
+
+
+def _mark(report: BaseReport, call: pytest.CallInfo[Any] | None) -> None:
+    if call is not None and call.excinfo is not None and isinstance(call.excinfo.value, HarnessError):
+        setattr(report, _CODE, int(call.excinfo.value.exit_code))
+
+
+class _Outcome:
+    """Gathers whose fault the failures of a run are; only in the process that the user started."""
+
+    def __init__(self) -> None:
+        self._collected: set[int | None] = set()
+        self._ran: set[int | None] = set()
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self._collected.add(getattr(report, _CODE, None))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self._ran.add(getattr(report, _CODE, None))
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if exitstatus not in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.TESTS_FAILED}:
+            return
+        if self._collected and not self._ran and None not in self._collected:
+            by_weight = (ExitCode.MISTAKE, ExitCode.HOST, ExitCode.WRONG)
+            session.exitstatus = next(code for code in by_weight if code in self._collected)
+        elif self._ran == {ExitCode.HOST} and not self._collected:
+            session.exitstatus = ExitCode.HOST
+
+
+def end_run(config: pytest.Config, error: HarnessError) -> NoReturn:
+    """End the run with one message and the error's exit code, as pytest does for a wrong option."""
+    if error.exit_code == ExitCode.MISTAKE:
+        raise pytest.UsageError(str(error)) from error
+    if reporter := config.pluginmanager.getplugin("terminalreporter"):
+        reporter.ensure_newline()
+        reporter.write_line(f"ERROR: {error}", red=True)
+    pytest.exit(f"exit code {error.exit_code:d}", returncode=error.exit_code)
