@@ -36,15 +36,13 @@ pytest_plugins = ["pytester"]
 RECORDS = DATA / "records"
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.getgroup("harness").addoption(
-        "--real-firmware", action="store_true", help="build edk2 for real; some 5 minutes the first time"
-    )
-    parser.getgroup("harness").addoption(
-        "--mutants",
-        action="store_true",
-        help="build deliberately wrong firmware (tests/builds/mutants), to be caught; some 20 minutes",
-    )
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked ``nightly``, unless ``-m`` speaks of it."""
+    if "nightly" in config.option.markexpr:
+        return
+    nightly = [item for item in items if item.get_closest_marker("nightly")]
+    items[:] = [item for item in items if item not in nightly]
+    config.hook.pytest_deselected(items=nightly)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""Real edk2, built for real: minutes, so only with ``--real-firmware``."""
+"""Real edk2, built for real: minutes, so nightly."""
 
 from __future__ import annotations
 
@@ -23,13 +23,7 @@ COMPILES = '"gcc" -MMD'
 MODULES = 274
 """How many modules a platform of 2022.11 has, libraries included."""
 
-pytestmark = pytest.mark.timeout(0)  # a cold build takes minutes
-
-
-@pytest.fixture(scope="module", autouse=True)
-def asked_for(request: pytest.FixtureRequest) -> None:
-    if not request.config.getoption("--real-firmware"):
-        pytest.skip("builds edk2: ask for it with --real-firmware")
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(0)]  # a cold build takes 5 minutes
 
 
 @pytest.fixture(scope="module")

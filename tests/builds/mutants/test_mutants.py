@@ -149,8 +149,6 @@ class Firmware:
 
 @pytest.fixture(scope="session")
 def firmware(request: pytest.FixtureRequest) -> Firmware:
-    if not request.config.getoption("--mutants"):
-        pytest.skip("wrong firmware is built and booted with --mutants")
     made = Firmware(request.config.stash[SESSION])
     if not hasattr(request.config, "workerinput"):  # a worker of xdist starts what it is given
         selected = {item.name for item in request.session.items}
@@ -178,6 +176,7 @@ def catches(run: CellRun) -> Iterator[Catch]:
             continue
 
 
+@pytest.mark.nightly
 @pytest.mark.timeout(0)  # every wait of a boot has its own deadline
 def test_unmutated_firmware_passes(firmware: Firmware) -> None:
     wrong = [
@@ -190,6 +189,7 @@ def test_unmutated_firmware_passes(firmware: Firmware) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.nightly
 @pytest.mark.timeout(0)  # every wait of a boot has its own deadline
 @pytest.mark.parametrize("name", BY_NAME)
 def test_mutant_is_caught(name: str, firmware: Firmware, tell: Callable[[str], None]) -> None:
@@ -230,7 +230,7 @@ def test_only_what_was_judged_of_a_boot_that_did_not_hang_counts() -> None:
 
     def judged(kind: EndingKind) -> list[str]:
         run = SimpleNamespace(
-            record=SimpleNamespace(outcome=SimpleNamespace(kind=kind)),
+            record=SimpleNamespace(ending=SimpleNamespace(kind=kind)),
             cell=SimpleNamespace(id="cell", platform="plain"),
             checks=(Check("speaks", "?", missing), Check("mute", "?", lambda _: iter(()))),
             evidence=None,
