@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Write a run's pages: ``index.html``, and a page for each cell that failed or changed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from harness.results.folder import latest
+from harness.results.report.cell import read_parts
+from harness.results.report.index import SIGNS, cell_rows, heat_maps, state_counts
+from harness.results.show_comparison import headline
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.results.compare import Comparison
+    from harness.results.folder import StoredRun
+    from harness.results.report.index import CellRow
+
+CELLS = "cells"
+
+
+def write_report(
+    run: StoredRun, out: Path, comparison: Comparison | None = None, *, every: bool = False
+) -> Path:
+    """Write the report of a run to the folder ``out`` and return its first page.
+
+    Pages are made for cells that failed or, by ``comparison``, changed; with ``every`` for all that booted. A
+    run that still goes on is shown as far as it is.
+    """
+    changed = {change.cell for change in comparison.changes} if comparison is not None else set()
+    rows = [
+        replace(row, page=f"{CELLS}/{_file_name(row.cell)}.html")
+        if row.record and (every or row.is_bad or row.cell in changed)
+        else row
+        for row in cell_rows(run)
+    ]
+    environment = _environment()
+    (out / CELLS).mkdir(parents=True, exist_ok=True)
+    pages = {row.cell: row.page for row in rows}
+    index = environment.get_template("index.html.j2").render(
+        run=run,
+        rows=rows,
+        pages=pages,
+        maps=heat_maps(rows),
+        counts=state_counts(run),
+        comparison=comparison,
+        headline=headline(comparison) if comparison is not None else "",
+        signs=SIGNS,
+    )
+    page = environment.get_template("cell.html.j2")
+    for row in rows:
+        if row.page:
+            (out / row.page).write_text(_cell(page, run, row), encoding="utf-8")
+    first = out / "index.html"
+    first.write_text(index, encoding="utf-8")
+    return first
+
+
+def _cell(template: object, run: StoredRun, row: CellRow) -> str:
+    checks = [line for line in latest(run.checks) if line.cell == row.cell]
+    boots = [line for line in run.boots if line.cell == row.cell]
+    parts = read_parts(run.path / row.record, checks)
+    made: str = template.render(  # type: ignore[attr-defined]  # a jinja2.Template
+        run=run, row=row, checks=checks, boots=boots, parts=parts, signs=SIGNS
+    )
+    return made
+
+
+def _file_name(cell: str) -> str:
+    """Return a cell's id as a file name that needs no quoting in a link."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", cell)
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("harness.results.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
