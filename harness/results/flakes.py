@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Flakes: different answers from equal inputs. They are told with their rate, and never retried away."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.results.model import BAD
+from harness.results.statistics import Rate, rate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from harness.results.model import BootLine, CheckLine, State
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """A question that was asked several times of boots with equal inputs."""
+
+    cell: str
+    check: str
+    states: tuple[State, ...]
+    """By attempt."""
+
+    @property
+    def is_flaky(self) -> bool:
+        """Whether the answers differ: some are good and some are bad, or bad in several ways."""
+        return len(set(self.states)) > 1
+
+    @property
+    def failures(self) -> Rate:
+        """Return how often it failed."""
+        return rate(sum(state in BAD for state in self.states), len(self.states))
+
+
+def repeated(checks: Iterable[CheckLine]) -> list[Repeated]:
+    """Return the questions with more than one attempt, by cell and check; host errors do not count."""
+    attempts: dict[tuple[object, ...], list[CheckLine]] = defaultdict(list)
+    for line in checks:
+        if line.state not in {"host-error", "not-asked"}:
+            attempts[*line.key, *sorted(line.inputs.items())].append(line)
+    found = []
+    for lines in attempts.values():
+        if len(lines) > 1:
+            lines.sort(key=lambda line: line.attempt)
+            found.append(Repeated(lines[0].cell, lines[0].check, tuple(line.state for line in lines)))
+    return sorted(found, key=lambda it: (it.cell, it.check))
+
+
+def endings(boots: Sequence[BootLine]) -> Mapping[str, Mapping[str, Rate]]:
+    """Return by cell with several attempts how often each ending came: ``hang: 1 of 50, 95 %: …``."""
+    by_cell: dict[str, list[str]] = defaultdict(list)
+    for boot in boots:
+        by_cell[boot.cell].append(boot.ending)
+    return {
+        cell: {ending: rate(times, len(seen)) for ending, times in Counter(seen).most_common()}
+        for cell, seen in by_cell.items()
+        if len(seen) > 1
+    }

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Folders as one file, ``NAME.tar.zst``, and back: records that passed, records that are old, capsules.
+
+Packed files come from elsewhere, too: unpacking takes regular files below one folder and nothing else, and no
+more bytes than it may.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tarfile
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import zstandard
+
+from harness.errors import HarnessError
+from harness.store.file_tree import flush_one
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SUFFIX = ".tar.zst"
+MOST_BYTES = 1 << 30
+MOST_FILES = 10_000
+_LEVEL = 9
+_HARM = "it is damaged, or made to harm"
+_WINDOW = 27
+"""log2 of the memory that unpacking may take: 128 MiB, zstd's own limit without ``--long``."""
+
+
+def pack(folder: Path, file: Path, keep: Callable[[Path], bool] = lambda _path: True) -> None:
+    """Write the regular files of a folder to ``file``, whole or not at all; the same bytes each time.
+
+    ``keep`` says of a file whether it goes in. Owners, times and modes but the executable bit are left out.
+    """
+    files = sorted(
+        path for path in folder.rglob("*") if path.is_file() and not path.is_symlink() and keep(path)
+    )
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as raw:
+            with (
+                zstandard.ZstdCompressor(level=_LEVEL).stream_writer(raw, closefd=False) as packed,
+                tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as archive,
+            ):
+                for path in files:
+                    _add(archive, path, path.relative_to(folder).as_posix())
+            raw.flush()
+            os.fsync(raw.fileno())
+        temporary.replace(file)
+        flush_one(file.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
+    data = path.read_bytes()
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    member.mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
+    archive.addfile(member, io.BytesIO(data))
+
+
+def unpack(file: Path, folder: Path, *, most_bytes: int = MOST_BYTES) -> None:
+    """Fill a new folder from a packed file, whole or not at all.
+
+    Raises HarnessError for what is no such file or damaged, for members that are no regular files, have names
+    that lead out of the folder or come twice, and for more than ``most_bytes`` or ``MOST_FILES``.
+    """
+    if folder.exists():
+        raise HarnessError(f"{folder} is there already", "name a folder that is not there yet")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        _unpack(file, temporary, most_bytes)
+        temporary.chmod(0o755)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _unpack(file: Path, folder: Path, most_bytes: int) -> None:
+    left, count = most_bytes, 0
+    try:
+        with (
+            file.open("rb") as raw,
+            _reader(raw) as stream,
+            tarfile.open(fileobj=stream, mode="r|") as archive,
+        ):
+            for member in archive:
+                count += 1
+                left -= member.size
+                _refuse(file, member, left, count)
+                target = folder / member.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                content = archive.extractfile(member)
+                assert content is not None  # it is a regular file
+                with target.open("xb") as out:
+                    shutil.copyfileobj(content, out)
+                target.chmod(0o755 if member.mode & 0o100 else 0o644)
+    except FileExistsError as error:
+        raise HarnessError(
+            f"{file}: {error.filename} is in it twice", "it is damaged, or made to harm"
+        ) from error
+    except FileNotFoundError:
+        raise HarnessError(f"{file}: no such file") from None
+    except (tarfile.TarError, zstandard.ZstdError, EOFError, OSError, ValueError) as error:
+        raise HarnessError(
+            f"{file}: cannot be unpacked ({error})", "it is damaged, or no packed folder"
+        ) from error
+
+
+def _reader(raw: io.BufferedReader) -> zstandard.ZstdDecompressionReader:
+    return zstandard.ZstdDecompressor(max_window_size=1 << _WINDOW).stream_reader(
+        raw, read_across_frames=True
+    )
+
+
+def _refuse(file: Path, member: tarfile.TarInfo, left: int, count: int) -> None:
+    """Raise HarnessError for a member that has no place in a packed folder."""
+    pure = PurePosixPath(member.name)
+    if not member.isreg():
+        raise HarnessError(f"{file}: {member.name!r} is no regular file", _HARM)
+    if (
+        pure.is_absolute()
+        or ".." in pure.parts
+        or not pure.parts
+        or "\\" in member.name
+        or "\0" in member.name
+    ):
+        raise HarnessError(f"{file}: the name {member.name!r} leads out of the folder", _HARM)
+    if left < 0 or count > MOST_FILES:
+        raise HarnessError(f"{file}: more than a packed folder may hold", _HARM)
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[Path]:
+    """Yield a folder: the one that is there, or what ``path`` with ``SUFFIX`` holds, in a temporary folder.
+
+    HarnessError when neither is there.
+    """
+    packed = path.with_name(path.name + SUFFIX)
+    if path.is_dir() or not packed.is_file():
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="harness-record-") as name:
+        folder = Path(name, path.name)
+        unpack(packed, folder)
+        yield folder

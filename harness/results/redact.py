@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""What may leave the machine: text without host name, paths of the user and serial numbers."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SERIALS = re.compile(
+    r"((?:serial(?:[ _-]?(?:no|number|num))?|chip[ _-]?id|uuid)\"?\s*[:=]\s*\"?)([A-Za-z0-9-]{6,})",
+    re.IGNORECASE,
+)
+_LEAST = 3
+"""Letters of a name that is looked for: a shorter one would be found in half of all words."""
+
+
+@dataclass(frozen=True)
+class Redaction:
+    """Words to replace, the longest first, and what stands in their place."""
+
+    words: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of_here(cls) -> Redaction:
+        """Return the redaction for this machine and user."""
+        names = {socket.gethostname(), socket.gethostname().partition(".")[0]}
+        home = str(Path.home())
+        found = {name: "HOST" for name in names if len(name) >= _LEAST}
+        if home != "/":
+            found[home] = "~"
+        user = os.environ.get("USER") or os.environ.get("LOGNAME") or ""
+        if len(user) >= _LEAST and user != "root":
+            found[user] = "USER"
+        return cls.of(found)
+
+    @classmethod
+    def of(cls, words: Mapping[str, str]) -> Redaction:
+        """Return the redaction that puts each value in the place of its key."""
+        return cls(tuple(sorted(words.items(), key=lambda pair: -len(pair[0]))))
+
+    def text(self, text: str) -> str:
+        """Return text without the words and without what looks like a serial number."""
+        for word, instead in self.words:
+            text = re.sub(rf"(?<![\w-]){re.escape(word)}(?![\w-])", instead, text)
+        text = re.sub(r"/home/[^/\s\"']+", "/home/USER", text)
+        return _SERIALS.sub(r"\1SERIAL", text)

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Packed folders: there and back, the same bytes each time, and what somebody might put in one to harm."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import tarfile
+from typing import TYPE_CHECKING
+
+import pytest
+import zstandard
+
+from harness.errors import HarnessError
+from harness.evidence.record import BootRecord
+from harness.results.packing import SUFFIX, pack, unpack, unpacked
+from harness.results.retention import pack_record
+from tests.support.data import DATA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+EMULATED = "debian-2025.02+debian-5.10+direct+2G+snp-emulated"
+
+
+def files(folder: Path) -> dict[str, tuple[bytes, bool]]:
+    return {
+        path.relative_to(folder).as_posix(): (path.read_bytes(), bool(path.stat().st_mode & 0o100))
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_there_and_back(tmp_path: Path) -> None:
+    folder = shutil.copytree(DATA / "records" / EMULATED, tmp_path / "record")
+    (folder / "deep").mkdir()
+    (folder / "deep/ü name").write_bytes(b"x" * 100_000)
+    (folder / "command.sh").write_text("#!/bin/sh\n")
+    (folder / "command.sh").chmod(0o755)
+    (folder / "link").symlink_to("/etc/passwd")
+    pack(folder, tmp_path / "one.tar.zst")
+    (folder / "boot.json").touch()
+    pack(folder, tmp_path / "two.tar.zst")
+    assert (tmp_path / "one.tar.zst").read_bytes() == (tmp_path / "two.tar.zst").read_bytes()
+    unpack(tmp_path / "one.tar.zst", tmp_path / "back")
+    (folder / "link").unlink()
+    assert files(tmp_path / "back") == files(folder)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_tar_reads_it(tmp_path: Path) -> None:
+    """An independent reader: GNU tar and zstd."""
+    pack(DATA / "records" / EMULATED, tmp_path / "one.tar.zst")
+    (tmp_path / "out").mkdir()
+    subprocess.run(["tar", "--zstd", "-xf", tmp_path / "one.tar.zst", "-C", tmp_path / "out"], check=True)
+    assert files(tmp_path / "out") == files(DATA / "records" / EMULATED)
+
+
+def packed(path: Path, fill: Callable[[tarfile.TarFile], None]) -> Path:
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as archive:
+        fill(archive)
+    path.write_bytes(zstandard.compress(raw.getvalue()))
+    return path
+
+
+def member(name: str, data: bytes = b"x", kind: bytes = tarfile.REGTYPE) -> Callable[[tarfile.TarFile], None]:
+    def fill(archive: tarfile.TarFile) -> None:
+        info = tarfile.TarInfo(name)
+        info.type, info.linkname = kind, "/etc/passwd"
+        info.size = len(data) if kind == tarfile.REGTYPE else 0
+        archive.addfile(info, io.BytesIO(data))
+
+    return fill
+
+
+@pytest.mark.parametrize(
+    ("fill", "said"),
+    [
+        (member("../out"), "leads out of the folder"),
+        (member("/etc/x"), "leads out of the folder"),
+        (member("a/../../b"), "leads out of the folder"),
+        (member("a\\b"), "leads out of the folder"),
+        (member("link", kind=tarfile.SYMTYPE), "no regular file"),
+        (member("link", kind=tarfile.LNKTYPE), "no regular file"),
+        (member("dev", kind=tarfile.CHRTYPE), "no regular file"),
+        (member("fifo", kind=tarfile.FIFOTYPE), "no regular file"),
+        (member("big", bytes(5000)), "more than a packed folder may hold"),
+        (lambda archive: [member("same")(archive), member("same")(archive)], "is in it twice"),
+        (lambda archive: [member("a")(archive), member("a/b")(archive)], "cannot be unpacked|is in it twice"),
+    ],
+    ids=[
+        "up",
+        "absolute",
+        "through",
+        "backslash",
+        "symlink",
+        "hardlink",
+        "device",
+        "fifo",
+        "big",
+        "twice",
+        "below-a-file",
+    ],
+)
+def test_what_is_made_to_harm(tmp_path: Path, fill: Callable[[tarfile.TarFile], None], said: str) -> None:
+    capsule = packed(tmp_path / f"evil{SUFFIX}", fill)
+    with pytest.raises(HarnessError, match=said):
+        unpack(capsule, tmp_path / "in/out", most_bytes=4096)
+    assert [path.name for path in tmp_path.iterdir() if path.name != capsule.name] == ["in"]
+    assert not list((tmp_path / "in").iterdir())
+
+
+def test_a_bomb_of_zeros(tmp_path: Path) -> None:
+    """What unpacks to much more than it is stops at the limit, and a window too large is refused."""
+    capsule = packed(tmp_path / f"bomb{SUFFIX}", member("zeros", bytes(64 << 20)))
+    assert capsule.stat().st_size < 100_000
+    with pytest.raises(HarnessError, match="more than a packed folder may hold"):
+        unpack(capsule, tmp_path / "out", most_bytes=1 << 20)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: data[: len(data) // 2], lambda _: b"nonsense", lambda _: b""],
+    ids=["cut", "other", "empty"],
+)
+def test_damaged_files(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    pack(DATA / "records" / EMULATED, tmp_path / "one.tar.zst")
+    (tmp_path / "one.tar.zst").write_bytes(damage((tmp_path / "one.tar.zst").read_bytes()))
+    with pytest.raises(HarnessError, match="cannot be unpacked"):
+        unpack(tmp_path / "one.tar.zst", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_packed_record_is_read_as_before(tmp_path: Path) -> None:
+    record = shutil.copytree(DATA / "records" / EMULATED, tmp_path / EMULATED)
+    (record / "disk0.qcow2").write_bytes(bytes(1 << 20))
+    (record / "user-key").write_text("secret")
+    before = BootRecord.load(record).serial_text
+    file = pack_record(record)
+    assert not record.exists()
+    assert file.stat().st_size < 60 << 10
+    with unpacked(record) as folder:
+        again = BootRecord.load(folder)
+        assert again.serial_text == before
+        assert not (folder / "user-key").exists()
+        assert not (folder / "disk0.qcow2").exists()
+    assert not folder.exists()
+
+
+def test_neither_folder_nor_file(tmp_path: Path) -> None:
+    with unpacked(tmp_path / "none") as folder, pytest.raises(HarnessError, match="not a boot record"):
+        BootRecord.load(folder)
