@@ -81,7 +81,7 @@ def _markdown(comparison: Comparison) -> Iterable[str]:
     yield headline(comparison)
     if comparison.notes:
         yield ""
-        yield from (f"- {_escaped(note)}" for note in comparison.notes)
+        yield from (f"- {escaped(note)}" for note in comparison.notes)
     for kind in KINDS:
         if changes := comparison.of(kind):
             yield ""
@@ -91,12 +91,12 @@ def _markdown(comparison: Comparison) -> Iterable[str]:
             yield "|---|---|---|---|"
             for change in changes[:_MOST]:
                 cells = (f"`{change.cell}`", change.check, change.was, change.now)
-                yield "| " + " | ".join(map(_escaped, cells)) + " |"
+                yield "| " + " | ".join(map(escaped, cells)) + " |"
             yield from (f"\n{line.strip()}" for line in _rest(len(changes)))
 
 
-def _escaped(text: str) -> str:
-    """Return text that stays in a table's field: what guests wrote can be anything."""
+def escaped(text: str) -> str:
+    """Return text that stays in a field of a Markdown table: what guests wrote can be anything."""
     safe = text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
     return safe if len(safe) <= 300 else f"{safe[:299]}…"
 
@@ -107,18 +107,20 @@ def _github(comparison: Comparison) -> Iterable[str]:
         if change.kind not in WORSE and change.kind != "fixed":
             continue
         file, _, line = change.scenario.rpartition(":")
-        place = f"file={_property(file)},line={line}," if line.isdecimal() else ""
+        place = f"file={property_text(file)},line={line}," if line.isdecimal() else ""
         level = "error" if change.kind in WORSE else "notice"
         text = f"{_name(change)}: {change.now or change.was}"
-        yield f"::{level} {place}title={_property(_TITLES[change.kind])}::{_message(text)}"
+        yield f"::{level} {place}title={property_text(_TITLES[change.kind])}::{message(text)}"
 
 
-def _message(text: str) -> str:
+def message(text: str) -> str:
+    """Return text as a workflow command's message holds it: one line."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _property(text: str) -> str:
-    return _message(text).replace(":", "%3A").replace(",", "%2C")
+def property_text(text: str) -> str:
+    """Return text as a workflow command's property holds it."""
+    return message(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def _json(comparison: Comparison) -> Iterable[str]:

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""A run in short: Markdown for a job's summary page, and GitHub's annotations at the scenarios' lines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.results.flakes import endings, repeated
+from harness.results.report.index import SIGNS, cell_rows, state_counts
+from harness.results.show_comparison import escaped, headline, message, property_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from harness.results.compare import Comparison
+    from harness.results.folder import StoredRun
+
+_MOST = 30
+
+
+def markdown_summary(run: StoredRun, comparison: Comparison | None = None) -> str:
+    """Return the run as Markdown: counts, failing cells with their cause, flakes, what changed."""
+    return "\n".join(_lines(run, comparison))
+
+
+def _lines(run: StoredRun, comparison: Comparison | None) -> Iterable[str]:
+    rows = cell_rows(run)
+    bad = [row for row in rows if row.is_bad]
+    counts = ", ".join(f"{SIGNS[state]} {number} {state}" for state, number in state_counts(run).items())
+    yield f"### {'❌' if bad else '✅'} {len(rows)} cells: {counts or 'nothing was asked'}"
+    yield ""
+    host = run.run.host
+    qemu = escaped(run.run.qemu)
+    yield f"Run `{run.id}` on {escaped(host.cpu)}, Linux {escaped(host.kernel)}; QEMU {qemu}."
+    if run.end is None:
+        yield ""
+        yield "The run goes on, or was killed."
+    if comparison is not None:
+        yield ""
+        yield f"Since `{comparison.base}`: {headline(comparison)}."
+    if bad:
+        yield ""
+        yield "| cell | check | what is wrong |"
+        yield "|---|---|---|"
+        for row in bad[:_MOST]:
+            root = row.root
+            says = "" if root is None else (root.findings[0].says if root.findings else root.reason)
+            more = f" (and {len(row.bad) - 1} more)" if len(row.bad) > 1 else ""
+            yield f"| `{row.cell}` | {root.check if root else ''} | {escaped(says)}{more} |"
+        if len(bad) > _MOST:
+            yield f"\nand {len(bad) - _MOST} more cells."
+    flaky = [it for it in repeated(run.checks) if it.is_flaky]
+    if flaky:
+        yield ""
+        yield "**Flaky** (equal inputs, different answers):"
+        yield ""
+        yield from (f"- `{it.cell}` {it.check}: fails in {it.failures}" for it in flaky[:_MOST])
+    often = endings(run.boots)
+    if often:
+        yield ""
+        yield "**Endings of repeated boots:**"
+        yield ""
+        for cell, rates in list(often.items())[:_MOST]:
+            yield f"- `{cell}`: " + "; ".join(f"{ending} {found}" for ending, found in rates.items())
+
+
+def github_annotations(run: StoredRun) -> str:
+    """Return a workflow command for each cell that failed, at the line of its scenario."""
+    return "\n".join(
+        f"::error {_place(root.scenario)}title={property_text(row.cell)}::"
+        + message(f"{root.check}: {root.findings[0].says if root.findings else root.reason or root.state}")
+        for row in cell_rows(run)
+        if row.is_bad and (root := row.root) is not None
+    )
+
+
+def _place(scenario: str) -> str:
+    file, colon, line = scenario.rpartition(":")
+    return f"file={property_text(file)},line={line}," if colon and line.isdecimal() else ""
