@@ -55,27 +55,46 @@ def _ledger_whole(evidence: Evidence) -> Iterator[Problem]:
     """Compare the end line's totals with the lines: nothing may be lost on the way."""
     ledger = evidence.ledger
     if ledger.end is None:
-        yield Problem("the ledger has no end line: it was cut short", evidence.end)
+        yield Problem("ledger-cut", "the ledger has no end line: it was cut short", evidence.end)
         return
     if ledger.ram != evidence.ram:
-        yield Problem(f"the ledger's RAM is {ledger.ram}, configured is {evidence.ram}")
+        yield Problem(
+            "ledger-ram",
+            f"the ledger's RAM is {ledger.ram}, configured is {evidence.ram}",
+            ram=str(ledger.ram),
+            configured=str(evidence.ram),
+        )
     for op, phases in ledger.end.get("pages", {}).items():
         for phase, total in phases.items():
             counted = ledger.pages(op, phase)
             if counted != total:
-                yield Problem(f"{op} in {phase}: {counted} pages in the lines, {total} in the end line")
+                yield Problem(
+                    "totals-differ",
+                    f"{op} in {phase}: {counted} pages in the lines, {total} in the end line",
+                    op=op,
+                    phase=phase,
+                    counted=counted,
+                    total=total,
+                )
     returns = sum(call.returned is not None for call in ledger.exits)
     for key, count in (("ebs-calls", len(ledger.exits)), ("ebs-returns", returns)):
         if ledger.end.get(key) != count:
-            yield Problem(f"{key}: {count} in the lines, {ledger.end.get(key)} in the end line")
+            yield Problem(
+                "totals-differ",
+                f"{key}: {count} in the lines, {ledger.end.get(key)} in the end line",
+                op=key,
+                counted=count,
+            )
 
 
 def _accepted_before_kernel(evidence: Evidence) -> Iterator[Problem]:
     missing = evidence.high_ram - _at_handover(evidence).validated
     if missing:
         yield Problem(
+            "not-validated",
             f"{missing.size} bytes at 4 GiB and above were not validated at the handover: {missing}",
             *(_told_exit(call) for call in evidence.ledger.exits),
+            bytes=missing.size,
         )
 
 
@@ -88,8 +107,10 @@ def _firmware_left_high(evidence: Evidence) -> Iterator[Problem]:
             if event.phase in _OF_FIRMWARE and touched & IntervalSet.span(event.gpa, event.end)
         ]
         yield Problem(
+            "validated-by-firmware",
             f"firmware validated {touched.size} bytes at 4 GiB and above: {touched}",
             *(_told(event) for event in events[:_MOST_LINES]),
+            bytes=touched.size,
         )
 
 
@@ -102,35 +123,77 @@ def _audit(evidence: Evidence) -> Iterator[Problem]:
         pages = IntervalSet.span(entry.start, entry.end) & evidence.ram
         if entry.type == UNACCEPTED:
             if wrong := (pages & state.validated) - ours:
-                yield Problem(f"{wrong.size} unaccepted bytes are validated: {wrong}", entry.line)
+                yield Problem(
+                    "unaccepted-validated",
+                    f"{wrong.size} unaccepted bytes are validated: {wrong}",
+                    entry.line,
+                    bytes=wrong.size,
+                )
             if wrong := pages & state.shared:
-                yield Problem(f"{wrong.size} unaccepted bytes are shared: {wrong}", entry.line)
+                yield Problem(
+                    "unaccepted-shared",
+                    f"{wrong.size} unaccepted bytes are shared: {wrong}",
+                    entry.line,
+                    bytes=wrong.size,
+                )
             if wrong := (pages & ours) - state.validated:
-                yield Problem(f"{wrong.size} bytes that the probe had accepted are not validated: {wrong}")
+                yield Problem(
+                    "accepted-not-validated",
+                    f"{wrong.size} bytes that the probe had accepted are not validated: {wrong}",
+                    bytes=wrong.size,
+                )
         elif entry.type not in _NOT_JUDGED:
             if (wrong := pages & state.shared) and entry.type not in _MAY_BE_SHARED:
-                yield Problem(f"{wrong.size} bytes are shared with the hypervisor: {wrong}", entry.line)
+                yield Problem(
+                    "given-shared",
+                    f"{wrong.size} bytes are shared with the hypervisor: {wrong}",
+                    entry.line,
+                    bytes=wrong.size,
+                    type=entry.type,
+                )
             if wrong := pages - state.shared - state.validated:
-                yield Problem(f"{wrong.size} bytes are not validated: {wrong}", entry.line)
+                yield Problem(
+                    "given-not-validated",
+                    f"{wrong.size} bytes are not validated: {wrong}",
+                    entry.line,
+                    bytes=wrong.size,
+                    type=entry.type,
+                )
 
 
 def _validated_once(evidence: Evidence) -> Iterator[Problem]:
     for event, again in evidence.ledger.validated_twice()[:_MOST_LINES]:
-        yield Problem(f"validated again while already validated: {again}", _told(event))
+        yield Problem(
+            "validated-again",
+            f"validated again while already validated: {again}",
+            _told(event),
+            bytes=again.size,
+            phase=event.phase,
+        )
 
 
 def _no_unvalidated_access(evidence: Evidence) -> Iterator[Problem]:
     for fault in evidence.ledger.faults[:_MOST_LINES]:
         yield Problem(
+            "fault",
             f"{fault.op}: {fault.access} of {fault.gpa:#x} by {fault.phase}",
             f"ledger line {fault.line}: at {fault.rip:#x}, t={fault.t / 1e9:.6f} s",
+            op=fault.op,
+            access=fault.access,
+            phase=fault.phase,
         )
 
 
 def _no_termination(evidence: Evidence) -> Iterator[Problem]:
     for end in evidence.ledger.terminations:
         asked = f"the guest asked for its end: set {end.code_set}, code {end.code}"
-        yield Problem(asked if end.asked else "the emulation ended the guest", end.text)
+        yield Problem(
+            "terminated",
+            asked if end.asked else "the emulation ended the guest",
+            end.text,
+            code_set=end.code_set,
+            code=end.code,
+        )
 
 
 def _granted_after(evidence: Evidence, most: int) -> Iterator[Problem]:
@@ -138,16 +201,28 @@ def _granted_after(evidence: Evidence, most: int) -> Iterator[Problem]:
     calls = evidence.ledger.exits
     if not calls or not calls[-1].granted:
         yield Problem(
-            f"ExitBootServices was not granted in {len(calls)} calls", evidence.end, *map(_told_exit, calls)
+            "exit-not-granted",
+            f"ExitBootServices was not granted in {len(calls)} calls",
+            evidence.end,
+            *map(_told_exit, calls),
+            calls=len(calls),
         )
     refused = [call for call in calls if not call.granted]
     for call in refused:
         if call.status != INVALID_PARAMETER:
-            yield Problem("ExitBootServices did not end with EFI_INVALID_PARAMETER", _told_exit(call))
+            yield Problem(
+                "exit-status",
+                "ExitBootServices did not end with EFI_INVALID_PARAMETER",
+                _told_exit(call),
+                status=call.status if call.status is not None else -1,
+            )
     if len(refused) > most:
         yield Problem(
+            "exit-refused",
             f"ExitBootServices was refused {len(refused)} times, {most} at most may be",
             *map(_told_exit, calls),
+            times=len(refused),
+            most=most,
         )
 
 
@@ -175,21 +250,33 @@ def _accepts_at_exit(evidence: Evidence) -> Iterator[Problem]:
     events = [event for event in ledger.select("validate", phase="firmware-ebs") if event.end > FOUR_GIB]
     done = IntervalSet.of((max(event.gpa, FOUR_GIB), event.end) for event in events)
     if missing := wanted - done:
-        yield Problem(f"{missing.size} bytes were not validated in ExitBootServices: {missing}", *calls)
+        yield Problem(
+            "not-validated-at-exit",
+            f"{missing.size} bytes were not validated in ExitBootServices: {missing}",
+            *calls,
+            bytes=missing.size,
+        )
     if extra := done - wanted:
         yield Problem(
+            "validated-beyond",
             f"{extra.size} bytes were validated in ExitBootServices that were no unaccepted RAM: {extra}",
             *(_told(event) for event in events[:_MOST_LINES]),
+            bytes=extra.size,
         )
     total = sum(event.end - max(event.gpa, FOUR_GIB) for event in events)
     if total != done.size:
         yield Problem(
-            f"{total} bytes were validated in ExitBootServices for {done.size} bytes of RAM", *calls
+            "validated-again-at-exit",
+            f"{total} bytes were validated in ExitBootServices for {done.size} bytes of RAM",
+            *calls,
+            bytes=total,
+            of=done.size,
         )
     for call in ledger.exits:
         late = [event for event in events if call.line < event.line < (call.returned or 0)]
         if call.granted and late:
             yield Problem(
+                "accepted-in-granted-call",
                 "memory was accepted in the very call that was granted: the loader's map does not have it",
                 _told_exit(call),
                 *(_told(event) for event in late[:_MOST_LINES]),
@@ -206,9 +293,12 @@ def _exits_as_reported(evidence: Evidence) -> Iterator[Problem]:
     said = [(attempt.status, None if attempt.stale else attempt.map.key) for attempt in attempts]
     if seen != said or len(calls) != len(attempts):
         yield Problem(
+            "exits-differ",
             f"the probe reports {len(attempts)} calls of ExitBootServices, the ledger {len(calls)} or others",
             *(f"probe: map key {attempt.map.key:#x}: status {attempt.status:#x}" for attempt in attempts),
             *map(_told_exit, calls),
+            reported=len(attempts),
+            seen=len(calls),
         )
 
 

@@ -27,15 +27,30 @@ def _actions_done(evidence: Evidence) -> Iterator[Problem]:
     begun = [report.action for report in reports]
     if begun != wanted:
         yield Problem(
+            "actions-begun",
             f"asked for: {', '.join(wanted)}; begun: {', '.join(begun) or 'nothing'}",
             evidence.end,
             evidence.record.ending.detail,
+            asked=len(wanted),
+            begun=len(begun),
         )
     for report in reports:
         if report.status is None and report.name not in {*_FOLLOWED_BY, "reboot"}:
-            yield Problem(f"{report.action} did not end", evidence.end, evidence.record.ending.detail)
+            yield Problem(
+                "action-unfinished",
+                f"{report.action} did not end",
+                evidence.end,
+                evidence.record.ending.detail,
+                action=report.name,
+            )
         elif report.status:
-            yield Problem(f"{report.action} failed with status {report.status}", report.errors)
+            yield Problem(
+                "action-failed",
+                f"{report.action} failed with status {report.status}",
+                report.errors,
+                action=report.name,
+                status=report.status,
+            )
 
 
 def _unaccepted_falls(evidence: Evidence) -> Iterator[Problem]:
@@ -44,14 +59,22 @@ def _unaccepted_falls(evidence: Evidence) -> Iterator[Problem]:
     for report in evidence.actions:
         samples = report.unaccepted_kb
         if report.name in _SAMPLED and report.status == 0 and not samples:
-            yield Problem(f"{report.action} took no sample of Unaccepted")
+            yield Problem("no-sample", f"{report.action} took no sample of Unaccepted", action=report.name)
         for sample in samples:
             if last is not None and sample > last:
-                yield Problem(f"{report.action}: Unaccepted rose from {last} to {sample} kB")
+                yield Problem(
+                    "unaccepted-rose",
+                    f"{report.action}: Unaccepted rose from {last} to {sample} kB",
+                    action=report.name,
+                )
                 break
             last = sample
         if samples and report.name == "drain" and samples[-1] > 0:
-            yield Problem(f"all available memory was in use, and still {samples[-1]} kB are unaccepted")
+            yield Problem(
+                "still-unaccepted",
+                f"all available memory was in use, and still {samples[-1]} kB are unaccepted",
+                kilobytes=samples[-1],
+            )
 
 
 def _all_cpus_cycle(evidence: Evidence) -> Iterator[Problem]:
@@ -60,21 +83,34 @@ def _all_cpus_cycle(evidence: Evidence) -> Iterator[Problem]:
             continue
         before, offline, after = (report.result.get(key) for key in ("before", "offline", "after"))
         if offline != "0" or before != after:
-            yield Problem(f"online before: {before}, all offline but the first: {offline}, after: {after}")
+            yield Problem(
+                "cpus-online",
+                f"online before: {before}, all offline but the first: {offline}, after: {after}",
+            )
 
 
 def _no_later_alarms(evidence: Evidence) -> Iterator[Problem]:
     for alarm in alarms(evidence.record.later_text):
         if "sysrq triggered crash" not in alarm.line:
-            yield Problem(f"the kernel log shows a {alarm.kind} during the actions", alarm.line)
+            yield Problem(
+                "alarm",
+                f"the kernel log shows a {alarm.kind} during the actions",
+                alarm.line,
+                alarm=alarm.kind,
+            )
 
 
 def _ends_as_asked(evidence: Evidence) -> Iterator[Problem]:
     outcome = evidence.record.ending
     if outcome.kind is not evidence.good_end:
-        yield Problem(f"the guest should end as {evidence.good_end}; {evidence.end}", outcome.detail)
+        yield Problem(
+            "ended",
+            f"the guest should end as {evidence.good_end}; {evidence.end}",
+            outcome.detail,
+            ending=str(outcome.kind),
+        )
     elif outcome.kind is EndingKind.RESET and evidence.record.guest is None:
-        yield Problem("the guest was reset before it had reported", evidence.end)
+        yield Problem("reset-early", "the guest was reset before it had reported", evidence.end)
 
 
 ACTIONS_DONE = Check("actions-done", "Did the guest do what was asked of it, without errors?", _actions_done)

@@ -24,24 +24,40 @@ _DEATH_BY_VC = re.compile(r"^.*Unsupported exit-code 0x404 in early #VC exceptio
 
 def _reaches_userspace(evidence: Evidence) -> Iterator[Problem]:
     if evidence.record.ending.kind is not EndingKind.COMPLETED and not evidence.cell.action:
-        yield Problem(evidence.end, evidence.record.ending.detail)
+        yield Problem(
+            "ended",
+            evidence.end,
+            evidence.record.ending.detail,
+            ending=str(evidence.record.ending.kind),
+            phase=evidence.record.ending.phase,
+        )
     running = evidence.guest.kernel.release
     if running != (wanted := evidence.traits.kernel.version):
-        yield Problem(f"the guest runs {running}, the image's setup header says {wanted}")
+        yield Problem(
+            "other-kernel",
+            f"the guest runs {running}, the image's setup header says {wanted}",
+            runs=running,
+            wanted=wanted,
+        )
 
 
 def _no_alarms(evidence: Evidence) -> Iterator[Problem]:
     for alarm in alarms(evidence.record.serial_text):
-        yield Problem(f"the kernel log shows a {alarm.kind}", alarm.line)
+        yield Problem("alarm", f"the kernel log shows a {alarm.kind}", alarm.line, alarm=alarm.kind)
     for said in evidence.record.left_out:
-        yield Problem(f"the guest floods its console, and nothing can be said of a part: {said}")
+        yield Problem("flood", f"the guest floods its console, and nothing can be said of a part: {said}")
 
 
 def _all_cpus_online(evidence: Evidence) -> Iterator[Problem]:
     wanted = frozenset(range(int(evidence.record.spec.get("vcpus", 1))))
     if evidence.guest.online != wanted:
         said = evidence.guest.cpus_online or "none"
-        yield Problem(f"the machine has {len(wanted)} vCPUs, online are: {said}")
+        yield Problem(
+            "cpus-online",
+            f"the machine has {len(wanted)} vCPUs, online are: {said}",
+            wanted=len(wanted),
+            online=said,
+        )
 
 
 def _snp_active(evidence: Evidence) -> Iterator[Problem]:
@@ -49,42 +65,56 @@ def _snp_active(evidence: Evidence) -> Iterator[Problem]:
     if missing:
         said = "nothing" if evidence.features is None else ", ".join(sorted(evidence.features))
         yield Problem(
+            "features-missing",
             f"the kernel does not say that {', '.join(sorted(missing))} is active; it says: {said}",
             *sev_lines(evidence.record.serial_text),
+            missing=", ".join(sorted(missing)),
         )
 
 
 def _no_sev_lines(evidence: Evidence) -> Iterator[Problem]:
     if kernel_release(evidence.record.serial_text) is None:
-        yield Problem("no kernel spoke on the console", evidence.end)
+        yield Problem("no-kernel", "no kernel spoke on the console", evidence.end)
     lines = dict.fromkeys((*sev_lines(evidence.record.serial_text), *evidence.guest.sev.log))
     if lines:
-        yield Problem("a plain guest speaks of SEV", *lines)
+        yield Problem("speaks-of-sev", "a plain guest speaks of SEV", *lines)
     if evidence.guest.sev.vmpl is not None:
-        yield Problem(f"a plain guest has a VMPL: {evidence.guest.sev.vmpl}")
+        yield Problem("has-vmpl", f"a plain guest has a VMPL: {evidence.guest.sev.vmpl}")
 
 
 def _no_ledger(evidence: Evidence) -> Iterator[Problem]:
     if evidence.record.ledger_path is not None:
-        yield Problem("a plain guest has an acceptance ledger", str(evidence.record.ledger_path.name))
+        yield Problem(
+            "has-ledger", "a plain guest has an acceptance ledger", str(evidence.record.ledger_path.name)
+        )
 
 
 def _no_userspace(evidence: Evidence) -> Iterator[Problem]:
     outcome = evidence.record.ending
     if evidence.record.guest is not None or outcome.kind == EndingKind.COMPLETED:
-        yield Problem("the guest reached userspace, which it must not", evidence.end)
+        yield Problem("reached-userspace", "the guest reached userspace, which it must not", evidence.end)
     if outcome.kind in _NOT_THE_GUESTS_OWN:
-        yield Problem("it was not the guest that ended the boot", evidence.end, outcome.detail)
+        yield Problem(
+            "ended-by-another",
+            "it was not the guest that ended the boot",
+            evidence.end,
+            outcome.detail,
+            ending=str(outcome.kind),
+        )
 
 
 def _dies_in_loader(evidence: Evidence) -> Iterator[Problem]:
     if release := kernel_release(evidence.record.serial_text):
-        yield Problem(f"the loader got as far as to start the kernel {release}", evidence.end)
+        yield Problem(
+            "kernel-started", f"the loader got as far as to start the kernel {release}", evidence.end
+        )
     phases = [fault.phase for fault in evidence.ledger.faults if fault.op == "unvalidated-access"]
     if phases[:1] != ["loader"]:
         yield Problem(
+            "touched-by-another",
             f"unvalidated pages were touched by {', '.join(phases) or 'nobody'}, not by the loader",
             evidence.end,
+            phases=", ".join(phases),
         )
 
 
@@ -92,19 +122,27 @@ def _never_started(evidence: Evidence) -> Iterator[Problem]:
     """Ask for QEMU's own words, of emulation or KVM: it looks for the metadata before the guest runs."""
     outcome = evidence.record.ending
     if (outcome.kind, outcome.phase) != (EndingKind.QEMU_EXIT, "launch"):
-        yield Problem("QEMU started a guest whose firmware has no SEV metadata", evidence.end)
+        yield Problem("started", "QEMU started a guest whose firmware has no SEV metadata", evidence.end)
     elif "SEV metadata" not in outcome.detail:
-        yield Problem("QEMU did not start the guest, but not for want of SEV metadata", outcome.detail)
+        yield Problem(
+            "not-started", "QEMU did not start the guest, but not for want of SEV metadata", outcome.detail
+        )
 
 
 def _hangs(evidence: Evidence) -> Iterator[Problem]:
     if evidence.record.ending.kind is not EndingKind.HANG:
-        yield Problem("the boot ended, and should have gone on for ever", evidence.end)
+        yield Problem(
+            "ended",
+            "the boot ended, and should have gone on for ever",
+            evidence.end,
+            ending=str(evidence.record.ending.kind),
+        )
 
 
 def _no_snp_claim(evidence: Evidence) -> Iterator[Problem]:
     if "SEV-SNP" in (evidence.features or frozenset()):
         yield Problem(
+            "claims-snp",
             "a kernel without SNP support says that SEV-SNP is active",
             *sev_lines(evidence.record.serial_text),
         )
@@ -115,11 +153,12 @@ def _dies_on_unvalidated_access(evidence: Evidence) -> Iterator[Problem]:
     if _DEATH_BY_VC.search(evidence.record.serial_text):
         return
     if evidence.record.ledger_path is None:
-        yield Problem("nothing shows that the kernel died of #VC 0x404", evidence.end)
+        yield Problem("died-otherwise", "nothing shows that the kernel died of #VC 0x404", evidence.end)
         return
     faults = [fault for fault in evidence.ledger.faults if fault.op == "unvalidated-access"]
     if not any(fault.phase == "kernel" for fault in faults):
         yield Problem(
+            "died-otherwise",
             "neither the console nor the ledger shows that the kernel died of #VC 0x404",
             evidence.end,
             *(

@@ -40,9 +40,11 @@ def _present_is_usable(evidence: Evidence) -> Iterator[Problem]:
     present = line.present_kb * _KIB // PAGE
     if not pages <= present <= pages + _table_pages(evidence):
         yield Problem(
+            "pages-differ",
             f"e820 offers {pages} pages, Linux counts {present}: {present - pages:+} pages",
             line.text,
             *(entry.line for entry in evidence.e820 if entry.kind == "usable"),
+            pages=present - pages,
         )
 
 
@@ -53,9 +55,11 @@ def _total_is_present(evidence: Evidence) -> Iterator[Problem]:
     wanted = line.present_kb - line.reserved_kb + line.freed_kb
     if total != wanted:
         yield Problem(
+            "total-differs",
             f"MemTotal is {total} kB, and should be {wanted} kB: {line.present_kb} present - "
             f"{line.reserved_kb} reserved + {line.freed_kb} freed: {total - wanted:+} kB",
             line.text,
+            kilobytes=total - wanted,
         )
 
 
@@ -63,10 +67,17 @@ def _meminfo_is_vmstat(evidence: Evidence) -> Iterator[Problem]:
     unaccepted = evidence.memory.unaccepted
     pages = evidence.guest.vmstat.get("nr_unaccepted", 0)
     if unaccepted is not None and unaccepted != pages * PAGE:
-        yield Problem(f"meminfo says {unaccepted} bytes are unaccepted, vmstat {pages} pages")
+        yield Problem(
+            "unaccepted-differs",
+            f"meminfo says {unaccepted} bytes are unaccepted, vmstat {pages} pages",
+            bytes=unaccepted,
+            pages=pages,
+        )
     if unaccepted is not None and unaccepted > evidence.memory.free:
         yield Problem(
-            f"meminfo says {unaccepted} bytes are unaccepted, more than are free ({evidence.memory.free})"
+            "unaccepted-beyond-free",
+            f"meminfo says {unaccepted} bytes are unaccepted, more than are free ({evidence.memory.free})",
+            bytes=unaccepted,
         )
 
 
@@ -83,8 +94,11 @@ def _unvalidated_is_unaccepted(evidence: Evidence) -> Iterator[Problem]:
     left = (ranges_of_kind(evidence.e820, "usable") & evidence.ram) - state.validated - state.shared
     if left.size > unaccepted:
         yield Problem(
+            "never-validated",
             f"{left.size} bytes of usable memory were never validated, meminfo calls {unaccepted} unaccepted",
             f"not validated: {left}",
+            bytes=left.size,
+            unaccepted=unaccepted,
         )
 
 

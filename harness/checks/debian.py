@@ -24,18 +24,30 @@ _SNP_STATUS = 0b111
 def _ssh_reached(evidence: Evidence) -> Iterator[Problem]:
     release = evidence.ssh.answer(RELEASE).stdout.strip()
     if release != (wanted := evidence.traits.kernel.version):
-        yield Problem(f"over SSH the kernel is {release}, the image's setup header says {wanted}")
+        yield Problem(
+            "other-kernel",
+            f"over SSH the kernel is {release}, the image's setup header says {wanted}",
+            runs=release,
+            wanted=wanted,
+        )
     found = evidence.ssh.os_release
     system = f"{found.get('ID')}-{found.get('VERSION_CODENAME')}"
     if system != evidence.cell.guest:
-        yield Problem(f"over SSH the guest is {system}, not {evidence.cell.guest}")
+        yield Problem(
+            "other-guest", f"over SSH the guest is {system}, not {evidence.cell.guest}", guest=system
+        )
 
 
 def _system_runs(evidence: Evidence) -> Iterator[Problem]:
     said = evidence.ssh.answer(IS_RUNNING)
     if said.stdout.strip() != "running":
         failed = evidence.ssh.answer(LIST_FAILED).stdout.splitlines()
-        yield Problem(f"systemd says that the system is {said.stdout.strip() or 'mute'}", *failed)
+        yield Problem(
+            "system-state",
+            f"systemd says that the system is {said.stdout.strip() or 'mute'}",
+            *failed,
+            state=said.stdout.strip() or "mute",
+        )
 
 
 def _stress_verified(evidence: Evidence) -> Iterator[Problem]:
@@ -45,7 +57,12 @@ def _stress_verified(evidence: Evidence) -> Iterator[Problem]:
         operations, successful = report.result.get("bogo_ops"), report.result.get("successful")
         if successful is not True or not isinstance(operations, int) or operations <= 0:
             told = f"bogo operations {operations}, successful {successful}"
-            yield Problem(f"{report.action} did not verify memory: {told}", report.errors)
+            yield Problem(
+                "not-verified",
+                f"{report.action} did not verify memory: {told}",
+                report.errors,
+                action=report.name,
+            )
 
 
 def _snp_self(evidence: Evidence) -> Iterator[Problem]:
@@ -57,13 +74,19 @@ def _snp_self(evidence: Evidence) -> Iterator[Problem]:
         if evidence.platform.technology == "none":
             if status & _SNP_STATUS or result.get("device"):
                 yield Problem(
-                    f"a plain guest has SEV_STATUS {status:#x}, /dev/sev-guest: {result.get('device')}"
+                    "sev-status",
+                    f"a plain guest has SEV_STATUS {status:#x}, /dev/sev-guest: {result.get('device')}",
+                    status=status,
                 )
             continue
         if status & _SNP_STATUS != _SNP_STATUS:
-            yield Problem(f"SEV_STATUS is {status:#x}: SEV, SEV-ES and SEV-SNP are bits 0 to 2")
+            yield Problem(
+                "sev-status",
+                f"SEV_STATUS is {status:#x}: SEV, SEV-ES and SEV-SNP are bits 0 to 2",
+                status=status,
+            )
         if not result.get("device"):
-            yield Problem("there is no /dev/sev-guest", action.errors)
+            yield Problem("no-device", "there is no /dev/sev-guest", action.errors)
             continue
         report = parse_response(str(result.get("response", "")))
         policy = int(evidence.record.confidential.get("policy", "0"), 0)
@@ -79,7 +102,12 @@ def _snp_self(evidence: Evidence) -> Iterator[Problem]:
         }
         for what, is_wrong in wrong.items():
             if is_wrong:
-                yield Problem(f"the attestation report has {what}", f"nonce {evidence.ssh.nonce}")
+                yield Problem(
+                    "report-field",
+                    f"the attestation report has {what}",
+                    f"nonce {evidence.ssh.nonce}",
+                    field=what,
+                )
 
 
 SSH_REACHED = Check("ssh-reached", "Is it this kernel and this Debian that answer over SSH?", _ssh_reached)

@@ -26,21 +26,34 @@ def _attributes(evidence: Evidence) -> Iterator[Problem]:
     """
     usable = [entry for entry in evidence.memory_map if entry.type in USABLE_TYPES]
     if uncached := [entry.line for entry in usable if "WB" not in entry.attributes]:
-        yield Problem("usable memory cannot be cached: it lacks the attribute WB", *uncached)
+        yield Problem(
+            "not-cacheable",
+            "usable memory cannot be cached: it lacks the attribute WB",
+            *uncached,
+            entries=len(uncached),
+        )
     entries = [entry for entry in usable if entry.type == CONVENTIONAL]
     usual = {entry.attributes for entry in entries if entry.start < FOUR_GIB}
     if odd := [entry for entry in entries if entry.start >= FOUR_GIB and entry.attributes not in usual]:
         below = sorted({" ".join(sorted(words)) for words in usual})
         yield Problem(
+            "other-attributes",
             f"ordinary memory has other attributes than below 4 GiB ({'; '.join(below)})",
             *(entry.line for entry in odd),
+            entries=len(odd),
         )
 
 
 def _said(evidence: Evidence, most: int) -> Iterator[Problem]:
     lines = [line for line in evidence.record.debugcon_text.splitlines() if _ACCEPTING in line]
     if len(lines) > most:
-        yield Problem(f"the firmware accepted all memory {len(lines)} times, {most} at most may be", *lines)
+        yield Problem(
+            "said-accepting",
+            f"the firmware accepted all memory {len(lines)} times, {most} at most may be",
+            *lines,
+            times=len(lines),
+            most=most,
+        )
 
 
 def _once(evidence: Evidence) -> Iterator[Problem]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from harness.evidence.problems import EvidenceError
@@ -11,18 +11,30 @@ from harness.evidence.text import printable
 from harness.platforms.registry import platform_named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from harness.evidence.evidence import Evidence
 
 
+Value = str | int | float | bool
+CANNOT_JUDGE = "cannot-judge"
+"""Kind of the finding that evidence is missing or damaged."""
+
+
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, with the lines of evidence that show it."""
+    """One thing that is wrong, with the lines of evidence that show it.
+
+    ``kind`` and ``values`` say it to programs: rules and comparisons go by them, so that the sentence
+    ``what`` may be worded better. A kind is one of its check's; values are numbers (bytes, counts, addresses)
+    and names.
+    """
 
     check: str
     what: str
     evidence: tuple[str, ...] = ()
+    kind: str = ""
+    values: Mapping[str, Value] = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
         """Give the text for a terminal: what a guest wrote cannot act on it."""
@@ -32,11 +44,13 @@ class Finding:
 
 
 class Problem:
-    """What a check function yields: what is wrong, and the lines that show it."""
+    """What a check function yields: its kind and values, what is wrong in words, the lines that show it."""
 
-    def __init__(self, what: str, *evidence: str) -> None:
+    def __init__(self, kind: str, what: str, *evidence: str, **values: Value) -> None:
+        self.kind = kind
         self.what = what
         self.evidence = evidence
+        self.values = values
 
 
 @dataclass(frozen=True)
@@ -56,9 +70,12 @@ class Check:
         findings = []
         try:
             for problem in self.judge(evidence):
-                findings.append(Finding(self.name, problem.what, problem.evidence))  # noqa: PERF401 - may raise
+                findings.append(  # noqa: PERF401 - the next problem may raise
+                    Finding(self.name, problem.what, problem.evidence, problem.kind, problem.values)
+                )
         except EvidenceError as error:
-            findings.append(Finding(self.name, f"cannot be judged: {error.what}", (error.hint,)))
+            says = f"cannot be judged: {error.what}"
+            findings.append(Finding(self.name, says, (error.hint,), CANNOT_JUDGE))
         return findings
 
     def not_applicable(self, platform: str) -> str:

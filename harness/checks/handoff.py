@@ -38,22 +38,44 @@ def _all_of(entries: Iterable[MemoryDescriptor]) -> IntervalSet:
 def _well_formed(evidence: Evidence) -> Iterator[Problem]:
     for when, map_ in evidence.probe.maps:
         if not map_.in_bounds:
-            yield Problem(f"GetMemoryMap wrote outside of its buffer, {when}")
+            yield Problem("map-out-of-bounds", f"GetMemoryMap wrote outside of its buffer, {when}", when=when)
         if map_.status != 0 or not map_.entries:
-            yield Problem(f"GetMemoryMap gave no map {when}: status {map_.status:#x}")
+            yield Problem(
+                "no-map",
+                f"GetMemoryMap gave no map {when}: status {map_.status:#x}",
+                when=when,
+                status=map_.status,
+            )
         if map_.descriptor_size < 40 or map_.descriptor_version != 1:
             size, version = map_.descriptor_size, map_.descriptor_version
-            yield Problem(f"descriptors of {size} bytes, version {version}, {when}")
+            yield Problem(
+                "descriptor-form",
+                f"descriptors of {size} bytes, version {version}, {when}",
+                when=when,
+                bytes=size,
+                version=version,
+            )
         ordered = sorted(map_.entries, key=lambda entry: entry.start)
         for first, second in pairwise(ordered):
             if second.start < first.end:
-                yield Problem(f"two descriptors overlap {when}", first.line, second.line)
+                yield Problem(
+                    "descriptors-overlap",
+                    f"two descriptors overlap {when}",
+                    first.line,
+                    second.line,
+                    when=when,
+                )
 
 
 def _accounts_ram(evidence: Evidence) -> Iterator[Problem]:
     for when, map_ in evidence.probe.maps:
         if lost := evidence.ram - _all_of(map_.entries) - LEGACY_HOLE:
-            yield Problem(f"{lost.size} bytes of RAM are in no descriptor {when}: {lost}")
+            yield Problem(
+                "not-in-map",
+                f"{lost.size} bytes of RAM are in no descriptor {when}: {lost}",
+                when=when,
+                bytes=lost.size,
+            )
 
 
 def _unaccepted_at_start(evidence: Evidence) -> Iterator[Problem]:
@@ -63,9 +85,17 @@ def _unaccepted_at_start(evidence: Evidence) -> Iterator[Problem]:
     wanted = evidence.high_ram if accepts else IntervalSet()
     found = ranges_of(evidence.probe.start.entries, UNACCEPTED)
     if extra := found - wanted:
-        yield Problem(f"{extra.size} bytes are unaccepted at the start that should not be: {extra}")
+        yield Problem(
+            "unaccepted-beyond",
+            f"{extra.size} bytes are unaccepted at the start that should not be: {extra}",
+            bytes=extra.size,
+        )
     if missing := wanted - found:
-        yield Problem(f"{missing.size} bytes at 4 GiB and above are not unaccepted at the start: {missing}")
+        yield Problem(
+            "not-unaccepted",
+            f"{missing.size} bytes at 4 GiB and above are not unaccepted at the start: {missing}",
+            bytes=missing.size,
+        )
 
 
 def _moves(before: Map, after: Map) -> Iterator[tuple[str, str, IntervalSet]]:
@@ -91,14 +121,24 @@ def _refusal_only_accepts(evidence: Evidence) -> Iterator[Problem]:
         before, after = first.map, second.map
         between = f"between call {number} and call {number + 1}"
         if lost := _all_of(before.entries) - _all_of(after.entries):
-            yield Problem(f"{lost.size} bytes left the memory map {between}: {lost}")
+            yield Problem(
+                "left-map", f"{lost.size} bytes left the memory map {between}: {lost}", bytes=lost.size
+            )
         if new := _all_of(after.entries) - _all_of(before.entries):
-            yield Problem(f"{new.size} bytes joined the memory map {between}: {new}")
+            yield Problem(
+                "joined-map", f"{new.size} bytes joined the memory map {between}: {new}", bytes=new.size
+            )
         for old, kind, moved in _moves(before, after):
             if (old, kind) == (UNACCEPTED, CONVENTIONAL):
                 continue
             if moved.size > allowed.get((old, kind), 0):
-                yield Problem(f"{moved.size} bytes went from {old} to {kind} {between}: {moved}")
+                yield Problem(
+                    "type-changed",
+                    f"{moved.size} bytes went from {old} to {kind} {between}: {moved}",
+                    bytes=moved.size,
+                    was=old,
+                    now=kind,
+                )
         yield from _attributes_kept(before, after, between)
 
 
@@ -109,7 +149,13 @@ def _attributes_kept(before: Map, after: Map, between: str) -> Iterator[Problem]
         for other in after.entries:
             same = other.type == entry.type and other.attributes != entry.attributes
             if same and span & IntervalSet.span(other.start, other.end):
-                yield Problem(f"attributes changed {between}", entry.line, other.line)
+                yield Problem(
+                    "attributes-changed",
+                    f"attributes changed {between}",
+                    entry.line,
+                    other.line,
+                    type=entry.type,
+                )
 
 
 def _high_validated_exactly(evidence: Evidence) -> Iterator[Problem]:
@@ -120,11 +166,24 @@ def _high_validated_exactly(evidence: Evidence) -> Iterator[Problem]:
     covered = IntervalSet.of((max(event.gpa, FOUR_GIB), event.end) for event in events)
     if covered != wanted:
         if missing := wanted - covered:
-            yield Problem(f"{missing.size} bytes of high RAM were never validated: {missing}")
+            yield Problem(
+                "never-validated",
+                f"{missing.size} bytes of high RAM were never validated: {missing}",
+                bytes=missing.size,
+            )
         if extra := covered - wanted:
-            yield Problem(f"{extra.size} bytes outside of the unaccepted memory were validated: {extra}")
+            yield Problem(
+                "validated-beyond",
+                f"{extra.size} bytes outside of the unaccepted memory were validated: {extra}",
+                bytes=extra.size,
+            )
     if total != covered.size:
-        yield Problem(f"{total} bytes were validated for {covered.size} bytes of high RAM")
+        yield Problem(
+            "validated-again",
+            f"{total} bytes were validated for {covered.size} bytes of high RAM",
+            bytes=total,
+            of=covered.size,
+        )
 
 
 def _large_entries(evidence: Evidence) -> Iterator[Problem]:
@@ -142,7 +201,12 @@ def _large_entries(evidence: Evidence) -> Iterator[Problem]:
         else:
             budget += (first - start + end - last) // PAGE + (last - first) // LARGE
     if calls > budget:
-        yield Problem(f"{calls} PVALIDATEs of high RAM, {budget} are enough with entries of 2 MiB")
+        yield Problem(
+            "small-entries",
+            f"{calls} PVALIDATEs of high RAM, {budget} are enough with entries of 2 MiB",
+            calls=calls,
+            enough=budget,
+        )
 
 
 def _batched(evidence: Evidence) -> Iterator[Problem]:
@@ -159,7 +223,11 @@ def _batched(evidence: Evidence) -> Iterator[Problem]:
     most = -(-entries // PSC_ENTRIES) + 1
     if len(runs) > most:
         yield Problem(
-            f"{entries} page state changes of high RAM were asked for in {len(runs)} parts, {most} are enough"
+            "not-batched",
+            f"{entries} page state changes of high RAM were asked for in {len(runs)} parts, not in {most}",
+            entries=entries,
+            parts=len(runs),
+            enough=most,
         )
 
 
@@ -169,8 +237,12 @@ def _faults_are_ours(evidence: Evidence) -> Iterator[Problem]:
     for fault in evidence.ledger.faults[:_MOST_LINES]:
         if fault.gpa not in provoked:
             yield Problem(
+                "fault",
                 f"{fault.op}: {fault.access} of {fault.gpa:#x} by {fault.phase}",
                 f"ledger line {fault.line}: at {fault.rip:#x}, t={fault.t / 1e9:.6f} s",
+                op=fault.op,
+                access=fault.access,
+                phase=fault.phase,
             )
 
 

@@ -31,9 +31,11 @@ def _ram_accounted(evidence: Evidence) -> Iterator[Problem]:
     lost = evidence.ram - listed - LEGACY_HOLE
     if lost:
         yield Problem(
+            "not-in-e820",
             f"{lost.size} bytes of the configured {format_memory(evidence.cell.memory_mib)} "
             f"are in no e820 entry: {lost}",
             *(entry.line for entry in evidence.e820),
+            bytes=lost.size,
         )
 
 
@@ -41,8 +43,10 @@ def _high_ram_usable(evidence: Evidence) -> Iterator[Problem]:
     lost = evidence.high_ram - ranges_of_kind(evidence.e820, "usable")
     if lost:
         yield Problem(
+            "not-usable",
             f"{lost.size} bytes at 4 GiB and above are not usable: {lost}",
             *(entry.line for entry in evidence.e820 if entry.end > FOUR_GIB),
+            bytes=lost.size,
         )
 
 
@@ -50,8 +54,10 @@ def _high_ram_lost(evidence: Evidence) -> Iterator[Problem]:
     found = evidence.high_ram & ranges_of_kind(evidence.e820, "usable")
     if found:
         yield Problem(
+            "usable-after-all",
             f"{found.size} bytes at 4 GiB and above are usable, and should be lost: {found}",
             "the fault that this cell is known for is gone: the model of what should happen is out of date",
+            bytes=found.size,
         )
 
 
@@ -65,17 +71,23 @@ def _e820_matches_firmware(evidence: Evidence) -> Iterator[Problem]:
         received = ranges_of_kind(evidence.e820, kind) & evidence.ram
         if lost := offered - received:
             yield Problem(
+                "other-kind",
                 f"{lost.size} bytes that the firmware's map makes {kind} are something else in e820: {lost}",
                 *(
                     entry.line
                     for entry in evidence.memory_map
                     if lost & IntervalSet.span(entry.start, entry.end)
                 ),
+                bytes=lost.size,
+                e820=kind,
             )
         if extra := received - offered:
             yield Problem(
+                "kind-from-nowhere",
                 f"{extra.size} bytes are {kind} in e820 but not by the firmware's map: {extra}",
                 *(entry.line for entry in evidence.e820 if extra & IntervalSet.span(entry.start, entry.end)),
+                bytes=extra.size,
+                e820=kind,
             )
 
 
@@ -83,31 +95,47 @@ def _kernel_uses_usable(evidence: Evidence) -> Iterator[Problem]:
     """Ask that all that e820 calls usable ends up as System RAM; Linux keeps the first page to itself."""
     usable = ranges_of_kind(evidence.e820, "usable")
     if unused := usable - evidence.guest.system_ram - _FIRST_PAGE:
-        yield Problem(f"the kernel does not use {unused.size} bytes that e820 offers: {unused}")
+        yield Problem(
+            "not-used",
+            f"the kernel does not use {unused.size} bytes that e820 offers: {unused}",
+            bytes=unused.size,
+        )
 
 
 def _no_unaccepted_entries(evidence: Evidence) -> Iterator[Problem]:
     lines = [entry.line for entry in evidence.memory_map if entry.type == UNACCEPTED]
     if lines:
-        yield Problem("the firmware's map has unaccepted memory (type 15)", *lines)
+        yield Problem(
+            "unaccepted-entries",
+            "the firmware's map has unaccepted memory (type 15)",
+            *lines,
+            entries=len(lines),
+        )
 
 
 def _unaccepted_entries_high(evidence: Evidence) -> Iterator[Problem]:
     unaccepted = _unaccepted_ranges(evidence)
     if not unaccepted:
-        yield Problem("the firmware's map has no unaccepted memory (type 15)")
+        yield Problem("no-unaccepted-entries", "the firmware's map has no unaccepted memory (type 15)")
     if outside := unaccepted - evidence.high_ram:
-        yield Problem(f"memory outside the RAM at 4 GiB and above is unaccepted: {outside}")
+        yield Problem(
+            "unaccepted-elsewhere",
+            f"memory outside the RAM at 4 GiB and above is unaccepted: {outside}",
+            bytes=outside.size,
+        )
 
 
 def _no_unaccepted_table(evidence: Evidence) -> Iterator[Problem]:
     if UNACCEPTED in evidence.config_tables:
-        yield Problem(f"there is a table of unaccepted memory at {evidence.config_tables[UNACCEPTED]:#x}")
+        yield Problem(
+            "table", f"there is a table of unaccepted memory at {evidence.config_tables[UNACCEPTED]:#x}"
+        )
 
 
 def _unaccepted_table(evidence: Evidence) -> Iterator[Problem]:
     if UNACCEPTED not in evidence.config_tables:
         yield Problem(
+            "no-table",
             "the EFI stub left no table of unaccepted memory",
             "tables: " + ", ".join(evidence.config_tables),
         )
@@ -116,9 +144,13 @@ def _unaccepted_table(evidence: Evidence) -> Iterator[Problem]:
 def _nothing_unaccepted(evidence: Evidence) -> Iterator[Problem]:
     unaccepted = evidence.memory.unaccepted
     if unaccepted:
-        yield Problem(f"meminfo says {unaccepted} bytes are unaccepted, none should be")
+        yield Problem(
+            "unaccepted", f"meminfo says {unaccepted} bytes are unaccepted, none should be", bytes=unaccepted
+        )
     if pages := evidence.guest.vmstat.get("nr_unaccepted", 0):
-        yield Problem(f"vmstat says {pages} pages are unaccepted, none should be")
+        yield Problem(
+            "unaccepted-pages", f"vmstat says {pages} pages are unaccepted, none should be", pages=pages
+        )
     if (unaccepted is not None) != evidence.traits.kernel.unaccepted_memory:
         yield _line_against_trait(evidence)
 
@@ -129,14 +161,20 @@ def _something_unaccepted(evidence: Evidence) -> Iterator[Problem]:
     if unaccepted is None:
         yield _line_against_trait(evidence)
     elif not 0 < unaccepted <= most:
-        yield Problem(f"meminfo says {unaccepted} bytes are unaccepted, not between 1 and {most}")
+        yield Problem(
+            "unaccepted-amount",
+            f"meminfo says {unaccepted} bytes are unaccepted, not between 1 and {most}",
+            bytes=unaccepted,
+            most=most,
+        )
     if not evidence.guest.vmstat.get("nr_unaccepted"):
-        yield Problem("vmstat's nr_unaccepted is 0 or missing")
+        yield Problem("no-unaccepted-pages", "vmstat's nr_unaccepted is 0 or missing")
 
 
 def _line_against_trait(evidence: Evidence) -> Problem:
     has = "has no" if evidence.memory.unaccepted is None else "has an"
     return Problem(
+        "unaccepted-line",
         f"meminfo {has} Unaccepted line, against the kernel's config",
         evidence.traits.kernel.sources.get("unaccepted_memory", ""),
     )

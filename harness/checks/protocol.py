@@ -45,12 +45,24 @@ def attempt_lines(probe: ProbeReport) -> tuple[str, ...]:
 
 def _reports(evidence: Evidence) -> Iterator[Problem]:
     if evidence.record.ending.kind != EndingKind.COMPLETED:
-        yield Problem(evidence.end, evidence.record.ending.detail)
+        yield Problem(
+            "ended",
+            evidence.end,
+            evidence.record.ending.detail,
+            ending=str(evidence.record.ending.kind),
+            phase=evidence.record.ending.phase,
+        )
     probe = evidence.probe
     if probe.not_understood:
-        yield Problem(f"the probe does not understand: {' '.join(probe.not_understood)}", probe.cmdline)
+        yield Problem(
+            "not-understood",
+            f"the probe does not understand: {' '.join(probe.not_understood)}",
+            probe.cmdline,
+            words=" ".join(probe.not_understood),
+        )
     if bool(probe.options.allow) != evidence.traits.kernel.unaccepted_memory:
         yield Problem(
+            "told-otherwise",
             "the probe was told otherwise than its recipe says",
             probe.cmdline,
             evidence.traits.kernel.sources.get("unaccepted_memory", ""),
@@ -68,15 +80,21 @@ def _is_offered(evidence: Evidence) -> Iterator[Problem]:
         }
         for name, handles in found.items():
             if handles != 1:
-                yield Problem(f"the protocol {name} is on {handles} handles, not on one", str(unaccepted))
+                yield Problem(
+                    "handles",
+                    f"the protocol {name} is on {handles} handles, not on one",
+                    str(unaccepted),
+                    protocol=name,
+                    handles=handles,
+                )
         if not protocols.one_handle:
-            yield Problem("the two acceptance protocols are on different handles")
+            yield Problem("different-handles", "the two acceptance protocols are on different handles")
 
 
 def _is_not_offered(evidence: Evidence) -> Iterator[Problem]:
     protocols = evidence.probe.protocols
     if protocols.sev_memory_acceptance or protocols.memory_accept:
-        yield Problem("a guest without SEV-SNP is offered an acceptance protocol", str(protocols))
+        yield Problem("offered", "a guest without SEV-SNP is offered an acceptance protocol", str(protocols))
 
 
 def _allow_succeeds(evidence: Evidence) -> Iterator[Problem]:
@@ -84,10 +102,20 @@ def _allow_succeeds(evidence: Evidence) -> Iterator[Problem]:
     probe = evidence.probe
     wanted = SUCCESS if probe.protocols.sev_memory_acceptance else NOT_FOUND
     if len(probe.allow) != probe.options.allow:
-        yield Problem(f"AllowUnacceptedMemory: {len(probe.allow)} calls, told were {probe.options.allow}")
+        yield Problem(
+            "calls",
+            f"AllowUnacceptedMemory: {len(probe.allow)} calls, told were {probe.options.allow}",
+            calls=len(probe.allow),
+            told=probe.options.allow,
+        )
     for number, status in enumerate(probe.allow, start=1):
         if status != wanted:
-            yield Problem(f"AllowUnacceptedMemory call {number}: status {status:#x}, not {wanted:#x}")
+            yield Problem(
+                "status",
+                f"AllowUnacceptedMemory call {number}: status {status:#x}, not {wanted:#x}",
+                call=number,
+                status=status,
+            )
 
 
 def _map_stays(evidence: Evidence) -> Iterator[Problem]:
@@ -99,22 +127,32 @@ def _map_stays(evidence: Evidence) -> Iterator[Problem]:
     if probe.accepted:
         return
     if not probe.attempts:
-        yield Problem("ExitBootServices was never called")
+        yield Problem("exit-never-called", "ExitBootServices was never called")
         return
     before, after = probe.start, probe.attempts[0].map
     gone, new = set(before.entries) - set(after.entries), set(after.entries) - set(before.entries)
     if gone or new:
         lines = [*(f"- {entry.line}" for entry in gone), *(f"+ {entry.line}" for entry in new)]
-        yield Problem("the memory map changed before ExitBootServices", *lines)
+        yield Problem(
+            "map-changed",
+            "the memory map changed before ExitBootServices",
+            *lines,
+            entries=len(gone) + len(new),
+        )
     if before.key != after.key:
-        yield Problem(f"the map key changed before ExitBootServices: {before.key:#x} -> {after.key:#x}")
+        yield Problem(
+            "key-changed", f"the map key changed before ExitBootServices: {before.key:#x} -> {after.key:#x}"
+        )
 
 
 def _granted(evidence: Evidence) -> Iterator[Problem]:
     probe = evidence.probe
     if probe.left is None:
         yield Problem(
-            f"ExitBootServices was not granted in {len(probe.attempts)} calls", *attempt_lines(probe)
+            "exit-not-granted",
+            f"ExitBootServices was not granted in {len(probe.attempts)} calls",
+            *attempt_lines(probe),
+            calls=len(probe.attempts),
         )
 
 
@@ -129,17 +167,25 @@ def _refused_rightly(evidence: Evidence, most: int) -> Iterator[Problem]:
     probe = evidence.probe
     for number, attempt in _refused(evidence):
         if attempt.status != INVALID_PARAMETER:
-            yield Problem("refused, but not with EFI_INVALID_PARAMETER", _attempt_line(number, attempt))
+            yield Problem(
+                "exit-status",
+                "refused, but not with EFI_INVALID_PARAMETER",
+                _attempt_line(number, attempt),
+                status=attempt.status,
+            )
     for number, attempt in enumerate(probe.attempts, start=1):
         if attempt.stale and attempt.granted:
-            yield Problem("granted with a stale map key", _attempt_line(number, attempt))
+            yield Problem("granted-stale", "granted with a stale map key", _attempt_line(number, attempt))
     honest = [attempt for _number, attempt in _refused(evidence) if not attempt.stale]
     if probe.options.stale:
         most = 0  # what the firmware has to do it did in the calls with a stale key
     if len(honest) > most:
         yield Problem(
+            "exit-refused",
             f"ExitBootServices refused {len(honest)} calls with a fresh key, {most} at most may be",
             *attempt_lines(probe),
+            times=len(honest),
+            most=most,
         )
 
 
@@ -157,8 +203,10 @@ def _refused_once(evidence: Evidence) -> Iterator[Problem]:
     left = evidence.probe.left
     if left is not None and (unaccepted := ranges_of(left.map.entries, UNACCEPTED)):
         yield Problem(
+            "granted-unaccepted",
             f"granted although the loader's map has {unaccepted.size} bytes unaccepted: it never learns more",
             *attempt_lines(evidence.probe),
+            bytes=unaccepted.size,
         )
 
 
@@ -169,8 +217,10 @@ def _key_follows_map(evidence: Evidence) -> Iterator[Problem]:
             continue
         if not before.stale or before.map.entries != after.map.entries:
             yield Problem(
+                "key-kept",
                 f"the map key {after.map.key:#x} is the same before call {number} and call {number + 1}",
                 *attempt_lines(evidence.probe),
+                call=number,
             )
 
 
@@ -180,13 +230,18 @@ def _events(evidence: Evidence) -> Iterator[Problem]:
         wanted = 1 if attempt.granted else 0
         if attempt.exit_events != wanted:
             yield Problem(
+                "event-signalled",
                 f"the ExitBootServices event was signalled {attempt.exit_events} times, not {wanted}",
                 _attempt_line(number, attempt),
+                times=attempt.exit_events,
+                wanted=wanted,
             )
         if attempt.before_exit_events > number:
             yield Problem(
+                "before-event-signalled",
                 f"the BeforeExitBootServices event was signalled {attempt.before_exit_events} times",
                 _attempt_line(number, attempt),
+                times=attempt.before_exit_events,
             )
 
 
@@ -199,12 +254,20 @@ def _touched(evidence: Evidence) -> Iterator[Problem]:
     for number in sorted(probe.options.touch):
         name, result = type_name(number), results.get(number)
         if result is None:
-            yield Problem(f"memory of type {name} was not touched: the CPU model has no 1 GiB pages")
+            yield Problem(
+                "not-touched",
+                f"memory of type {name} was not touched: the CPU model has no 1 GiB pages",
+                type=name,
+            )
         elif name != UNACCEPTED and result.fault is not None:
             fault = result.fault
             yield Problem(
+                "cannot-be-used",
                 f"{name} at {fault.address:#x} cannot be used: exception {fault.vector}, "
-                f"error code {fault.error:#x}, after {result.pages} pages"
+                f"error code {fault.error:#x}, after {result.pages} pages",
+                type=name,
+                vector=fault.vector,
+                error=fault.error,
             )
     if (result := results.get(15)) is not None:
         ranges = ranges_of(probe.left.map.entries, UNACCEPTED)
@@ -217,13 +280,17 @@ def _touched(evidence: Evidence) -> Iterator[Problem]:
             first is not None and fault_at is not None and not first <= fault_at < last
         ):
             yield Problem(
+                "first-fault",
                 f"touching unaccepted memory, the first fault was at {_place(fault_at)}, "
-                f"not at {_place(first)}, where it begins"
+                f"not at {_place(first)}, where it begins",
             )
         if result.fault is not None and (result.fault.vector, result.fault.error) != (VC, NOT_VALIDATED):
             yield Problem(
+                "other-exception",
                 f"unaccepted memory faulted with exception {result.fault.vector}, "
-                f"error code {result.fault.error:#x}, not with #VC 0x404"
+                f"error code {result.fault.error:#x}, not with #VC 0x404",
+                vector=result.fault.vector,
+                error=result.fault.error,
             )
 
 
@@ -235,11 +302,17 @@ def _accepts(evidence: Evidence) -> Iterator[Problem]:
     probe = evidence.probe
     for part in probe.accepted:
         if part.status != SUCCESS:
-            yield Problem(f"AcceptMemory({part.start:#x}, {part.size:#x}): status {part.status:#x}")
+            yield Problem(
+                "accept-status",
+                f"AcceptMemory({part.start:#x}, {part.size:#x}): status {part.status:#x}",
+                status=part.status,
+            )
     wanted = min(probe.options.accept_mib * MIB, ranges_of(probe.start.entries, UNACCEPTED).size)
     done = sum(part.size for part in probe.accepted)
     if done != wanted:
-        yield Problem(f"the probe had {done} bytes accepted, not {wanted}")
+        yield Problem(
+            "accepted-amount", f"the probe had {done} bytes accepted, not {wanted}", bytes=done, wanted=wanted
+        )
 
 
 PROBE_REPORTS = Check(

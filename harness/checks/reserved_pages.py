@@ -29,13 +29,15 @@ def _cc_blob_kept(evidence: Evidence) -> Iterator[Problem]:
     """Ask for a type that outlives ExitBootServices: Linux reads the blob until late in its boot."""
     blob = evidence.probe.sev.cc_blob
     if not blob:
-        yield Problem("the firmware installs no confidential computing blob")
+        yield Problem("no-blob", "the firmware installs no confidential computing blob")
         return
     page = blob // PAGE * PAGE
     if ranges_of(evidence.memory_map, *USABLE_TYPES) & IntervalSet.span(page, page + PAGE):
         lines = [entry.line for entry in evidence.memory_map if entry.start <= blob < entry.end]
         yield Problem(
-            f"the confidential computing blob at {blob:#x} is in memory that the map gives away", *lines
+            "blob-given-away",
+            f"the confidential computing blob at {blob:#x} is in memory that the map gives away",
+            *lines,
         )
 
 
@@ -51,12 +53,13 @@ def _vmsa_reserved(evidence: Evidence) -> Iterator[Problem]:
             else:
                 vmsa.pop(page, None)
     if not vmsa:
-        yield Problem("the firmware started no vCPU by AP creation", evidence.end)
+        yield Problem("no-creation", "the firmware started no vCPU by AP creation", evidence.end)
     given = ranges_of(evidence.memory_map, *USABLE_TYPES)
     for page, event in sorted(vmsa.items())[:_MOST]:
         if given & IntervalSet.span(page, page + PAGE):
             lines = [entry.line for entry in evidence.memory_map if entry.start <= page < entry.end]
             yield Problem(
+                "vmsa-given-away",
                 f"the VMSA page {page:#x} of a waiting vCPU is in memory that the map gives away",
                 f"ledger line {event.line}: vmsa by {event.phase}, t={event.t / 1e9:.6f} s",
                 *lines,
@@ -67,10 +70,15 @@ def _vmsa_off_2mib(evidence: Evidence) -> Iterator[Problem]:
     """Ask for no VMSA page at a multiple of 2 MiB: AMD erratum 1467, and KVM refuses such a page."""
     pages = _vmsa_pages(evidence.ledger.select("vmsa"))
     if not pages:
-        yield Problem("no vCPU was started by AP creation", evidence.end)
+        yield Problem("no-creation", "no vCPU was started by AP creation", evidence.end)
     for page, event in sorted(pages.items())[:_MOST]:
         if page % _FORBIDDEN_BOUNDARY == 0:
-            yield Problem(f"the VMSA page {page:#x} is at a multiple of 2 MiB", f"ledger line {event.line}")
+            yield Problem(
+                "vmsa-aligned",
+                f"the VMSA page {page:#x} is at a multiple of 2 MiB",
+                f"ledger line {event.line}",
+                page=page,
+            )
 
 
 CC_BLOB_KEPT = Check(

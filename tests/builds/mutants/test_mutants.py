@@ -225,7 +225,7 @@ def test_mutants_name_checks_that_exist() -> None:
 
 def test_only_what_was_judged_of_a_boot_that_did_not_hang_counts() -> None:
     def missing(_: object) -> Iterator[Problem]:
-        yield Problem("wrong")
+        yield Problem("wrong", "it is wrong")
         raise EvidenceError("no ledger", "")
 
     def judged(kind: EndingKind) -> list[str]:
@@ -237,5 +237,5 @@ def test_only_what_was_judged_of_a_boot_that_did_not_hang_counts() -> None:
         )
         return [catch.finding.what for catch in catches(cast("Any", run))]
 
-    assert judged(EndingKind.TERMINATED) == ["wrong"]
+    assert judged(EndingKind.TERMINATED) == ["it is wrong"]
     assert judged(EndingKind.HANG) == []
