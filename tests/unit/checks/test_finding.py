@@ -33,7 +33,7 @@ def test_every_problem_has_a_kind_that_is_a_plain_word() -> None:
     for where, call in found:
         kind = call.args[0]
         assert isinstance(kind, ast.Constant), where
-        assert re.fullmatch(r"[a-z]+(-[a-z]+)*", str(kind.value)), where
+        assert re.fullmatch(r"[a-z]+(-[a-z0-9]+)*", str(kind.value)), where
         assert len(call.args) > 1, where
 
 

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Templates for nightly runs, against the schemas of those who read them, and our own commands' parsers."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.data import PROJECT
+
+CONTRIB = PROJECT / "contrib"
+CHECKS = [
+    *(("vendor.github-workflows", (), path) for path in sorted((CONTRIB / "github").iterdir())),
+    *(
+        ("vendor.gitlab-ci", ("--data-transform", "gitlab-ci"), path)
+        for path in sorted((CONTRIB / "gitlab").iterdir())
+    ),
+]
+
+
+def validate(schema: str, options: tuple[str, ...], path: Path) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("check-jsonschema")
+    command = [str(program), "--builtin-schema", schema, *options, str(path)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(("schema", "options", "path"), CHECKS, ids=[path.name for _, _, path in CHECKS])
+def test_schema(schema: str, options: tuple[str, ...], path: Path, tmp_path: Path) -> None:
+    done = validate(schema, options, path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    broken = tmp_path / path.name
+    broken.write_text(
+        path.read_text()
+        .replace("timeout-minutes: ", "timeout-minutes: x")
+        .replace("timeout: 2h", "timeout: []")
+    )
+    assert validate(schema, options, broken).returncode == 1
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze on this machine")
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    for name in ("ovmf-acceptance.service", "ovmf-acceptance.timer"):
+        text = (CONTRIB / "systemd" / name).read_text()
+        text = text.replace("/srv/ovmf-acceptance/run ", "/bin/true ")
+        text = text.replace("/srv/ovmf-acceptance/.venv/bin/harness ", "/bin/true ").replace(
+            "User=acceptance\n", ""
+        )
+        (tmp_path / name).write_text(text)
+    units = [str(path) for path in sorted(tmp_path.iterdir())]
+    done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
+    ours = [line for line in done.stderr.splitlines() if "ovmf-acceptance" in line]
+    assert not ours
+    (tmp_path / "ovmf-acceptance.timer").write_text("[Timer]\nOnCalendar=every other day\n")
+    done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
+    assert "ovmf-acceptance.timer" in done.stderr
+
+
+def test_every_job_keeps_failures_only() -> None:
+    text = "\n".join(path.read_text() for path in CONTRIB.rglob("*") if path.is_file())
+    assert text.count("prune --keep 14d --keep-failures 90d") >= 4
+    workflow = yaml.safe_load((CONTRIB / "github/nightly.yaml").read_text())
+    uploads = [
+        step
+        for job in workflow["jobs"].values()
+        for step in job["steps"]
+        if "upload-artifact" in str(step.get("uses"))
+    ]
+    assert uploads
+    assert all(step["if"] == "failure()" for step in uploads)
