@@ -10,7 +10,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from harness.artifacts.kernel.resolve import Kernel
-from harness.artifacts.kernel.traits import KernelTraits
+from harness.artifacts.kernel.traits import TECHNOLOGIES, KernelTraits
 from harness.errors import HostError, SubjectError
 from harness.recipes.probe_options import parse_probe_options
 from harness.store.file_tree import digest_file
@@ -44,12 +44,12 @@ def probe_traits(options: str) -> KernelTraits:
     return KernelTraits(
         version="efi-probe",
         protocol=0,
-        snp_guest=True,
+        technologies=TECHNOLOGIES,
         unaccepted_memory=allows,
         efi_stub=True,
         handover=False,
         sources={
-            "snp_guest": "the EFI probe uses what the firmware prepared",
+            "technologies": "the EFI probe uses what the firmware prepared",
             "unaccepted_memory": f"the EFI probe's options: {options or 'none'}",
         },
         probe=True,

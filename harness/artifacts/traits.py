@@ -35,5 +35,5 @@ class Traits:
 
         Traits from before there were loaders name no entry: all of them are of the EFI stub.
         """
-        firmware, kernel = FirmwareTraits.from_json(data["firmware"]), KernelTraits(**data["kernel"])
+        firmware, kernel = FirmwareTraits.from_json(data["firmware"]), KernelTraits.from_json(data["kernel"])
         return cls(firmware, kernel, data.get("entry", "efi-stub"))

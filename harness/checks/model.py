@@ -52,13 +52,13 @@ def expected(
 
     ``cmdline``: words added to the kernel's command line. ``entry``: how the loader enters the kernel.
     """
-    high_bytes = high_ram(memory_mib).size
+    high_bytes, technology = high_ram(memory_mib).size, platform_named(platform).technology
     row = deciding_row(
         Facts(
             entry=entry,
-            technology=platform_named(platform).technology,
-            firmware_snp=firmware.snp_capable,
-            kernel_snp=kernel.snp_guest,
+            technology=technology,
+            firmware_supports=technology in firmware.technologies,
+            kernel_supports=technology in kernel.technologies,
             high_ram=high_bytes > 0,
             acceptance_protocol=firmware.memory_acceptance,
             kernel_unaccepted=kernel.unaccepted_memory,
@@ -66,9 +66,9 @@ def expected(
         )
     )
     read_from = {
-        "firmware_snp": firmware.sources.get("snp_capable"),
+        "firmware_supports": firmware.sources.get("technologies"),
         "acceptance_protocol": firmware.sources.get("memory_acceptance"),
-        "kernel_snp": kernel.sources.get("snp_guest"),
+        "kernel_supports": kernel.sources.get("technologies"),
         "kernel_unaccepted": kernel.sources.get("unaccepted_memory"),
     }
     traits = [text for fact, text in read_from.items() if text and fact in row.when.named()]

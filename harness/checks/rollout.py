@@ -43,17 +43,17 @@ OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 class Facts:
     """What the table's conditions are about.
 
-    ``entry``: how the loader enters the kernel, a trait of the loader with this kernel. ``technology``:
-    that of the platform. ``firmware_snp``, ``acceptance_protocol``: the firmware's traits ``snp_capable``,
-    ``memory_acceptance``. ``kernel_snp``, ``kernel_unaccepted``: the kernel's traits ``snp_guest``,
-    ``unaccepted_memory``. ``high_ram``: QEMU puts RAM at 4 GiB and above. ``accept_memory``: what the
-    kernel's command line says.
+    ``technology``: that of the platform. ``entry``: how the loader enters the kernel, a trait of the loader
+    with this kernel. ``firmware_supports``, ``kernel_supports``: the firmware's or the kernel's trait
+    ``technologies`` has it. ``acceptance_protocol``, ``kernel_unaccepted``: the firmware's trait
+    ``memory_acceptance``, the kernel's ``unaccepted_memory``. ``high_ram``: QEMU puts RAM at 4 GiB and above.
+    ``accept_memory``: what the kernel's command line says.
     """
 
     technology: Technology
     entry: Entry
-    firmware_snp: bool
-    kernel_snp: bool
+    firmware_supports: bool
+    kernel_supports: bool
     high_ram: bool
     acceptance_protocol: bool
     kernel_unaccepted: bool
@@ -69,8 +69,8 @@ class Conditions(_Hyphened):
 
     technology: Technology | None = None
     entry: Entry | None = None
-    firmware_snp: bool | None = None
-    kernel_snp: bool | None = None
+    firmware_supports: bool | None = None
+    kernel_supports: bool | None = None
     high_ram: bool | None = None
     acceptance_protocol: bool | None = None
     kernel_unaccepted: bool | None = None

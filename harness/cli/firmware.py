@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.firmware.choice import FORMS
 from harness.artifacts.ingredients import Ingredients
+from harness.artifacts.trait_values import told
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     Commands = argparse._SubParsersAction[Any]  # noqa: SLF001  # argparse has no public name for it
 
-_TRAITS = ("snp_capable", "memory_acceptance", "accepts_at_exit", "kernel_hashes", "debug_output")
+_TRAITS = ("technologies", "memory_acceptance", "accepts_at_exit", "kernel_hashes", "debug_output")
 
 
 def add_build_firmware(kinds: Commands) -> None:
@@ -78,7 +79,7 @@ def _show(options: argparse.Namespace) -> None:
     print(f"image: {firmware.path}")
     found = dataclasses.asdict(firmware.traits)
     for trait in _TRAITS:
-        print(f"{trait}: {str(found[trait]).lower()} ({firmware.traits.sources[trait]})")
+        print(f"{trait}: {told(found[trait])} ({firmware.traits.sources[trait]})")
 
 
 def _recipe_lines(recipe: FirmwareRecipe) -> Iterable[str]:
@@ -86,9 +87,9 @@ def _recipe_lines(recipe: FirmwareRecipe) -> Iterable[str]:
     if recipe.description:
         yield f"description: {recipe.description}"
     way = recipe.source.way
-    told = recipe.source.model_dump(by_alias=True, exclude_none=True)[way]
-    yield f"source: {way}: " + ", ".join(f"{key} {value}" for key, value in told.items() if value)
-    yield from (f"expect: {trait}={str(wanted).lower()}" for trait, wanted in recipe.expect)
+    source = recipe.source.model_dump(by_alias=True, exclude_none=True)[way]
+    yield f"source: {way}: " + ", ".join(f"{key} {value}" for key, value in source.items() if value)
+    yield from (f"expect: {trait}={told(wanted)}" for trait, wanted in recipe.expect)
     if recipe.source.is_image:
         return
     for patch in recipe.patches:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.firmware.choice import FORMS
 from harness.artifacts.ingredients import Ingredients
+from harness.artifacts.trait_values import told
 from harness.recipes.kernel import KernelRecipe
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     Commands = argparse._SubParsersAction[Any]  # noqa: SLF001  # argparse has no public name for it
 
-_TRAITS = ("version", "snp_guest", "unaccepted_memory", "efi_stub", "handover")
+_TRAITS = ("version", "technologies", "unaccepted_memory", "efi_stub", "handover")
 _PROBE = "probe"
 
 
@@ -59,9 +60,8 @@ def _show(options: argparse.Namespace) -> None:
     print(f"image: {kernel.path}")
     found = dataclasses.asdict(kernel.traits)
     for trait in _TRAITS:
-        said = str(found[trait]).lower() if isinstance(found[trait], bool) else found[trait]
         source = kernel.traits.sources.get(trait)
-        print(f"{trait}: {said}" + (f" ({source})" if source else ""))
+        print(f"{trait}: {told(found[trait])}" + (f" ({source})" if source else ""))
 
 
 def _source_lines(recipe: KernelRecipe, lock: Lock) -> Iterable[str]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
+from pydantic.json_schema import SkipJsonSchema
 
 from harness.debian.index import PackageQuery
 from harness.documents.strict import OneKey, Strict
@@ -96,16 +97,23 @@ class FirmwareSource(OneKey):
         return self.prebuilt is not None or self.file is not None
 
 
+def _moved(_value: object) -> None:
+    raise ValueError("this key has another name; write technologies: [snp]")
+
+
 class Expect(Strict):
     """Traits that the image must have, or lack; see ``FirmwareTraits``."""
 
-    snp_capable: bool | None = Field(default=None, description="has the metadata of an SEV-SNP guest")
+    technologies: tuple[Text, ...] | None = Field(
+        default=None, description="what the hypervisor must prepare is told for guests of these, at least"
+    )
     memory_acceptance: bool | None = Field(default=None, description="has the protocol for lazy acceptance")
     accepts_at_exit: bool | None = Field(
         default=None, description="accepts what is left when boot services end"
     )
     kernel_hashes: bool | None = Field(default=None, description="checks a hash of the kernel")
     debug_output: bool | None = Field(default=None, description="prints DEBUG messages")
+    snp_capable: SkipJsonSchema[Annotated[bool | None, AfterValidator(_moved)]] = None
 
 
 class FirmwareEntry(Strict):
@@ -166,7 +174,7 @@ class FirmwareRecipe:
     description: str = ""
     patches: tuple[Path, ...] = ()
     options: BuildOptions = BuildOptions()
-    expect: tuple[tuple[str, bool], ...] = ()
+    expect: tuple[tuple[str, bool | tuple[str, ...]], ...] = ()
 
     def queries(self) -> tuple[PackageQuery, ...]:
         """List the packages that are needed."""

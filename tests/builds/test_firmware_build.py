@@ -305,15 +305,15 @@ def test_a_killed_build_is_recovered_from(firmware: Firmware) -> None:
 
 
 def test_an_image_that_contradicts_its_recipe(firmware: Firmware) -> None:
-    recipe = replace(firmware.recipe("odd"), expect=(("debug_output", False), ("snp_capable", True)))
+    recipe = replace(firmware.recipe("odd"), expect=(("debug_output", False), ("technologies", ("snp",))))
     with pytest.raises(HarnessError) as caught:
         resolve_firmware(recipe, firmware.apt, NO_LOCK)
     assert caught.value.what == (
-        "firmware odd is not what its recipe expects: snp_capable is false (SEV metadata sections: none)"
+        "firmware odd is not what its recipe expects: technologies is none (SEV metadata sections: none)"
     )
     assert "OVMF.fd" in caught.value.hint
-    good = replace(recipe, expect=(("snp_capable", False),))
-    assert not resolve_firmware(good, firmware.apt, NO_LOCK).traits.snp_capable
+    good = replace(recipe, expect=(("debug_output", False),))
+    assert not resolve_firmware(good, firmware.apt, NO_LOCK).traits.technologies
     assert firmware.compiled() == ["tools", "One", "Two"]
 
 

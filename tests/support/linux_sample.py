@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 FIRMWARE = FirmwareTraits(
-    snp_capable=True,
+    technologies=("snp",),
     memory_acceptance=True,
     accepts_at_exit=True,
     kernel_hashes=False,
@@ -42,7 +42,7 @@ def kernel(version: str, *, snp: bool, unaccepted: bool) -> KernelTraits:
     return KernelTraits(
         version=version,
         protocol=0x20F,
-        snp_guest=snp,
+        technologies=("snp",) if snp else (),
         unaccepted_memory=unaccepted,
         efi_stub=True,
         handover=True,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 DOCUMENTS = DATA / "efi-probe"
 FIRMWARE = FirmwareTraits(
-    snp_capable=True,
+    technologies=("snp",),
     memory_acceptance=True,
     accepts_at_exit=True,
     kernel_hashes=False,

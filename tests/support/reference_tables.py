@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from _pytest.config.argparsing import Parser
 from _pytest.fixtures import FixtureFunctionDefinition
 from pydantic import BaseModel
+from pydantic.json_schema import SkipJsonSchema
 
 from harness import checks, pytest_plugin
 from harness.checks.finding import Check
@@ -70,6 +71,8 @@ def keys_of(model: type[BaseModel]) -> Iterator[str]:
 
 def _keys(model: type[BaseModel], above: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
+        if any(type(mark) is SkipJsonSchema for mark in field.metadata):
+            continue  # a key that has moved, and says so
         inner = _models(field.annotation)
         path = f"{above}{field.alias or name}"
         meaning = field.description or next((_summary(one) for one in inner), "")

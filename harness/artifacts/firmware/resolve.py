@@ -12,6 +12,7 @@ from harness.artifacts.firmware import traits as reader
 from harness.artifacts.firmware.build import build_firmware, explain_firmware
 from harness.artifacts.firmware.edk2_build import IMAGE
 from harness.artifacts.firmware.traits import FirmwareTraits
+from harness.artifacts.trait_values import told
 from harness.errors import HarnessError, SubjectError
 from harness.formats import firmware_volume
 from harness.store import file_tree
@@ -60,9 +61,9 @@ def contradictions(recipe: FirmwareRecipe, traits: FirmwareTraits) -> list[str]:
     """List where an image differs from the recipe's ``expect``, with what each trait was read from."""
     found = dataclasses.asdict(traits)
     return [
-        f"{name} is {str(found[name]).lower()} ({traits.sources.get(name, '')})"
+        f"{name} is {told(found[name])} ({traits.sources.get(name, '')})"
         for name, wanted in recipe.expect
-        if found[name] != wanted
+        if (not {*wanted} <= {*found[name]} if isinstance(wanted, tuple) else found[name] != wanted)
     ]
 
 

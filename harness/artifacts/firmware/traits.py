@@ -15,6 +15,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from harness.artifacts.trait_values import with_technologies
 from harness.errors import HarnessError
 from harness.formats.firmware_volume import volume_files
 
@@ -48,6 +49,12 @@ class SectionKind(IntEnum):
     KERNEL_HASHES = 0x10
 
 
+_PREPARED: Mapping[str, frozenset[SectionKind]] = {
+    "snp": frozenset({SectionKind.SNP_SEC_MEMORY, SectionKind.SNP_SECRETS, SectionKind.CPUID})
+}
+"""By technology: the sections without which the hypervisor cannot prepare such a guest."""
+
+
 @dataclass(frozen=True)
 class MetadataSection:
     """Guest memory that the hypervisor prepares before launch, in bytes; ``kind``: see `SectionKind`."""
@@ -61,7 +68,8 @@ class MetadataSection:
 class FirmwareTraits:
     """A firmware's abilities; ``sources`` says for each trait what it was read from.
 
-    ``snp_capable``: the image tells the hypervisor which memory, secrets page and CPUID page to prepare.
+    ``technologies``: as what confidential guests it can start, since its image tells the hypervisor what to
+    prepare for them.
     ``memory_acceptance``: it carries the protocol by which a kernel takes memory unaccepted. Without it the
     firmware accepts everything itself.
     ``accepts_at_exit``: the driver with that protocol listens to the event before ExitBootServices, so it can
@@ -69,7 +77,7 @@ class FirmwareTraits:
     ``debug_output``: it prints DEBUG messages; to the debug console or a serial port, which is not known.
     """
 
-    snp_capable: bool
+    technologies: tuple[str, ...]
     memory_acceptance: bool
     accepts_at_exit: bool
     kernel_hashes: bool
@@ -81,7 +89,7 @@ class FirmwareTraits:
     def from_json(cls, data: Mapping[str, Any]) -> FirmwareTraits:
         """Make traits of what ``dataclasses.asdict`` gave; KeyError or TypeError when it is not that."""
         sections = tuple(MetadataSection(**section) for section in data["sections"])
-        return cls(**{**data, "sections": sections})
+        return cls(**with_technologies(data, "snp_capable") | {"sections": sections})
 
 
 def table_entries(image: bytes) -> dict[UUID, bytes]:
@@ -146,7 +154,6 @@ def read_firmware_traits(image: bytes) -> FirmwareTraits:
     """Read the traits from an OVMF image (.fd, whole or CODE part); HarnessError when it is damaged."""
     sections = sev_sections(image)
     kinds = {section.kind for section in sections}
-    needed = {SectionKind.SNP_SEC_MEMORY, SectionKind.SNP_SECRETS, SectionKind.CPUID}
     parts = list(_unpacked(image))
     acceptance = any(MEMORY_ACCEPTANCE_PROTOCOL.bytes_le in part for part in parts)
     listens = [
@@ -158,14 +165,14 @@ def read_firmware_traits(image: bytes) -> FirmwareTraits:
     prints = any(_ASSERTION.search(part) for part in parts)
     listed = ", ".join(f"{s.kind:#x} at {s.base:#x}+{s.size:#x}" for s in sections) or "none"
     return FirmwareTraits(
-        snp_capable=needed <= kinds,
+        technologies=tuple(name for name, needed in _PREPARED.items() if needed <= kinds),
         memory_acceptance=acceptance,
         accepts_at_exit=bool(listens),
         kernel_hashes=SectionKind.KERNEL_HASHES in kinds,
         debug_output=prints,
         sections=sections,
         sources={
-            "snp_capable": f"SEV metadata sections: {listed}",
+            "technologies": f"SEV metadata sections: {listed}",
             "memory_acceptance": f"drivers {'hold' if acceptance else 'lack'} {MEMORY_ACCEPTANCE_PROTOCOL}",
             "accepts_at_exit": f"drivers with both that and {BEFORE_EXIT}: {', '.join(listens) or 'none'}",
             "debug_output": f"drivers {'hold' if prints else 'lack'} the text of assertions",

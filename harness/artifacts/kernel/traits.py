@@ -15,15 +15,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from harness.artifacts.trait_values import with_technologies
 from harness.errors import HarnessError
 from harness.formats.bzimage import XLF_EFI_HANDOVER_64, read_setup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_SNP_MESSAGE = b"SEV-SNP supported indicated by CC blob"
+_CODE: Mapping[str, tuple[tuple[str, ...], bytes]] = {
+    "snp": (("CONFIG_AMD_MEM_ENCRYPT", "CONFIG_SEV_GUEST"), b"SEV-SNP supported indicated by CC blob")
+}
+"""By technology: the options that a kernel with its guest code has, and a message of that code."""
+TECHNOLOGIES = tuple(_CODE)
+"""Those that a kernel can be asked for."""
 _UNACCEPTED_MESSAGE = b"Memory acceptance protocol failed"
 
 _OPTION = re.compile(r"^(?P<name>CONFIG_\w+)=(?P<value>.+)$", re.MULTILINE)
@@ -34,17 +40,23 @@ class KernelTraits:
     """A kernel's abilities; ``sources`` says for each trait what it was read from.
 
     ``version`` is the release as the image's setup header says it, ``protocol`` the boot protocol version
-    (0x20f is 2.15), ``handover`` the 64-bit EFI handover entry. ``probe``: it is no kernel but the EFI probe.
+    (0x20f is 2.15), ``technologies``: as what confidential guests it can run. ``handover``: the 64-bit EFI
+    handover entry. ``probe``: it is no kernel but the EFI probe.
     """
 
     version: str
     protocol: int
-    snp_guest: bool
+    technologies: tuple[str, ...]
     unaccepted_memory: bool
     efi_stub: bool
     handover: bool
     sources: Mapping[str, str] = field(compare=False, repr=False)
     probe: bool = False
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> KernelTraits:
+        """Make traits of what ``dataclasses.asdict`` gave; KeyError or TypeError when it is not that."""
+        return cls(**with_technologies(data, "snp_guest"))
 
 
 def parse_config(text: str) -> dict[str, str]:
@@ -68,18 +80,18 @@ def read_kernel_traits(image: bytes, config: str | None) -> KernelTraits:
     linux-base-VERSION, both under usr/lib/modules/VERSION. HarnessError when an input is no such thing.
     """
     setup = read_setup(image)
-    snp, unaccepted, stub = _by_image(image) if config is None else _by_config(parse_config(config))
+    code, unaccepted, stub = _by_image(image) if config is None else _by_config(parse_config(config))
     return KernelTraits(
         version=setup.release,
         protocol=setup.protocol,
-        snp_guest=snp[0],
+        technologies=tuple(name for name, (is_there, _) in code.items() if is_there),
         unaccepted_memory=unaccepted[0],
         efi_stub=stub[0] and setup.pe,
         handover=bool(setup.xloadflags & XLF_EFI_HANDOVER_64),
         sources={
             "version": "setup header, kernel_version",
             "protocol": "setup header, version",
-            "snp_guest": snp[1],
+            "technologies": "; ".join(source for _, source in code.values()),
             "unaccepted_memory": unaccepted[1],
             "efi_stub": f"{stub[1]}; {'PE' if setup.pe else 'no PE'} header",
             "handover": f"setup header, xloadflags {setup.xloadflags:#x} (bit 3)",
@@ -91,19 +103,25 @@ _Found = tuple[bool, str]
 """A trait and what it was read from."""
 
 
-def _by_config(options: Mapping[str, str]) -> tuple[_Found, _Found, _Found]:
-    """Say whether there are SNP guest support, unaccepted memory and the EFI stub."""
-    snp = ("CONFIG_AMD_MEM_ENCRYPT", "CONFIG_SEV_GUEST")
-    has_snp = options.get(snp[0]) == "y" and options.get(snp[1]) in {"y", "m"}
+def _by_config(options: Mapping[str, str]) -> tuple[dict[str, _Found], _Found, _Found]:
+    """Return what there is: the guest code of each technology, unaccepted memory and the EFI stub."""
+    code = {
+        name: (
+            all(options.get(symbol) in {"y", "m"} for symbol in symbols),
+            f"config: {_stated(options, *symbols)}",
+        )
+        for name, (symbols, _) in _CODE.items()
+    }
     rest = ("CONFIG_UNACCEPTED_MEMORY", "CONFIG_EFI_STUB")
     unaccepted, stub = ((options.get(name) == "y", f"config: {_stated(options, name)}") for name in rest)
-    return (has_snp, f"config: {_stated(options, *snp)}"), unaccepted, stub
+    return code, unaccepted, stub
 
 
-def _by_image(image: bytes) -> tuple[_Found, _Found, _Found]:
-    """Say the same by messages of the image; the stub is there when the PE header is."""
-    snp, unaccepted = (
-        (message in image, f"image: {'has' if message in image else 'lacks'} {message.decode()!r}")
-        for message in (_SNP_MESSAGE, _UNACCEPTED_MESSAGE)
-    )
-    return snp, unaccepted, (True, "image")
+def _by_image(image: bytes) -> tuple[dict[str, _Found], _Found, _Found]:
+    """Return the same by messages of the image; the stub is there when the PE header is."""
+
+    def look(message: bytes) -> _Found:
+        return message in image, f"image: {'has' if message in image else 'lacks'} {message.decode()!r}"
+
+    code = {name: look(message) for name, (_, message) in _CODE.items()}
+    return code, look(_UNACCEPTED_MESSAGE), (True, "image")

@@ -108,7 +108,7 @@ def test_a_config_beside_the_image(ingredients: Ingredients, tmp_path: Path, ima
     assert re.fullmatch(rf"file-{image.lower()}-[0-9a-f]{{6}}", name)
     kernel = ingredients.kernel(name)
     assert (kernel.path, kernel.traits.version) == (tmp_path / image, RELEASE)
-    assert (kernel.traits.snp_guest, kernel.traits.unaccepted_memory) == (True, True)
+    assert (kernel.traits.technologies, kernel.traits.unaccepted_memory) == (("snp",), True)
     assert kernel.options is not None
     assert kernel.options["CONFIG_SEV_GUEST"] == "m"
 
@@ -141,10 +141,10 @@ def test_recipes_of_files_and_trees(recipe: Callable[..., Ingredients], tmp_path
     (tmp_path / "other.config").write_text("CONFIG_EFI_STUB=y\n")
     assert recipe("{tree: {path: ../linux}}").kernel("k").path == tmp_path / "guest-images/../linux" / BZIMAGE
     traits = recipe("{file: {path: mine, config: ../other.config}}").kernel("k").traits
-    assert (traits.snp_guest, traits.efi_stub) == (False, True)
+    assert (traits.technologies, traits.efi_stub) == ((), True)
     kernel = recipe("{file: {path: mine, config: false}}").kernel("k")
     assert kernel.options is None
-    assert kernel.traits.sources["snp_guest"].startswith("image: lacks")
+    assert kernel.traits.sources["technologies"].startswith("image: lacks")
     cleared = recipe("{tree: {path: ../linux}}", ", efi-stub: false").kernel("k")
     assert not cleared.traits.efi_stub
     assert cleared.path.read_bytes()[:2] == b"\0\0"

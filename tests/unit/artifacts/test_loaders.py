@@ -26,8 +26,8 @@ from tests.support.pe_image import sections, stub
 if TYPE_CHECKING:
     from pathlib import Path
 
-KERNEL = KernelTraits("6.12", 0x20F, True, True, True, True, {})
-STUBLESS = KernelTraits("6.12", 0x20F, True, True, False, False, {})
+KERNEL = KernelTraits("6.12", 0x20F, ("snp",), True, True, True, {})
+STUBLESS = KernelTraits("6.12", 0x20F, ("snp",), True, False, False, {})
 
 YAML = """\
 binaries:

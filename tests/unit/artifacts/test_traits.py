@@ -21,9 +21,10 @@ from harness.artifacts.firmware.traits import (
     read_firmware_traits,
     table_entries,
 )
-from harness.artifacts.traits import read_kernel_traits
+from harness.artifacts.traits import KernelTraits, read_kernel_traits
 from harness.errors import HarnessError
 from harness.formats.firmware_volume import volume_files
+from tests.support.data import DATA
 from tests.support.kernel_files import CONFIG, bzimage
 
 
@@ -31,21 +32,21 @@ def test_kernel() -> None:
     traits = read_kernel_traits(bzimage(), CONFIG)
     assert traits.version == "6.12.1-test"
     assert traits.protocol == 0x20F
-    assert traits.snp_guest
+    assert traits.technologies == ("snp",)
     assert traits.unaccepted_memory
     assert traits.efi_stub
     assert traits.handover
-    assert traits.sources["snp_guest"] == "config: CONFIG_AMD_MEM_ENCRYPT=y, CONFIG_SEV_GUEST=m"
+    assert traits.sources["technologies"] == "config: CONFIG_AMD_MEM_ENCRYPT=y, CONFIG_SEV_GUEST=m"
 
 
 def test_kernel_without() -> None:
     config = "CONFIG_AMD_MEM_ENCRYPT=y\n# CONFIG_UNACCEPTED_MEMORY is not set\nCONFIG_EFI_STUB=y\n"
     traits = read_kernel_traits(bzimage(flags=0, pe=False), config)
-    assert not traits.snp_guest
+    assert not traits.technologies
     assert not traits.unaccepted_memory
     assert not traits.efi_stub
     assert not traits.handover
-    assert "CONFIG_SEV_GUEST is not set" in traits.sources["snp_guest"]
+    assert "CONFIG_SEV_GUEST is not set" in traits.sources["technologies"]
 
 
 def test_kernel_before_xloadflags() -> None:
@@ -94,7 +95,7 @@ def firmware(kinds: tuple[int, ...] | None = ALL_KINDS, *, acceptance: bool = Tr
 
 def test_firmware() -> None:
     traits = read_firmware_traits(firmware())
-    assert traits.snp_capable
+    assert traits.technologies == ("snp",)
     assert traits.memory_acceptance
     assert not traits.kernel_hashes
     assert [section.base for section in traits.sections] == [0x801000, 0x802000, 0x803000, 0x804000]
@@ -102,12 +103,12 @@ def test_firmware() -> None:
 
 
 def test_firmware_lacks_this_or_that() -> None:
-    assert not read_firmware_traits(firmware(None)).snp_capable
-    assert not read_firmware_traits(firmware((1, 2))).snp_capable
+    assert not read_firmware_traits(firmware(None)).technologies
+    assert not read_firmware_traits(firmware((1, 2))).technologies
     assert read_firmware_traits(firmware((1, 2, 3, 0x10))).kernel_hashes
     assert not read_firmware_traits(firmware(acceptance=False)).memory_acceptance
-    assert not read_firmware_traits(bytes(4096)).snp_capable
-    assert not read_firmware_traits(b"").snp_capable
+    assert not read_firmware_traits(bytes(4096)).technologies
+    assert not read_firmware_traits(b"").technologies
 
 
 ASSERTION = b"ASSERT %a(%Lu): %a\n"
@@ -164,7 +165,7 @@ def test_firmware_that_prints() -> None:
 def test_firmware_traits_survive_json() -> None:
     traits = read_firmware_traits(firmware())
     assert FirmwareTraits.from_json(json.loads(json.dumps(asdict(traits)))) == traits
-    with pytest.raises(TypeError):
+    with pytest.raises(KeyError):
         FirmwareTraits.from_json({"sections": []})
 
 
@@ -182,10 +183,24 @@ def test_firmware_damaged() -> None:
 
 def test_kernel_without_config_is_read_from_its_messages() -> None:
     traits = read_kernel_traits(bzimage(), None)
-    assert (traits.snp_guest, traits.unaccepted_memory, traits.efi_stub) == (False, False, True)
+    assert (traits.technologies, traits.unaccepted_memory, traits.efi_stub) == ((), False, True)
     image = bzimage() + b"\0Memory acceptance protocol failed\0"
     assert read_kernel_traits(image, None).unaccepted_memory
     traits = read_kernel_traits(image + b"\0SEV-SNP supported indicated by CC blob, but not\0", None)
-    assert (traits.snp_guest, traits.unaccepted_memory) == (True, True)
-    assert traits.sources["snp_guest"] == "image: has 'SEV-SNP supported indicated by CC blob'"
+    assert (traits.technologies, traits.unaccepted_memory) == (("snp",), True)
+    assert traits.sources["technologies"] == "image: has 'SEV-SNP supported indicated by CC blob'"
     assert not read_kernel_traits(bzimage(pe=False), None).efi_stub
+
+
+def test_stored_traits_are_read_of_any_age() -> None:
+    image, vmlinuz = read_firmware_traits(firmware()), read_kernel_traits(bzimage(), CONFIG)
+    assert FirmwareTraits.from_json(json.loads(json.dumps(asdict(image)))) == image
+    assert KernelTraits.from_json(json.loads(json.dumps(asdict(vmlinuz)))) == vmlinuz
+    for folder in (DATA / "records").iterdir():
+        stored = json.loads((folder / "traits.json").read_text())
+        traits = FirmwareTraits.from_json(stored["firmware"])
+        assert traits.technologies == ("snp",)
+        assert traits.sources["technologies"].startswith("SEV metadata sections: 0x1")
+        kernel = KernelTraits.from_json(stored["kernel"])
+        assert kernel.technologies == (("snp",) if kernel.version.startswith("6") else ())
+        assert kernel.sources["technologies"].startswith("config: ")

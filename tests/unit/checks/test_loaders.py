@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.checks.finding import Check, Finding
 
 FIRMWARE = FirmwareTraits(
-    snp_capable=True,
+    technologies=("snp",),
     memory_acceptance=True,
     accepts_at_exit=True,
     kernel_hashes=False,
@@ -33,7 +33,7 @@ FIRMWARE = FirmwareTraits(
 KERNEL = KernelTraits(
     version="6.12",
     protocol=0x20F,
-    snp_guest=True,
+    technologies=("snp",),
     unaccepted_memory=True,
     efi_stub=True,
     handover=True,

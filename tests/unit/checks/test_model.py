@@ -103,7 +103,7 @@ def test_expected(traits: KernelTraits, memory: int, platform: str, outcome: str
 def test_expected_follows_the_firmware() -> None:
     accepts_all = replace(FIRMWARE, memory_acceptance=False)
     assert expected(accepts_all, K612, 8192, "snp").outcome == "eager"
-    no_snp = replace(FIRMWARE, snp_capable=False)
+    no_snp = replace(FIRMWARE, technologies=())
     what = expected(no_snp, K612, 8192, "snp")
     assert what.outcome == "refuses-to-boot"
     assert [check.name for check in checks_for(what)] == ["never-started"]

@@ -66,5 +66,5 @@ def test_a_firmware_without_the_protocol(tmp_path: Path) -> None:
 
 def test_a_firmware_that_cannot_be_an_snp_guest_is_not_asked_for_more(tmp_path: Path) -> None:
     sample = Sample("eager", tmp_path)
-    sample.firmware = replace(FIRMWARE, snp_capable=False)
+    sample.firmware = replace(FIRMWARE, technologies=())
     assert list(sample.checks) == ["never-started"]

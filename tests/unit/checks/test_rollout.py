@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.platforms.platform import Technology
 
 TECHNOLOGIES: tuple[Technology, ...] = ("none", "snp")
-FLAGS = ("firmware_snp", "kernel_snp", "high_ram", "acceptance_protocol", "kernel_unaccepted")
+FLAGS = ("firmware_supports", "kernel_supports", "high_ram", "acceptance_protocol", "kernel_unaccepted")
 EVERY = [
     Facts(entry=entry, technology=technology, accept_memory=accept, **dict(zip(FLAGS, flags, strict=True)))
     for entry in get_args(Entry)
@@ -47,8 +47,8 @@ def test_every_boot_has_a_row_and_every_row_a_boot() -> None:
         ({"accept_memory": "eager"}, "kernel-eager"),
         ({"accept_memory": "eager", "kernel_unaccepted": False}, "eager"),
         ({"high_ram": False, "entry": "legacy"}, "nothing-to-accept"),
-        ({"kernel_snp": False}, "refuses-to-boot"),
-        ({"technology": "none", "kernel_snp": False, "entry": "legacy"}, "plain"),
+        ({"kernel_supports": False}, "refuses-to-boot"),
+        ({"technology": "none", "kernel_supports": False, "entry": "legacy"}, "plain"),
         ({"technology": "none", "entry": "none"}, "refuses-to-boot"),
     ],
 )

@@ -18,7 +18,7 @@ from harness.recipes.catalog import load_catalog
 KERNEL = KernelTraits(
     version="6.12",
     protocol=0x20F,
-    snp_guest=True,
+    technologies=("snp",),
     unaccepted_memory=True,
     efi_stub=True,
     handover=True,

@@ -25,7 +25,7 @@ firmware:
     patches: [one.patch]
     defines: {NETWORK_IP6_ENABLE: true, SIZE: 4}
     pcds: {gA.PcdB: "0x10"}
-    expect: {snp_capable: true, debug_output: true}
+    expect: {technologies: [snp], debug_output: true}
 """
 CHILD = """\
 firmware:
@@ -84,7 +84,7 @@ def test_a_recipe_extends_one_of_another_file(project: Project) -> None:
     )
     builds = project.root / "ovmf-builds"
     assert child.patches == (builds / "one.patch", builds / "sub/two.patch")
-    assert child.expect == (("debug_output", False), ("snp_capable", True))
+    assert child.expect == (("debug_output", False), ("technologies", ("snp",)))
     assert child.source == base.source
     assert child.description == ""
 
@@ -111,6 +111,12 @@ def test_every_source(project: Project) -> None:
     assert image.path(image.source.file.path) == project.root / "ovmf-builds/images/OVMF.fd"
 
 
+def test_a_key_that_has_moved_says_its_name(project: Project) -> None:
+    text = BASE.replace("technologies: [snp]", "snp_capable: true")
+    said = "firmware[0].expect.snp_capable: this key has another name; write technologies: [snp]"
+    assert project.problems(a=text) == [f"ovmf-builds/a.yaml:8:27: {said}"]
+
+
 def test_an_inherited_source_stays_relative_to_its_own_file(project: Project, tmp_path: Path) -> None:
     project.write("elsewhere/ovmf-builds/x", "")
     tree = "firmware:\n  - {name: t, source: {tree: {path: mine}}}\n  - {name: u, extends: t}\n"
@@ -135,7 +141,7 @@ def test_mistakes_in_values(project: Project) -> None:
         f"6:41: firmware[0].defines.0SIZE: string should match pattern {define}, found the text '0SIZE'",
         f"7:12: firmware[0].pcds.PcdB: string should match pattern {pcd}, found the text 'PcdB'",
         "8:13: firmware[0].target: unknown value 'debug'; did you mean 'DEBUG'?",
-        "9:33: firmware[0].expect: unknown key 'debug_outptu'; did you mean 'debug_output'?",
+        "9:35: firmware[0].expect: unknown key 'debug_outptu'; did you mean 'debug_output'?",
     ]
 
 
@@ -222,5 +228,5 @@ def test_shipped_builds() -> None:
     for recipe in built.values():
         assert recipe.options.target == "DEBUG"
         assert dict(recipe.options.pcds) == {"gEfiMdePkgTokenSpaceGuid.PcdDebugPrintErrorLevel": "0x8240004F"}
-        assert dict(recipe.expect)["snp_capable"], recipe.name
+        assert dict(recipe.expect)["technologies"] == ("snp",), recipe.name
         assert dict(recipe.expect)["debug_output"], recipe.name

@@ -148,7 +148,7 @@ def test_a_guest_that_qemu_should_not_even_start(
     session = start(tmp_path)
     run = session.run(cells(session, scenario)[EMULATED])
     stand_ins.failures[EMULATED] = LaunchError("it ended with exit code 1", ["qemu"], 1, log)
-    run.traits = replace(run.traits, firmware=replace(run.traits.firmware, snp_capable=False))
+    run.traits = replace(run.traits, firmware=replace(run.traits.firmware, technologies=()))
     (check,) = run.checks
     assert run.root_failure == ""
     assert bool(check(run.evidence)) == (refusal == "no such CPU")
