@@ -40,6 +40,7 @@ class IntervalSet:
 
     @classmethod
     def span(cls, start: int, end: int) -> Self:
+        """Return the set of ``[start, end)``; ValueError if ``end`` is below ``start``."""
         return cls.of([(start, end)])
 
     def __iter__(self) -> Iterator[Bounds]:
@@ -109,6 +110,7 @@ class IntervalAccumulator:
         self._ends: list[int] = []
 
     def add(self, start: int, end: int) -> None:
+        """Add ``[start, end)``; intervals that touch become one."""
         if start >= end:
             return
         first = bisect_left(self._ends, start)  # first interval that touches or lies behind
@@ -120,6 +122,7 @@ class IntervalAccumulator:
         self._ends[first:last] = [end]
 
     def remove(self, start: int, end: int) -> None:
+        """Remove ``[start, end)``, whatever of it is there."""
         if start >= end:
             return
         first = bisect_right(self._ends, start)  # first interval with anything behind start
@@ -145,4 +148,5 @@ class IntervalAccumulator:
         return IntervalSet(tuple((max(start, low), min(end, high)) for low, high in pairs if low < high))
 
     def frozen(self) -> IntervalSet:
+        """Return what has been gathered, as a value."""
         return IntervalSet(tuple(zip(self._starts, self._ends, strict=True)))

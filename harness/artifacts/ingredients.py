@@ -99,6 +99,7 @@ class Ingredients:
 
     @property
     def apt(self) -> AptRoot:
+        """Debian's archive, read through apt."""
         return self._apt
 
     def queries(self) -> tuple[PackageQuery, ...]:
@@ -145,6 +146,7 @@ class Ingredients:
         return recipe.name
 
     def firmware_recipe(self, name: str) -> FirmwareRecipe:
+        """Return a firmware recipe, chosen or of the catalog; HarnessError for an unknown name."""
         return self._chosen.get(name) or self.catalog.firmware_recipe(name)
 
     def why_firmware(self, name: str) -> str:
@@ -152,6 +154,7 @@ class Ingredients:
         return explain(self.firmware_recipe(name), self._apt, self.lock_of("firmware", name))
 
     def firmware(self, name: str) -> Firmware:
+        """Return firmware with its traits, fetched or built when it is new; HostError without network."""
         if name not in self._firmware:
             recipe = self.firmware_recipe(name)
             try:
@@ -172,9 +175,11 @@ class Ingredients:
         return recipe.name
 
     def kernel_recipe(self, name: str) -> AnyKernel:
+        """Return the recipe of a kernel or probe; HarnessError for an unknown name."""
         return self._chosen_kernels.get(name) or self.catalog.kernel_recipe(name)
 
     def kernel(self, name: str) -> Kernel:
+        """Return a kernel or probe with its traits, fetched or built when it is new."""
         if name not in self._kernels:
             recipe = self.kernel_recipe(name)
             self._kernels[name] = (
@@ -196,6 +201,7 @@ class Ingredients:
         return modules(recipe, names, self._apt, self.lock_of("kernel", kernel))
 
     def loader(self, name: str) -> Loader:
+        """Return a loader with its traits, fetched when it is new."""
         if name not in self._loaders:
             recipe = self.catalog.loader_recipe(name)
             self._loaders[name] = resolve_loader(recipe, self._apt, self.lock_of("loader", name))

@@ -40,6 +40,7 @@ class Conversation:
             talk.attach(machine)
 
     def start(self) -> None:
+        """Begin to talk, on a thread of its own; without a talk do nothing."""
         if self._talk is not None:
             self._thread.start()
 

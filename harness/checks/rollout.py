@@ -77,6 +77,7 @@ class Conditions(_Hyphened):
     accept_memory: Literal["lazy", "eager"] | None = None
 
     def hold(self, facts: Facts) -> bool:
+        """Return whether each fact has the value that the row names."""
         return all(getattr(facts, name) == wanted for name, wanted in self.named().items())
 
     def named(self) -> dict[str, object]:

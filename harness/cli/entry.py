@@ -68,12 +68,16 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("-k", dest="keywords", metavar="EXPR", help="only cells that match, as with pytest")
     plan.add_argument("--platform", type=platform_choice, default=AUTO, metavar="NAME", help=PLATFORM_HELP)
     add_axis_options(plan.add_argument)
-    plan.add_argument("--format", choices=("text", "json", "markdown"), default="text")
+    plan.add_argument(
+        "--format", choices=("text", "json", "markdown"), default="text", help="default: %(default)s"
+    )
     plan.set_defaults(run=_of_session("plan"))
 
     schema = commands.add_parser("schema", help="print the JSON Schema of a kind of file, for editors")
     schema.add_argument(
-        "kind", choices=("scenario", "project", "firmware", "kernels", "loaders", "guests", "probes")
+        "kind",
+        choices=("scenario", "project", "firmware", "kernels", "loaders", "guests", "probes"),
+        help="what the file holds",
     )
     schema.set_defaults(run=_of_session("schema"))
 
@@ -93,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     shell.add_argument("guest", nargs="?", default="debian-trixie", help="default: %(default)s")
     for axis, usual in SHELL_CELL.items():
         shell.add_argument(f"--{axis}", type=type(usual), default=usual, help=f"default: {usual or 'none'}")
-    shell.add_argument("--platform", type=platform_choice, default=AUTO, metavar="NAME")
+    shell.add_argument("--platform", type=platform_choice, default=AUTO, metavar="NAME", help=PLATFORM_HELP)
     shell.set_defaults(run=_of_session("shell", "harness.cli.shell"))
 
     renew = commands.add_parser("update", help="lock the newest packages that answer the recipes")

@@ -25,7 +25,7 @@ _TRAITS = ("technologies", "memory_acceptance", "accepts_at_exit", "kernel_hashe
 def add_build_firmware(kinds: Commands) -> None:
     """Add ``firmware`` to the kinds of things that ``harness build`` builds."""
     build = kinds.add_parser("firmware", help="build or fetch firmware")
-    build.add_argument("names", nargs="*", metavar=FORMS)
+    build.add_argument("names", nargs="*", metavar=FORMS, help="firmware to build")
     build.add_argument("--all", action="store_true", help="every recipe")
     build.set_defaults(run=_build)
 
@@ -41,7 +41,7 @@ def add_firmware_commands(commands: Commands) -> None:
         ("path", _path, "the image's file, made when it is not there yet"),
     ):
         action = actions.add_parser(name, help=text)
-        action.add_argument("name", metavar=FORMS)
+        action.add_argument("name", metavar=FORMS, help="the firmware")
         action.set_defaults(run=run)
 
 

@@ -30,7 +30,7 @@ def add_kernel_commands(commands: Commands) -> None:
     actions = kernel.add_subparsers(required=True, metavar="ACTION")
     actions.add_parser("list", help="the recipes").set_defaults(run=_list)
     show = actions.add_parser("show", help="where a kernel comes from, and its traits")
-    show.add_argument("name", metavar=FORMS)
+    show.add_argument("name", metavar=FORMS, help="the kernel")
     show.set_defaults(run=_show)
 
 

@@ -23,7 +23,7 @@ _TRAITS = ("version", "with_stub", "without_stub")
 def add_build_image(kinds: Commands) -> None:
     """Add ``image`` to the kinds of things that ``harness build`` builds."""
     build = kinds.add_parser("image", help="build the disk on which a loader starts a kernel")
-    build.add_argument("names", nargs="*", metavar="LOADER")
+    build.add_argument("names", nargs="*", metavar="LOADER", help="loaders whose disks to build")
     build.add_argument("--all", action="store_true", help="every loader that has a disk")
     _add_payload(build)
     build.set_defaults(run=_build)
@@ -35,7 +35,7 @@ def add_image_commands(commands: Commands) -> None:
     actions = image.add_subparsers(required=True, metavar="ACTION")
     actions.add_parser("list", help="the loaders").set_defaults(run=_list)
     show = actions.add_parser("show", help="a loader's programs and traits, and its disk")
-    show.add_argument("name", metavar="LOADER")
+    show.add_argument("name", metavar="LOADER", help="the loader")
     _add_payload(show)
     show.set_defaults(run=_show)
 

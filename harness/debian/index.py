@@ -53,6 +53,7 @@ class PackageVersion:
 
     @property
     def source(self) -> bool:
+        """Whether it is a source package."""
         return self.architecture == "source"
 
 

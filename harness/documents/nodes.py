@@ -45,9 +45,12 @@ class Mark(Protocol):
     """A place as PyYAML gives it; both count from 0."""
 
     @property
-    def line(self) -> int: ...
+    def line(self) -> int:
+        """The line, from 0."""
+
     @property
-    def column(self) -> int: ...
+    def column(self) -> int:
+        """The column, from 0."""
 
 
 @dataclass(frozen=True, order=True)

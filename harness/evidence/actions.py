@@ -46,6 +46,7 @@ class ActionReport:
 
     @property
     def name(self) -> str:
+        """The action without its argument."""
         return self.action.partition(":")[0]
 
     @property

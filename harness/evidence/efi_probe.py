@@ -114,6 +114,7 @@ class Attempt(_Part):
 
     @property
     def granted(self) -> bool:
+        """Whether the firmware let the probe leave boot services."""
         return self.status == SUCCESS
 
 

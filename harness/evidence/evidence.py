@@ -42,10 +42,12 @@ class Evidence:
 
     @cached_property
     def ram(self) -> IntervalSet:
+        """The guest physical addresses, in bytes, that the cell's memory size makes RAM."""
         return configured_ram(self.cell.memory_mib)
 
     @cached_property
     def high_ram(self) -> IntervalSet:
+        """The part of ``ram`` that lies at 4 GiB and above."""
         return high_ram(self.cell.memory_mib)
 
     @property
@@ -84,6 +86,7 @@ class Evidence:
 
     @cached_property
     def config_tables(self) -> dict[str, int]:
+        """The EFI configuration tables that the kernel found: address by name; EvidenceError if none."""
         tables = parse_config_tables(self.record.serial_text)
         if not tables:
             raise EvidenceError(
@@ -93,6 +96,7 @@ class Evidence:
 
     @cached_property
     def e820(self) -> tuple[E820Entry, ...]:
+        """The e820 map as the kernel printed it, in its order; EvidenceError if it printed none."""
         entries = parse_e820(self.record.serial_text)
         if not entries:
             raise EvidenceError("the kernel printed no e820 map", "the boot did not get that far")
@@ -100,6 +104,7 @@ class Evidence:
 
     @cached_property
     def guest(self) -> GuestReport:
+        """The report of the guest's reporter; EvidenceError if the boot ended before it."""
         document = self.record.guest
         if document is None:
             raise EvidenceError("the guest reported nothing", self.end)
@@ -107,6 +112,7 @@ class Evidence:
 
     @cached_property
     def actions(self) -> tuple[ActionReport, ...]:
+        """What each guest action said, in order."""
         return parse_actions(self.record.whole_text)
 
     @cached_property
@@ -121,10 +127,12 @@ class Evidence:
 
     @cached_property
     def memory(self) -> Memory:
+        """The figures of the guest's /proc/meminfo; EvidenceError without a report."""
         return memory_figures(self.guest.meminfo_kb)
 
     @cached_property
     def ledger(self) -> Ledger:
+        """The acceptance ledger that the emulation wrote; EvidenceError if there is none."""
         path = self.record.ledger_path
         if path is None:
             raise EvidenceError("the record has no acceptance ledger", "QEMU wrote none, or died at once")

@@ -85,6 +85,7 @@ class Event:
 
     @property
     def end(self) -> int:
+        """The first byte behind the event's pages."""
         return self.gpa + self.size
 
 
@@ -120,6 +121,7 @@ class Termination:
 
     @property
     def asked(self) -> bool:
+        """Whether the guest itself asked for its end."""
         return self.code_set != NOT_ASKED
 
 
@@ -142,6 +144,7 @@ class ExitCall:
 
     @property
     def granted(self) -> bool:
+        """Whether the firmware left boot services."""
         return self.status == SUCCESS
 
 

@@ -73,6 +73,7 @@ class MemoryDescriptor:
 
     @property
     def size(self) -> int:
+        """Its length in bytes."""
         return self.end - self.start
 
 

@@ -207,6 +207,7 @@ class BootRecord:
 
     @cached_property
     def debugcon_text(self) -> str:
+        """What the firmware wrote to the debug console, without control sequences."""
         return plain_text(self.bytes_of("debugcon.log"))
 
     @property
@@ -240,6 +241,7 @@ class BootRecord:
 
     @property
     def ledger_path(self) -> Path | None:
+        """The acceptance ledger, None if the boot wrote none."""
         return self.file("ledger.jsonl")
 
     def _document(self, name: str) -> dict[str, Any]:

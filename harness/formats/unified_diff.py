@@ -46,6 +46,7 @@ class FileDiff:
 
     @property
     def name(self) -> str:
+        """The file's new path, the old one if it is deleted."""
         return self.new or self.old or ""
 
 

@@ -110,6 +110,7 @@ class Machine:
 
     @property
     def pid(self) -> int:
+        """QEMU's process number; RuntimeError before the start."""
         return self._running().pid
 
     @property
@@ -124,12 +125,14 @@ class Machine:
 
     @property
     def qmp(self) -> Monitor:
+        """QEMU's monitor; RuntimeError before the start."""
         if self._monitor is None:
             raise RuntimeError("the machine has not been started")
         return self._monitor
 
     @property
     def events(self) -> tuple[Event, ...]:
+        """QEMU's events up to now, in their order."""
         with self._changed:
             return tuple(self._events)
 

@@ -107,6 +107,7 @@ class Process:
 
     @property
     def pid(self) -> int:
+        """The process number."""
         return self._popen.pid
 
     @property

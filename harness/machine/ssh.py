@@ -66,6 +66,7 @@ class Keys:
 
     @classmethod
     def generate(cls) -> Self:
+        """Return two new keys, the host's and the user's."""
         return cls(_new_key(), _new_key())
 
     def disk(self) -> bytes:

@@ -24,6 +24,7 @@ _CODE = "harness_exit_code"
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Watch the outcome of the run, where its exit code is made: not in a worker of xdist."""
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Outcome())
 
@@ -32,6 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Note on the report of a collection whose fault its failure is."""
     del collector  # its report is all that is looked at
     report = yield
     _mark(report, getattr(report, "call", None))
@@ -42,6 +44,7 @@ def pytest_make_collect_report(
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note on the report of a test whose fault its failure is."""
     del item  # its report is all that is looked at
     report = yield
     _mark(report, call)

@@ -27,10 +27,12 @@ _HOW = '@pytest.mark.firmware("NAME", …) says which firmware the test is for, 
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker ``firmware``."""
     config.addinivalue_line("markers", "firmware(*names): recipes, one at a time, for the fixture firmware")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test once for each name of its marker, or of ``--firmware``."""
     marker = metafunc.definition.get_closest_marker("firmware")
     if marker is None or "firmware" not in metafunc.fixturenames:
         return

@@ -93,6 +93,7 @@ class ScenarioFile(pytest.File):
     """A scenario: its cells on this host."""
 
     def collect(self) -> Iterator[pytest.Collector]:
+        """Return a node for each cell to run; HarnessError with all that is wrong with the scenario."""
         session = self.config.stash[SESSION]
         try:
             chosen = choose(self.config, self.path)
@@ -162,6 +163,7 @@ class CellNode(pytest.Collector):
         self.lacks = lacks
 
     def collect(self) -> Iterator[pytest.Item]:
+        """Return an item for each check, or the one that says what the host lacks."""
         if self.lacks:
             yield LackingItem.from_parent(self, name=REQUIREMENTS, cell=self.run.cell, lacks=self.lacks)
             return

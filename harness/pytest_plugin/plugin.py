@@ -49,6 +49,7 @@ def _positive(text: str) -> int:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options that choose cells and say how they boot."""
     group = parser.getgroup("harness", "confidential guests")
     group.addoption(
         "--platform",
@@ -89,6 +90,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Open the session of this run, in the project in which it was started."""
     worker = getattr(config, "workerinput", {})
     records = worker.get(_WORKER_RECORDS)
     options = Options(
@@ -186,6 +188,7 @@ def _cell_of(nodeid: str) -> str:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    """End what still boots, and forget the budget that workers shared."""
     if session := config.stash.get(SESSION, None):
         session.close()
     if folder := config.stash.get(BUDGET, None):
@@ -210,6 +213,7 @@ def _progress(config: pytest.Config) -> Progress:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Take YAML files in the project's scenario folder, and those that were named."""
     if file_path.suffix != ".yaml":
         return None
     config = parent.config
@@ -236,6 +240,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    """Return how many cells the selection leaves."""
     return _selection_told(config.stash[CHOSEN])
 
 
@@ -277,6 +282,7 @@ def _refuse_wrong_selection(config: pytest.Config, platforms: set[str]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say which cells ran on another platform than asked, and where the records are."""
     session = config.stash[SESSION]
     if session.records.is_dir():
         for asked, used in _fallen_back(config.stash[CHOSEN]) if session.options.replay is None else ():

@@ -64,6 +64,7 @@ class Boots:
         return BootPool(self._capacity)
 
     def folder(self, cell: Cell) -> Path:
+        """Return the folder of the cell's record."""
         return self._records / cell.id
 
     def holds(self, cell: Cell) -> bool:
@@ -72,6 +73,7 @@ class Boots:
         return True
 
     def traits(self, cell: Cell) -> Traits:
+        """Return the traits of what the cell boots; HarnessError for a loader without a console."""
         ingredients = self._ingredients
         firmware, kernel = ingredients.firmware(cell.firmware).traits, ingredients.kernel(cell.kernel).traits
         loader = ingredients.loader(cell.loader).traits
@@ -99,6 +101,7 @@ class Boots:
             raise
 
     def start(self, cells: Iterable[Cell]) -> None:
+        """Queue the boots of cells, in this order."""
         for cell in cells:
             _ = self.boot(cell)
 
@@ -125,6 +128,7 @@ class Boots:
         return self._boots[name]
 
     def record(self, cell: Cell) -> BootRecord:
+        """Return the cell's record when its boot has ended."""
         return self.boot(cell).result()
 
     def close(self) -> None:

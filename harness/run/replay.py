@@ -38,15 +38,18 @@ class Replay:
             raise HarnessError(f"--replay {self.path}: no such folder", "give a folder of boot records")
 
     def folder(self, cell: Cell) -> Path:
+        """Return the folder of the cell's record."""
         return self.path / cell.id
 
     def holds(self, cell: Cell) -> bool:
         return self.folder(cell).is_dir()
 
     def traits(self, cell: Cell) -> Traits:
+        """Return the traits that the boot left beside its record."""
         return load_traits(self.folder(cell) / TRAITS)
 
     def record(self, cell: Cell) -> BootRecord:
+        """Return the stored record."""
         return BootRecord.load(self.folder(cell))
 
     def platforms(self) -> frozenset[str]:

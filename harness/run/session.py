@@ -59,10 +59,12 @@ class Session:
 
     @cached_property
     def ingredients(self) -> Ingredients:
+        """The project's ingredients, whose progress this session tells."""
         return Ingredients(self.project, self._progress)
 
     @cached_property
     def host(self) -> Host:
+        """What this host can do for confidential guests."""
         return survey(kvm_trouble=lambda: kvm.trouble(self.ingredients.qemu))
 
     @cached_property

@@ -45,6 +45,7 @@ class WorkTree:
 
     @property
     def source(self) -> Path:
+        """The folder of the source."""
         return self.root / "source"
 
     @property

@@ -29,7 +29,7 @@ WITHOUT_CAPABILITIES = (
 
 MAKE = """
 import json, os, sys
-from harness.artifacts import tree
+from harness.store.file_tree import digest_file
 from harness.artifacts.ingredients import Ingredients
 from harness.artifacts.loader.resolve import loader_image
 from harness.artifacts.loader.files import Payload
@@ -44,7 +44,7 @@ for name, recipe in made.catalog.loaders.items():
     if not recipe.is_direct:
         paths[name] = loader_image(made.loader(name), small, made.apt)
 assert all(str(path).startswith(os.environ["HARNESS_CACHE"]) for path in paths.values())
-print(json.dumps({name: tree.digest_file(path) for name, path in paths.items()}))
+print(json.dumps({name: digest_file(path) for name, path in paths.items()}))
 """
 
 

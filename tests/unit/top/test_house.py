@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import harness
 from tests.support import house
 from tests.support.data import PROJECT, TESTS
+from tests.support.docstrings import undocumented
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +38,10 @@ def test_no_room_is_crowded() -> None:
 
 def test_rooms_import_nothing_themselves() -> None:
     assert not house.rooms_that_import(PROJECT / "harness")
+
+
+def test_what_others_use_says_what_it_is() -> None:
+    assert not undocumented(PROJECT / "harness", tuple(harness.__all__))
 
 
 def test_tests_share_by_support() -> None:
@@ -111,3 +117,51 @@ def test_what_is_imported_from_the_wrong_place(tmp_path: Path) -> None:
     (room / "test_a.py").write_text("def late():\n    from tests.unit.test_b import helper\n")
     assert house.rooms_that_import(tmp_path) == [f"{room}/__init__.py:2: harness.boot.driver"]
     assert house.borrowed_from_tests(tmp_path) == [f"{room}/test_a.py:2: tests.unit.test_b.helper"]
+
+
+def test_what_others_use_without_a_docstring(tmp_path: Path) -> None:
+    package = tmp_path / "house"
+    texts = {
+        "errors.py": "class Error: ...\ndef unused(): ...\n",
+        "store/made.py": (
+            "def taken(): ...\n"
+            "def from_module(): ...\n"
+            "def own(): ...\n"
+            "def _hidden(): ...\n"
+            "class Kept:\n"
+            "    'A thing.'\n"
+            "    def method(self): ...\n"
+            "    @property\n"
+            "    def prop(self): 'A property.'\n"
+            "    def never(self): ...\n"
+        ),
+        "store/other.py": "from house.store.made import own\nown().never()\n",
+        "cli/door.py": (
+            "from house.store import made\n"
+            "def run(add_argument):\n"
+            "    from house.store.made import taken, Kept, _hidden\n"
+            "    made.from_module(Kept().method, Kept().prop)\n"
+            "    add_argument.add_argument('--told', help='x')\n"
+            "    add_argument.add_argument('--mute')\n"
+        ),
+        "plugin/fixtures.py": (
+            "import pytest\n"
+            "def pytest_configure(): ...\n"
+            "@pytest.fixture(scope='session')\n"
+            "def cell(): ...\n"
+            "@pytest.fixture\n"
+            "def boot(): 'Return a boot.'\n"
+        ),
+    }
+    for name, text in texts.items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(text)
+    assert [line.removeprefix(f"{package}/") for line in undocumented(package, ("Error",))] == [
+        "cli/door.py:6: '--mute'",
+        "errors.py:1: Error",
+        "plugin/fixtures.py:2: pytest_configure",
+        "plugin/fixtures.py:4: cell",
+        "store/made.py:1: taken",
+        "store/made.py:2: from_module",
+        "store/made.py:7: Kept.method",
+    ]
