@@ -107,6 +107,7 @@ class Plan:
 
     @property
     def cells(self) -> tuple[Cell, ...]:
+        """The cells, in their order."""
         return tuple(planned.cell for planned in self.planned)
 
     def only(self, keep: Callable[[Cell], bool]) -> Plan:

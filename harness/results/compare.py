@@ -68,6 +68,7 @@ class Comparison:
     notes: tuple[str, ...] = field(default=())
 
     def of(self, *kinds: Kind) -> tuple[Change, ...]:
+        """Return the changes of these kinds, in their order."""
         return tuple(change for change in self.changes if change.kind in kinds)
 
     @property

@@ -94,18 +94,22 @@ class StoredRun:
 
     @property
     def id(self) -> str:
+        """The run's id."""
         return self.run.id
 
     @cached_property
     def checks(self) -> tuple[CheckLine, ...]:
+        """What each check said of each cell."""
         return tuple(line for line in self.lines if isinstance(line, CheckLine))
 
     @cached_property
     def boots(self) -> tuple[BootLine, ...]:
+        """How each boot ended."""
         return tuple(line for line in self.lines if isinstance(line, BootLine))
 
     @cached_property
     def lacks(self) -> tuple[LackLine, ...]:
+        """The cells that the host lacks something for."""
         return tuple(line for line in self.lines if isinstance(line, LackLine))
 
     @cached_property
