@@ -11,11 +11,17 @@ from harness.evidence.kernel_log import alarms, kernel_release, sev_lines
 from harness.evidence.record import EndingKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from harness.evidence.evidence import Evidence
+    from harness.platforms.platform import Technology
 
-SNP_FEATURES = frozenset({"SEV", "SEV-ES", "SEV-SNP"})
+FEATURES: Mapping[Technology, frozenset[str]] = {
+    "snp": frozenset({"SEV", "SEV-ES", "SEV-SNP"}),
+    "sev-es": frozenset({"SEV", "SEV-ES"}),
+    "sev": frozenset({"SEV"}),
+}
+"""What Linux calls active, by technology (arch/x86/mm/mem_encrypt.c, print_mem_encrypt_feature_info())."""
 _NOT_THE_GUESTS_OWN = frozenset({EndingKind.QEMU_EXIT, EndingKind.UNREACHABLE})
 """Ends that say nothing about the guest: QEMU died, or the harness could not talk to it."""
 # 5.10 says "SEV-ES: Unsupported exit-code 0x404 in early #VC", and "PANIC: Unsupported" before it gives up.
@@ -60,10 +66,17 @@ def _all_cpus_online(evidence: Evidence) -> Iterator[Problem]:
         )
 
 
-def _snp_active(evidence: Evidence) -> Iterator[Problem]:
-    missing = SNP_FEATURES - (evidence.features or frozenset())
-    if missing:
-        said = "nothing" if evidence.features is None else ", ".join(sorted(evidence.features))
+def _technology_active(evidence: Evidence) -> Iterator[Problem]:
+    promised, found = FEATURES[evidence.platform.technology], evidence.features or frozenset()
+    said = "nothing" if evidence.features is None else ", ".join(sorted(evidence.features))
+    if extra := found - promised:
+        yield Problem(
+            "features-extra",
+            f"the kernel says that {', '.join(sorted(extra))} is active, too",
+            *sev_lines(evidence.record.serial_text),
+            extra=", ".join(sorted(extra)),
+        )
+    if missing := promised - found:
         yield Problem(
             "features-missing",
             f"the kernel does not say that {', '.join(sorted(missing))} is active; it says: {said}",
@@ -171,7 +184,11 @@ def _dies_on_unvalidated_access(evidence: Evidence) -> Iterator[Problem]:
 REACHES_USERSPACE = Check("reaches-userspace", "Did the guest report and power off?", _reaches_userspace)
 NO_ALARMS = Check("no-alarms", "Is the kernel log free of panics, bugs and warnings?", _no_alarms)
 ALL_CPUS_ONLINE = Check("all-cpus-online", "Did every vCPU come up?", _all_cpus_online)
-SNP_ACTIVE = Check("snp-active", "Does the guest say SEV, SEV-ES and SEV-SNP are active?", _snp_active)
+TECHNOLOGY_ACTIVE = Check(
+    "technology-active",
+    "Does the guest say that what its technology consists of is active, and no more?",
+    _technology_active,
+)
 NO_SEV_LINES = Check("no-sev", "Is a plain guest silent about SEV?", _no_sev_lines)
 NO_LEDGER = Check("no-ledger", "Is there no acceptance ledger for a plain guest?", _no_ledger)
 NO_USERSPACE = Check("no-userspace", "Does the guest never reach userspace?", _no_userspace)

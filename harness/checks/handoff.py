@@ -80,8 +80,7 @@ def _accounts_ram(evidence: Evidence) -> Iterator[Problem]:
 
 def _unaccepted_at_start(evidence: Evidence) -> Iterator[Problem]:
     """Ask that a firmware with the protocol leaves all high RAM unaccepted, any other none; low RAM never."""
-    confidential = evidence.platform.technology != "none"
-    accepts = confidential and evidence.traits.firmware.memory_acceptance
+    accepts = evidence.platform.acceptance != "none" and evidence.traits.firmware.memory_acceptance
     wanted = evidence.high_ram if accepts else IntervalSet()
     found = ranges_of(evidence.probe.start.entries, UNACCEPTED)
     if extra := found - wanted:

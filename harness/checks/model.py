@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from harness.artifacts.traits import FirmwareTraits, KernelTraits
     from harness.checks.finding import Check
     from harness.checks.rollout import Outcome, RefusedBy
+    from harness.platforms.platform import Technology
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Expected:
     """What a cell should do, why, and where that is written.
 
     ``high_bytes``: how much RAM it has at 4 GiB and above, which is what ``memory-lost`` loses.
-    ``refused_by``: who cannot run it as an SNP guest. ``probe``: the kernel is the EFI
+    ``refused_by``: who cannot run it as a confidential guest. ``probe``: the kernel is the EFI
     probe, which is asked other questions. ``legacy_entry``: the loader wrote the kernel's e820, by its own
     rules.
     """
@@ -37,6 +38,7 @@ class Expected:
     probe: bool = False
     legacy_entry: bool = False
     vcpus: int = 1
+    technology: Technology = "none"
 
 
 def expected(
@@ -81,6 +83,7 @@ def expected(
         probe=kernel.probe,
         legacy_entry=entry.startswith("legacy"),
         vcpus=vcpus,
+        technology=technology,
     )
 
 
@@ -115,7 +118,7 @@ _NO_SMP: frozenset[Outcome] = frozenset({"plain", "hangs"})
 """Outcomes whose further vCPUs have no reserved pages to look at."""
 _LAZY = (
     *_BOOTS,
-    boot.SNP_ACTIVE,
+    boot.TECHNOLOGY_ACTIVE,
     *_ACCOUNTED,
     memory.UNACCEPTED_ENTRIES_HIGH,
     memory.UNACCEPTED_TABLE,
@@ -135,7 +138,7 @@ _OF_OUTCOME: dict[Outcome, tuple[Check, ...]] = {
     ),
     "nothing-to-accept": (
         *_BOOTS,
-        boot.SNP_ACTIVE,
+        boot.TECHNOLOGY_ACTIVE,
         *_ACCOUNTED,
         *_NOTHING_LEFT,
         acceptance.EXIT_RETRIED_ONCE,
@@ -144,7 +147,7 @@ _OF_OUTCOME: dict[Outcome, tuple[Check, ...]] = {
     ),
     "eager": (
         *_BOOTS,
-        boot.SNP_ACTIVE,
+        boot.TECHNOLOGY_ACTIVE,
         *_ACCOUNTED,
         *_NOTHING_LEFT,
         acceptance.ACCEPTED_BEFORE_KERNEL,
@@ -158,7 +161,7 @@ _OF_OUTCOME: dict[Outcome, tuple[Check, ...]] = {
     "memory-lost": (
         boot.REACHES_USERSPACE,
         boot.ALL_CPUS_ONLINE,
-        boot.SNP_ACTIVE,
+        boot.TECHNOLOGY_ACTIVE,
         memory.HIGH_RAM_LOST,
         memory.RAM_ACCOUNTED,
         *_NOTHING_LEFT,
@@ -198,6 +201,8 @@ def checks_for(what: Expected) -> tuple[Check, ...]:
         return _refuses(what)
     if what.legacy_entry:
         checks = tuple(check for check in checks if check not in _BY_STUB)
+    if what.technology in boot.FEATURES:
+        checks = tuple(boot.TECHNOLOGY_ACTIVE if check is boot.NO_SEV_LINES else check for check in checks)
     if what.vcpus > 1 and what.outcome not in _NO_SMP:
         checks = (*checks, *reserved_pages.SMP_CHECKS)
     if what.outcome in {"memory-lost", "hangs"} or not what.high_bytes:

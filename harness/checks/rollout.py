@@ -30,7 +30,7 @@ Outcome = Literal[
 4 GiB and above unaccepted. ``kernel-eager``: likewise, and the kernel is told to accept it while it boots.
 ``nothing-to-accept``: there is no such RAM. ``memory-lost``: all of it is lost, a known fault of a loader.
 ``refuses-to-boot``: kernel, firmware or loader end the boot. ``hangs``: the boot never ends, a known fault.
-``plain``: no SNP at all."""
+``plain``: nothing is accepted, since the platform knows no acceptance."""
 
 RefusedBy = Literal["kernel", "hypervisor", "loader"]
 """Who, where that is asked: each refuses in its own way. ``hypervisor``: does not even start the guest."""

@@ -17,6 +17,7 @@ from harness.evidence.record import EndingKind
 from tests.support.data import DATA
 from tests.support.linux_mutations import MUTATIONS
 from tests.support.linux_sample import FIRMWARE, K61, K72, K510, K612, SAMPLES, Sample
+from tests.support.packages import install
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,5 +135,40 @@ def test_ledger_checks_are_not_applicable_on_hardware() -> None:
     checks = checks_for(expected(FIRMWARE, K612, 8192, "snp"))
     refused = {check.name for check in checks if check.not_applicable("snp")}
     assert {"firmware-left-high", "validated-once", "ledger-whole"} <= refused
-    assert "snp-active" not in refused
+    assert "technology-active" not in refused
     assert not any(check.not_applicable("snp-emulated") for check in checks)
+
+
+SEV_ES = """\
+from harness.platforms.plain import Plain
+
+
+class SevEsEmulated(Plain):
+    name, technology, tier = "sev-es-emulated", "sev-es", "emulated"
+
+
+PLATFORM = SevEsEmulated()
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "findings"),
+    [
+        ("SEV SEV-ES", []),
+        ("SEV", ["features-missing"]),
+        ("SEV SEV-ES SEV-SNP", ["features-extra"]),
+        ("SEV SEV-SNP", ["features-extra", "features-missing"]),
+    ],
+)
+def test_a_technology_without_acceptance(tmp_path: Path, site: Path, said: str, findings: list[str]) -> None:
+    """Its guests are asked what plain ones are, but for what the kernel says of itself."""
+    (site / "es.py").write_text(SEV_ES)
+    install(site, "es", "platforms", "sev-es-emulated = es:PLATFORM")
+    other = replace(expected(FIRMWARE, K612, 8192, "plain"), technology="sev-es")
+    asked = {check.name for check in checks_for(other)}
+    of_plain = {check.name for check in checks_for(replace(other, technology="none"))}
+    assert (asked - of_plain, of_plain - asked) == ({"technology-active"}, {"no-sev"})
+    sample = Sample("plain", tmp_path)
+    sample.platform = "sev-es-emulated"
+    sample.serial = f"[    0.3] Memory Encryption Features active: AMD {said}\n{sample.serial}"
+    assert [found.kind for found in sample.judge(boot.TECHNOLOGY_ACTIVE)] == findings
