@@ -4,36 +4,26 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.artifacts.loader.traits import Entry, LoaderTraits
-from harness.debian.lock_file import LOCK_NAME, Lock
-from harness.evidence.record import BootRecord
 from harness.extensions import extensions
 from harness.paths import PROJECT_FILE
 from harness.platforms.registry import platforms
 from harness.pytest_plugin.items import SESSION
-from harness.recipes.catalog import load_catalog
 from harness.run import boots, session
-from harness.run.replay import TRAITS, load_traits
-from tests.support.data import DATA, PROJECT
 from tests.support.hosts import WITHOUT_DEV_SEV
+from tests.support.stand_ins import RECORDS, StandInIngredients, StandIns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from harness.artifacts.ingredients import Ingredients
-    from harness.machine.spec import MachineSpec
-    from harness.paths import Project
 
 pytest_plugins = ["pytester"]
-
-RECORDS = DATA / "records"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -85,79 +75,11 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         del sys.modules[name]
 
 
-@dataclass
-class StandIns:
-    """What replaces ingredients and boots: a boot leaves a copy of a stored record, or fails."""
-
-    booted: list[str] = field(default_factory=list)
-    """Cells, in the order of their boots."""
-    built: list[str] = field(default_factory=list)
-    """Ingredients that were asked for, each time."""
-    failures: dict[str, Exception] = field(default_factory=dict)
-    """By ingredient (``qemu``, ``debian-6.1``) or by cell."""
-    in_boot: Callable[[], object] = lambda: None
-
-    def fetch(self, name: str) -> str:
-        self.built.append(name)
-        if name in self.failures:
-            raise self.failures[name]
-        return name
-
-    def boot(
-        self, spec: MachineSpec, folder: Path, *, cell_id: str, platform: str, **_: object
-    ) -> BootRecord:
-        assert spec.confidential is None or platform == "snp-emulated"
-        self.booted.append(cell_id)
-        self.in_boot()
-        if cell_id in self.failures:
-            raise self.failures[cell_id]
-        shutil.copytree(RECORDS / cell_id, folder, dirs_exist_ok=True)
-        return replace(BootRecord.load(folder), path=folder)
-
-
 @pytest.fixture
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> StandIns:
     """Let sessions of this process boot stored records on a host without /dev/sev."""
     made = StandIns()
-    traits: dict[str, Any] = {}
-    for path in RECORDS.iterdir():
-        found = load_traits(path / TRAITS)
-        firmware, kernel, *_ = path.name.split("+")
-        traits |= {firmware: found.firmware, kernel: found.kernel}
-
-    class Fake:
-        catalog = load_catalog()
-        lock = Lock.load(PROJECT / LOCK_NAME)
-
-        def lock_of(self, _axis: str, _name: str) -> Lock:
-            return self.lock
-
-        def __init__(self, _project: Project, progress: Callable[[str], None]) -> None:
-            self.progress = progress
-
-        def firmware(self, name: str) -> object:
-            return SimpleNamespace(path=Path("/", made.fetch(name)), traits=traits[name], words=None)
-
-        kernel = firmware
-
-        def loader(self, name: str) -> object:
-            entry: Entry = "legacy" if name.startswith("grub-2.06") else "efi-stub"
-            told = LoaderTraits("", entry, "legacy", "none", passes_cmdline=name != "boot-file")
-            return SimpleNamespace(traits=told)
-
-        @property
-        def qemu(self) -> Path:
-            self.progress("building QEMU")
-            return Path("/", made.fetch("qemu"))
-
-        @property
-        def initrd(self) -> Path:
-            return Path("/", made.fetch("initrd"))
-
-        def initrd_of(self, guest: str) -> Path:
-            return Path("/", guest)
-
-    monkeypatch.setattr(session, "Ingredients", Fake)
+    monkeypatch.setattr(session, "Ingredients", partial(StandInIngredients, made))
     monkeypatch.setattr(boots, "boot", made.boot)
     monkeypatch.setattr(session, "survey", lambda **_: WITHOUT_DEV_SEV)
     return made

@@ -6,6 +6,12 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from harness.documents.document import near
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 LOADERS = ("direct",)
 """Loaders without a recipe. ``direct``: QEMU's ``-kernel``; the firmware starts the kernel's EFI stub."""
@@ -18,7 +24,16 @@ LAST_ACTIONS = ("reboot", "kexec", "crash")
 """Actions after which the kernel that did them is gone."""
 
 _MIB = {"M": 1, "G": 1024}
-_CMDLINE_SHOWN = 24
+_SHOWN = 24
+"""Characters of a command line that an id shows."""
+
+ACTION_NAME = r"[a-z][a-z0-9]*(?:-[a-z][a-z0-9]*)*"
+"""The name of an action: words that begin with a letter."""
+_ARGUMENT = r"[0-9A-Z_][A-Za-z0-9_]*(?:\.[0-9A-Z_][A-Za-z0-9_]*)*"
+"""An argument that an id shows as it is: neither a word of the action's name nor the next action's."""
+_PLAIN_ACTION = re.compile(f"({ACTION_NAME})((?::{_ARGUMENT})*)")
+_SHOWN_ACTION = re.compile(f"({ACTION_NAME})((?:-{_ARGUMENT})*)")
+_SHORTENED = re.compile(r"[A-Za-z0-9._-]*-[0-9a-f]{6}")
 
 
 def parse_memory(text: str) -> int:
@@ -39,6 +54,17 @@ def parse_memory(text: str) -> int:
 def format_memory(mib: int) -> str:
     """Write MiB in the shortest exact form: ``8G``, ``2817M``."""
     return f"{mib // 1024}G" if mib % 1024 == 0 else f"{mib}M"
+
+
+class ShortenedError(ValueError):
+    """An id that shows a command line, or an odd action, by its beginning and a digest.
+
+    ``shown``: the cell without them.
+    """
+
+    def __init__(self, text: str, shown: Cell) -> None:
+        super().__init__(f"{text}: an id shows a command line by its beginning and a digest alone")
+        self.shown = shown
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -70,16 +96,15 @@ class Cell:
 
         What has its usual value is left out: one vCPU, nothing added to the command line, no action, the
         initramfs guest. Words added to the command line show as their beginning and a digest
-        (``+accept_memory-eager-1b2c3d``).
+        (``+accept_memory-eager-1b2c3d``), as do actions that could not be read back.
         """
         parts = [self.firmware, self.kernel, self.loader, format_memory(self.memory_mib), self.platform]
         if self.vcpus != 1:
             parts.append(f"{self.vcpus}cpu")
         if self.cmdline:
-            words = re.sub(r"[^A-Za-z0-9._]+", "-", self.cmdline)[:_CMDLINE_SHOWN].strip("-.")
-            parts.append(f"{words}-{hashlib.sha256(self.cmdline.encode()).hexdigest()[:6]}")
+            parts.append(_shortened(self.cmdline))
         if self.action:
-            parts.append(self.action.replace(":", "-").replace(" ", "."))
+            parts.append(_shown_action(self.action))
         if self.guest != GUESTS[0]:
             parts.append(self.guest)
         return "+".join(parts)
@@ -87,3 +112,63 @@ class Cell:
     def __str__(self) -> str:
         """Return the id."""
         return self.id
+
+    @classmethod
+    def parse(cls, text: str, *, actions: Collection[str], guests: Collection[str]) -> Self:
+        """Return the cell of an id; ``actions`` and ``guests`` are the names that there are of them.
+
+        ``ShortenedError`` for an id that does not show the whole cell, another ``ValueError`` for a text that
+        is no id. The names of firmware, kernel, loader and platform may be any.
+        """
+        first, rest = text.split("+")[:5], text.split("+")[5:]
+        if len(first) < 5 or not all(first):
+            raise ValueError(
+                f"{text!r} is no cell's id: these begin with FIRMWARE+KERNEL+LOADER+MEMORY+PLATFORM"
+            )
+        firmware, kernel, loader, memory, platform = first
+        vcpus = 1
+        if rest and (match := re.fullmatch(r"([1-9][0-9]{0,3})cpu", rest[0], re.ASCII)):
+            vcpus, rest = int(match[1]), rest[1:]
+        guest, action = GUESTS[0], ""
+        if rest and rest[-1] in guests:
+            guest, rest = rest[-1], rest[:-1]
+        if rest and (read := _read_action(rest[-1], actions)):
+            action, rest = read, rest[:-1]
+        cell = cls(firmware, kernel, loader, parse_memory(memory), platform, vcpus, "", action, guest)
+        if not rest and cell.id == text:
+            return cell
+        if 0 < len(rest) <= 2 and all(map(_SHORTENED.fullmatch, rest)):
+            raise ShortenedError(text, cell)
+        if not rest:
+            raise ValueError(f"{text!r} is no cell's id; did you mean {cell.id!r}?")
+        raise ValueError(
+            f"{text}: unknown action or guest {rest[-1]!r}; {near(rest[-1], [*actions, *guests])}"
+        )
+
+
+def platform_of(text: str) -> str:
+    """Return the platform that an id names, also one that shows only a part of its cell; "" for no id."""
+    return (text.split("+") + [""] * 5)[4]
+
+
+def _shortened(text: str, sign: str = "-") -> str:
+    words = re.sub(r"[^A-Za-z0-9._]+", "-", text)[:_SHOWN].strip("-.")
+    return f"{words}{sign}{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+
+
+def _shown_action(action: str) -> str:
+    """Return an action as an id shows it: as it is where ``_read_action`` can read that back."""
+    if all(map(_PLAIN_ACTION.fullmatch, action.split(" "))):
+        return action.replace(":", "-").replace(" ", ".")
+    return _shortened(action, "--")  # which no action reads as
+
+
+def _read_action(shown: str, names: Collection[str]) -> str:
+    """Return the action that ``_shown_action`` shows; "" for a text that is none of known ``names``."""
+    words = []
+    for word in re.split(r"\.(?=[a-z])", shown):
+        match = _SHOWN_ACTION.fullmatch(word)
+        if match is None or match[1] not in names:
+            return ""
+        words.append(match[1] + match[2].replace("-", ":"))
+    return " ".join(words)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import HarnessError, HostError
+from harness.matrix.cell import platform_of
 from harness.matrix.show import count
 from harness.platforms.choice import AUTO
 from harness.platforms.registry import platform_named
@@ -148,8 +149,7 @@ def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
     if not config.pluginmanager.getplugin("session").testsfailed:
         _tell_selection_of_workers(config, ids)
         cells = {cell for name in ids if (cell := _cell_of(name))}
-        # A cell's fifth part is its platform.
-        _refuse_wrong_selection(config, {cell.split("+")[4] for cell in cells})
+        _refuse_wrong_selection(config, {platform_of(cell) for cell in cells})
 
 
 def _tell_selection_of_workers(config: pytest.Config, ids: list[str]) -> None:

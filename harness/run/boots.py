@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import errno
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -153,7 +153,7 @@ def _boot(job: _Job, budget: Path | None) -> BootRecord:
     cell, folder = job.cell, job.folder
     with nullcontext() if budget is None else Budget(budget).hold(job.demand), writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / TRAITS, job.traits.to_json())
+        write_json(folder / TRAITS, {"cell": asdict(cell), **job.traits.to_json()})
         try:
             return _boot_now(job)
         except LaunchError as error:

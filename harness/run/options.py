@@ -6,17 +6,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from harness.errors import HarnessError
-from harness.matrix.cell import format_memory, parse_memory
+from harness.matrix.cell import format_memory
 from harness.matrix.expand import Substitution
 from harness.platforms.registry import platform_named
 from harness.recipes.probe import ProbeRecipe
+from harness.run.axis_values import read_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from harness.artifacts.ingredients import Ingredients
+    from harness.matrix.choices import Known
     from harness.matrix.plan import Planned
     from harness.platforms.host import Host
     from harness.run.pool import Demand
@@ -39,7 +40,7 @@ class Options:
     budget: Path | None = None
 
 
-def substitutions(options: Options, ingredients: Ingredients) -> tuple[Substitution, ...]:
+def substitutions(options: Options, ingredients: Ingredients, known: Known) -> tuple[Substitution, ...]:
     """Resolve the user's values; HarnessError for one that is not there.
 
     The EFI probe has the place of a kernel in some scenarios: a user's kernel does not replace it, and a
@@ -49,25 +50,10 @@ def substitutions(options: Options, ingredients: Ingredients) -> tuple[Substitut
     probes = frozenset(name for name, recipe in catalog.kernels.items() if isinstance(recipe, ProbeRecipe))
     found = []
     for axis, texts in options.axes.items():
-        values = tuple(dict.fromkeys(_READ[axis](ingredients, text) for text in texts))
+        values = tuple(dict.fromkeys(read_value(axis, text, ingredients, known) for text in texts))
         keeps = probes if axis == "kernel" and not probes.intersection(values) else frozenset()
         found.append(Substitution(axis, values, not_for=keeps))
     return tuple(found)
-
-
-def _memory(text: str) -> int:
-    try:
-        return parse_memory(text)
-    except ValueError as error:
-        raise HarnessError(f"--memory: {error}") from None
-
-
-_READ: Mapping[str, Callable[[Ingredients, str], object]] = {
-    "firmware": lambda ingredients, text: ingredients.choose_firmware(text),
-    "kernel": lambda ingredients, text: ingredients.choose_kernel(text),
-    "loader": lambda ingredients, text: ingredients.catalog.loader_recipe(text).name,
-    "memory": lambda _, text: _memory(text),
-}
 
 
 def lacks(planned: Planned, host: Host, has: Demand) -> str:

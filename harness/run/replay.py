@@ -10,20 +10,15 @@ from typing import TYPE_CHECKING
 from harness.artifacts.traits import Traits
 from harness.errors import HarnessError
 from harness.evidence.record import INDEX, BootRecord
-from harness.matrix.axes import AXES
+from harness.matrix.cell import Cell, platform_of
 from harness.platforms.registry import platform_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from harness.matrix.cell import Cell
-
 TRAITS = "traits.json"
-"""The file beside a record that says what the ingredients of its boot could do."""
-
-_PLATFORM = AXES.index("platform")
-"""Which part of a cell's id names its platform."""
+"""The file beside a record that says what was booted: the cell, and what its ingredients could do."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +51,9 @@ class Replay:
         """Return the platforms of the records; HarnessError for one that nothing here adds."""
         found: dict[str, Path] = {}
         for path in self.path.iterdir():
-            parts = path.name.split("+")
-            if len(parts) > _PLATFORM and (path / INDEX).is_file():
-                found.setdefault(parts[_PLATFORM], path)
+            name = platform_of(path.name)
+            if name and (path / INDEX).is_file():
+                found.setdefault(name, path)
         return frozenset(platform_named(name, str(path)).name for name, path in found.items())
 
     def prepare(self) -> None:
@@ -66,6 +61,14 @@ class Replay:
 
     def start(self, cells: Iterable[Cell]) -> None:
         """Do nothing: the records are there."""
+
+
+def load_cell(path: Path) -> Cell | None:
+    """Return the cell of the stored boot with this file; None when it is older than that, or damaged."""
+    try:
+        return Cell(**json.loads(path.read_bytes())["cell"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def load_traits(path: Path) -> Traits:

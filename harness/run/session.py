@@ -99,7 +99,7 @@ class Session:
 
     @cached_property
     def _substitutions(self) -> tuple[Substitution, ...]:
-        return substitutions(self.options, self.ingredients)
+        return substitutions(self.options, self.ingredients, self.known)
 
     def check_options(self) -> None:
         """Raise HarnessError for a choice of the user's that no scenario could follow on this host."""

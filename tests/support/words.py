@@ -17,6 +17,7 @@ KNOWN = Known(
     loader=frozenset({"direct", "grub"}),
     action=frozenset({"touch", "kexec"}),
     platform=frozenset({"snp", "plain"}),
+    guest=frozenset({"initramfs", "touch"}),
     versions={
         "kernel": {
             name: parse_version(version)

@@ -234,9 +234,9 @@ def test_an_included_cell_stays_included_with_a_users_value(make: Make) -> None:
 
 
 def test_two_cells_of_one_name(make: Make) -> None:
-    text = MATRIX.replace("[2G, 8G]", "[2G]") + "  action: ['touch:a touch:b', 'touch:a.touch:b']\n"
+    text = MATRIX.replace("[2G, 8G]", "[2G]") + "  action: ['', touch]\n  guest: [initramfs, touch]\n"
     assert said(make, text)[0].startswith(
-        "s.yaml:3:1: two cells have the name f-1+k-6.1+direct+2G+snp+touch-a.touch-b: Cell("
+        "s.yaml:3:1: two cells have the name f-1+k-6.1+direct+2G+snp+touch: Cell("
     )
 
 

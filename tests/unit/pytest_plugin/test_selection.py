@@ -197,7 +197,7 @@ def test_workers_share_the_host(pytester: pytest.Pytester) -> None:
     [
         (["--kernel", "debian-6.11"], "unknown kernel 'debian-6.11'\n  did you mean"),
         (["--loader", "grb"], "unknown loader 'grb'"),
-        (["--memory", "8"], "--memory: the memory size 8 has no unit; write 8M or 8G"),
+        (["--memory", "8"], "memory: the memory size 8 has no unit\n  write 8M or 8G"),
         (["-k", "a and"], "ERROR: -k a and: expected"),
     ],
 )

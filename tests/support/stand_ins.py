@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""What takes the place of ingredients and boots, so that sessions run from stored records."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from harness.artifacts.loader.traits import Entry, LoaderTraits
+from harness.debian.lock_file import LOCK_NAME, Lock
+from harness.evidence.record import BootRecord
+from harness.recipes.catalog import load_catalog
+from harness.run.replay import TRAITS, load_traits
+from tests.support.data import DATA, PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.machine.spec import MachineSpec
+    from harness.paths import Project
+
+RECORDS = DATA / "records"
+
+
+@dataclass
+class StandIns:
+    """What replaces ingredients and boots: a boot leaves a copy of a stored record, or fails."""
+
+    booted: list[str] = field(default_factory=list)
+    """Cells, in the order of their boots."""
+    built: list[str] = field(default_factory=list)
+    """Ingredients that were asked for, each time."""
+    failures: dict[str, Exception] = field(default_factory=dict)
+    """By ingredient (``qemu``, ``debian-6.1``) or by cell."""
+    in_boot: Callable[[], object] = lambda: None
+
+    def fetch(self, name: str) -> str:
+        self.built.append(name)
+        if name in self.failures:
+            raise self.failures[name]
+        return name
+
+    def boot(
+        self, spec: MachineSpec, folder: Path, *, cell_id: str, platform: str, **_: object
+    ) -> BootRecord:
+        assert spec.confidential is None or platform == "snp-emulated"
+        self.booted.append(cell_id)
+        self.in_boot()
+        if cell_id in self.failures:
+            raise self.failures[cell_id]
+        shutil.copytree(RECORDS / cell_id, folder, dirs_exist_ok=True)
+        return replace(BootRecord.load(folder), path=folder)
+
+
+class StandInIngredients:
+    """The project's recipes, and for the stored boots' firmware and kernels their traits."""
+
+    catalog = load_catalog()
+    lock = Lock.load(PROJECT / LOCK_NAME)
+
+    def __init__(self, made: StandIns, _project: Project, progress: Callable[[str], None]) -> None:
+        self.progress = progress
+        self._made = made
+        self._traits: dict[str, Any] = {}
+        for path in RECORDS.iterdir():
+            found = load_traits(path / TRAITS)
+            firmware, kernel, *_ = path.name.split("+")
+            self._traits |= {firmware: found.firmware, kernel: found.kernel}
+
+    def lock_of(self, _axis: str, _name: str) -> Lock:
+        return self.lock
+
+    def firmware(self, name: str) -> object:
+        return SimpleNamespace(path=Path("/", self._made.fetch(name)), traits=self._traits[name], words=None)
+
+    kernel = firmware
+
+    def choose_firmware(self, text: str) -> str:
+        return self.catalog.firmware_recipe(text).name
+
+    def choose_kernel(self, text: str) -> str:
+        return self.catalog.kernel_recipe(text).name
+
+    def loader(self, name: str) -> object:
+        entry: Entry = "legacy" if name.startswith("grub-2.06") else "efi-stub"
+        told = LoaderTraits("", entry, "legacy", "none", passes_cmdline=name != "boot-file")
+        return SimpleNamespace(traits=told)
+
+    @property
+    def qemu(self) -> Path:
+        self.progress("building QEMU")
+        return Path("/", self._made.fetch("qemu"))
+
+    @property
+    def initrd(self) -> Path:
+        return Path("/", self._made.fetch("initrd"))
+
+    def initrd_of(self, guest: str) -> Path:
+        return Path("/", guest)
