@@ -63,6 +63,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="harness", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
+    init = commands.add_parser("init", help="make a project of your own, with an example of each thing")
+    init.add_argument("folder", type=Path, metavar="DIR", help="a new folder, or an empty one")
+    init.set_defaults(run=_of_session("init", "harness.cli.init"))
+
     plan = commands.add_parser("plan", help="list the boots that scenarios ask for on this host")
     plan.add_argument("files", nargs="*", type=Path, metavar="FILE", help="default: all of scenarios/")
     plan.add_argument("-k", dest="keywords", metavar="EXPR", help="only cells that match, as with pytest")

@@ -12,7 +12,7 @@ from harness.documents.document import json_schema
 from harness.matrix.pairs import selection
 from harness.matrix.schema import scenario_schema
 from harness.matrix.show import Shown, as_json, as_markdown, as_text
-from harness.paths import cache_dir
+from harness.paths import SHIPPED, cache_dir
 from harness.platforms.registry import platforms
 from harness.progress import say
 from harness.recipes.firmware import FirmwareFile
@@ -84,3 +84,4 @@ def host(_options: argparse.Namespace) -> None:
     for name, platform in platforms().items():
         print(f"platform {name}: {'; '.join(platform.lacking(found)) or 'runs here'}")
     print(f"cache: {cache_dir()}")
+    print(f"shipped recipes and scenarios: {SHIPPED}")

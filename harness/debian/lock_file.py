@@ -94,15 +94,20 @@ def update(queries: Iterable[PackageQuery], apt: AptRoot, path: Path) -> list[Ch
     wanted = sorted(set(queries), key=lambda query: query.key)
     apt.update(sorted({query.suite for query in wanted}), force=True)
     resolved = {query: apt.resolve(query) for query in wanted}
-    document = {query.key: dataclasses.asdict(version) for query, version in resolved.items()}
-    text = _HEADER + yaml.safe_dump(document, sort_keys=False, width=200)
-    if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
-        file_tree.write_atomically(path, text)
+    write_lock(path, resolved)
     return [
         (query, old.resolved(query), version)
         for query, version in resolved.items()
         if old.resolved(query) != version
     ]
+
+
+def write_lock(path: Path, resolved: Mapping[PackageQuery, PackageVersion]) -> None:
+    """Write a lock file that holds these versions, unless it holds exactly them."""
+    document = {query.key: dataclasses.asdict(version) for query, version in resolved.items()}
+    text = _HEADER + yaml.safe_dump(document, sort_keys=False, width=200)
+    if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
+        file_tree.write_atomically(path, text)
 
 
 def _damaged(path: Path, why: str) -> HarnessError:

@@ -83,6 +83,7 @@ def test_host(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
         "platform snp: there is no /dev/sev",
         "platform snp-emulated: runs here",
         f"cache: {tmp_path}/c",
+        f"shipped recipes and scenarios: {PROJECT}",
     ]
 
 

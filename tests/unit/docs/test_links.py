@@ -42,7 +42,9 @@ def missing_paths(found: Page) -> Iterator[str]:
     """Name every path of the project in code style that does not exist; `NAME` stands for any name."""
     for line, text in found.codes:
         made_up = _PLACEHOLDER.search(text) or text in {fence.file for fence in found.fences}
-        if _PATH.fullmatch(text) and not made_up and not any(PROJECT.glob(text)):
+        if made_up or not _PATH.fullmatch(text):
+            continue
+        if not any(any(folder.glob(text)) for folder in (PROJECT, found.path.parent)):
             yield f"{found.path}:{line}: `{text}`: there is no such file or folder"
 
 
