@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Self
 
 from harness.documents.document import near
 
@@ -108,6 +108,11 @@ class Cell:
         if self.guest != GUESTS[0]:
             parts.append(self.guest)
         return "+".join(parts)
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """The value on each axis, in the order of the axes."""
+        return tuple(getattr(self, field.name) for field in fields(self))
 
     def __str__(self) -> str:
         """Return the id."""

@@ -51,7 +51,7 @@ def _words(text: str) -> list[str]:
 
 def write_form(cell: Cell) -> str:
     """Return the cell's form, for ``read_form``; axes that have their usual value are left out."""
-    values = zip(TABLE, (getattr(cell, name) for name in cell.__slots__), strict=True)
+    values = zip(TABLE, cell.values, strict=True)
     return ",".join(
         f"{axis.name}={_quoted(axis.show(value) if axis.read else str(value))}"
         for axis, value in values

@@ -28,21 +28,19 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 }
 COMPARISON = r"(>=|<=|==|!=|>|<)"
 GROUP = "@"
+_WITHOUT_RECIPE = {"loader": LOADERS, "guest": GUESTS}
 
 
 @dataclass(frozen=True)
 class Known:
     """The names that a scenario may use; recipes and checks decide.
 
-    ``versions`` and ``groups`` are by axis. ``outcome`` and ``check`` are what expect and known-bad may name.
-    None as ``platform``, ``outcome`` or ``check``: anything.
+    ``recipes``, ``versions`` and ``groups`` are by axis. ``outcome`` and ``check`` are what expect and
+    known-bad may name. None as ``platform``, ``outcome`` or ``check``: anything.
     """
 
-    firmware: frozenset[str]
-    kernel: frozenset[str]
-    loader: frozenset[str] = frozenset(LOADERS)
+    recipes: Mapping[str, frozenset[str]]
     action: frozenset[str] = frozenset()
-    guest: frozenset[str] = frozenset(GUESTS)
     versions: Mapping[str, Mapping[str, Version]] = field(default_factory=dict)
     groups: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     platform: frozenset[str] | None = None
@@ -50,9 +48,8 @@ class Known:
     check: frozenset[str] | None = None
 
     def names(self, axis: str) -> frozenset[str]:
-        """Return the names of an axis's recipes."""
-        names: frozenset[str] = getattr(self, axis)
-        return names
+        """Return the names that an axis has, those without a recipe included; none for other axes."""
+        return self.recipes.get(axis, frozenset()).union(_WITHOUT_RECIPE.get(axis, ()))
 
 
 @dataclass(frozen=True)

@@ -206,7 +206,7 @@ def _with_names(part: Any, known: Known) -> Any:
         return {key: _with_names(value, known) for key, value in part.items()}
     kind = part[NAMES]
     other = {key: value for key, value in part.items() if key not in {NAMES, "type", "pattern"}}
-    names = sorted(getattr(known, kind) or ())
+    names = sorted(known.names(kind) or getattr(known, kind, None) or ())
     if not names:
         return {"type": "string", **other}
     if "pattern" not in part:

@@ -138,7 +138,7 @@ def _table(shown: Shown) -> _Table:
 def _axes(cells: Sequence[Cell]) -> tuple[list[tuple[Axis, str]], list[Axis]]:
     """Return the axes on which all cells have one value, less the usual ones, and those where they differ."""
     same, differ = [], []
-    columns = zip(*(_row_of(cell) for cell in cells), strict=True)
+    columns = zip(*(cell.values for cell in cells), strict=True)
     for axis, column in zip(TABLE, columns, strict=False):
         values = set(column)
         if len(values) > 1:
@@ -148,14 +148,10 @@ def _axes(cells: Sequence[Cell]) -> tuple[list[tuple[Axis, str]], list[Axis]]:
     return same, differ
 
 
-def _row_of(cell: Cell) -> tuple[Any, ...]:
-    return tuple(getattr(cell, name) for name in cell.__slots__)
-
-
 def _values(cell: Cell) -> dict[str, Any]:
     return {
         axis.name: axis.show(value) if axis.name == "memory" else value
-        for axis, value in zip(TABLE, _row_of(cell), strict=True)
+        for axis, value in zip(TABLE, cell.values, strict=True)
     }
 
 

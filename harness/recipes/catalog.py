@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.documents.document import Document, Loc, Problem, YamlError, load_document, near
 from harness.errors import HarnessError
-from harness.matrix.cell import GUESTS
 from harness.matrix.choices import Known
 from harness.paths import SHIPPED_PROJECT, Project
 from harness.recipes.common import Located
@@ -89,11 +88,13 @@ class Catalog:
     def known(self) -> Known:
         """Return the names that scenarios may use."""
         return Known(
-            firmware=frozenset(self.firmware),
-            kernel=frozenset(self.kernels),
-            loader=frozenset(self.loaders),
+            recipes={
+                "firmware": frozenset(self.firmware),
+                "kernel": frozenset(self.kernels),
+                "loader": frozenset(self.loaders),
+                "guest": frozenset(self.guests),
+            },
             action=self.actions | self.guest_actions,
-            guest=frozenset((*GUESTS, *self.guests)),
             groups=self.groups,
         )
 

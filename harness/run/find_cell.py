@@ -34,7 +34,7 @@ def find_cell(text: str, session: Session) -> Cell:
         return _of_form(text, session)
     known = session.known
     try:
-        cell = Cell.parse(text, actions=known.action, guests=known.guest)
+        cell = Cell.parse(text, actions=known.action, guests=known.names("guest"))
     except ShortenedError as error:
         return _looked_up(text, error.shown.platform, session)
     except ValueError as error:

@@ -46,7 +46,7 @@ HELLO = PackageVersion("hello", "2.10-5", "amd64", "trixie", "ab" * 32, 1234, "p
 
 def test_guests_of_the_project() -> None:
     catalog = load_catalog()
-    assert {"debian-bookworm", "debian-trixie"} <= catalog.known().guest
+    assert {"debian-bookworm", "debian-trixie"} <= catalog.known().names("guest")
     for name in ("debian-bookworm", "debian-trixie"):
         recipe = catalog.guest_recipe(name)
         packages = {package.package for package in load_set(recipe)}

@@ -200,7 +200,7 @@ def test_a_missing_tool_is_named(apt: AptRoot, project: Project, monkeypatch: py
 def test_shipped_recipes() -> None:
     catalog = load_catalog()
     probes = {name for name, recipe in catalog.kernels.items() if isinstance(recipe, ProbeRecipe)}
-    assert {"efi-probe-eager", "efi-probe-lazy"} <= probes <= catalog.known().kernel
+    assert {"efi-probe-eager", "efi-probe-lazy"} <= probes <= catalog.known().names("kernel")
 
 
 def test_mistakes_in_recipes_have_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

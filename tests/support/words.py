@@ -12,12 +12,14 @@ from harness.matrix.choices import Known, parse_version
 from harness.matrix.plan import Plan
 
 KNOWN = Known(
-    firmware=frozenset({"f-1", "f-2"}),
-    kernel=frozenset({"k-5.10", "k-6.1", "k-6.12", "k-6.12.43", "probe"}),
-    loader=frozenset({"direct", "grub"}),
+    {
+        "firmware": frozenset({"f-1", "f-2"}),
+        "kernel": frozenset({"k-5.10", "k-6.1", "k-6.12", "k-6.12.43", "probe"}),
+        "loader": frozenset({"grub"}),
+        "guest": frozenset({"touch"}),
+    },
     action=frozenset({"touch", "kexec"}),
     platform=frozenset({"snp", "plain"}),
-    guest=frozenset({"initramfs", "touch"}),
     versions={
         "kernel": {
             name: parse_version(version)

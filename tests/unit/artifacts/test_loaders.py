@@ -301,7 +301,7 @@ def test_the_projects_own_loaders() -> None:
     catalog = load_catalog()
     ways = {recipe.kind.way for recipe in catalog.loaders.values()}
     assert ways == {"direct", "grub", "systemd-boot", "uki", "boot-file", "shell"}
-    assert catalog.known().loader == frozenset(catalog.loaders)
+    assert catalog.known().names("loader") == frozenset(catalog.loaders)
     locked = (PROJECT / "debian.lock.yaml").read_text()
     missing = [query.key for query in catalog.queries() if f"\n{query.key}:\n" not in locked]
     assert not missing

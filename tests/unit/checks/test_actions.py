@@ -68,7 +68,9 @@ def scenario(tmp_path: Path, action: str) -> Document[Scenario]:
         f"platform: [snp], action: [{action!r}]}}\n"
     )
     known = frozenset({"touch", "reboot", "kexec"})
-    return load_scenario(path, Known(frozenset({"fw"}), frozenset({"k"}), action=known))
+    return load_scenario(
+        path, Known({"firmware": frozenset({"fw"}), "kernel": frozenset({"k"})}, action=known)
+    )
 
 
 def test_an_action_is_part_of_the_name() -> None:

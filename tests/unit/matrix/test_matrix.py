@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 Load = Callable[[str], Document[Scenario]]
 
 KNOWN = Known(
-    firmware=frozenset({"fw-1", "fw-2", "debian-2025.02"}),
-    kernel=frozenset({"k-1", "k-2", "k-3", "debian-6.12"}),
+    {
+        "firmware": frozenset({"fw-1", "fw-2", "debian-2025.02"}),
+        "kernel": frozenset({"k-1", "k-2", "k-3", "debian-6.12"}),
+    },
     platform=frozenset({"snp", "snp-emulated", "plain"}),
 )
 HEAD = "name: s\ndescription: Does it boot?\n"

@@ -44,8 +44,8 @@ def test_a_project_with_an_example_of_each(tmp_path: Path) -> None:
         assert "SPDX" not in text or name == "debian.lock.yaml"
     ingredients = Ingredients(project)
     known = ingredients.catalog.known()
-    assert {"own-2025.02"} < known.firmware
-    assert {"own-6.12"} < known.kernel
+    assert {"own-2025.02"} < known.names("firmware")
+    assert {"own-6.12"} < known.names("kernel")
     assert {"hello"} < known.action
     assert {query.key for query in ingredients.queries()} == ingredients.lock.load(
         files[MADE[2]]
