@@ -57,26 +57,31 @@ class Problem:
 class Check:
     """A named question to one boot's evidence; calling it gives the findings, none when all is well.
 
+    ``judge`` yields what is wrong: a `Problem`, or its text alone.
     ``needs_ledger``: only the exact ledger can answer, which not every platform keeps.
     """
 
     name: str
     question: str
-    judge: Callable[[Evidence], Iterator[Problem]]
+    judge: Callable[[Evidence], Iterator[Problem | str]]
     needs_ledger: bool = False
 
     def __call__(self, evidence: Evidence) -> list[Finding]:
         """Judge. Evidence that is missing or damaged is a finding of its own, never a pass."""
         findings = []
         try:
-            for problem in self.judge(evidence):
-                findings.append(  # noqa: PERF401 - the next problem may raise
-                    Finding(self.name, problem.what, problem.evidence, problem.kind, problem.values)
-                )
+            for finding in self.findings(evidence):
+                findings.append(finding)  # noqa: PERF402 - the next may raise
         except EvidenceError as error:
             says = f"cannot be judged: {error.what}"
             findings.append(Finding(self.name, says, (error.hint,), CANNOT_JUDGE))
         return findings
+
+    def findings(self, evidence: Evidence) -> Iterator[Finding]:
+        """Yield what is wrong; EvidenceError where evidence is missing or damaged."""
+        for problem in self.judge(evidence):
+            said = Problem("", problem) if isinstance(problem, str) else problem
+            yield Finding(self.name, said.what, said.evidence, said.kind, said.values)
 
     def not_applicable(self, platform: str) -> str:
         """Say why this check cannot be asked on ``platform``; empty when it can."""

@@ -1,20 +1,36 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The names of all checks that there are."""
+"""All checks that there are, by name."""
 
 from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import TYPE_CHECKING
 
 from harness import checks
 from harness.checks.finding import Check
+from harness.documents.document import near
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @cache
+def _checks() -> Mapping[str, Check]:
+    modules = [import_module(found.name) for found in iter_modules(checks.__path__, f"{checks.__name__}.")]
+    found = [value for module in modules for value in vars(module).values() if isinstance(value, Check)]
+    return {check.name: check for check in found}
+
+
 def check_names() -> frozenset[str]:
     """Return the name of every check that a module of this package defines."""
-    modules = [import_module(found.name) for found in iter_modules(checks.__path__, f"{checks.__name__}.")]
-    return frozenset(
-        value.name for module in modules for value in vars(module).values() if isinstance(value, Check)
-    )
+    return frozenset(_checks())
+
+
+def check_named(name: str) -> Check:
+    """Return a check; HarnessError for a name that is not there."""
+    if name not in (known := _checks()):
+        raise HarnessError(f"unknown check {name!r}; {near(name, sorted(known))}")
+    return known[name]

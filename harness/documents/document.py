@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import yaml
@@ -32,13 +33,22 @@ from harness.documents.toml import compose_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from pydantic.json_schema import JsonSchemaValue
     from pydantic_core import ErrorDetails
     from pydantic_core.core_schema import DictSchema
 
-__all__ = ["Document", "Loc", "Problem", "YamlError", "json_schema", "load", "load_document", "near"]
+__all__ = [
+    "Document",
+    "Loc",
+    "Problem",
+    "YamlError",
+    "document_of",
+    "json_schema",
+    "load",
+    "load_document",
+    "near",
+]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -90,7 +100,18 @@ def load(path: Path, model: type[M], *, context: object = None) -> M:
 
 def load_document(path: Path, model: type[M], *, context: object = None) -> Document[M]:
     """Load with marks. ``context`` goes to the model's validators as ``info.context``."""
-    source = Source.read(path)
+    return _document(path, Source.read(path), model, context)
+
+
+def document_of(text: str, model: type[M], name: str, *, context: object = None) -> Document[M]:
+    """Return the document of a text that no file holds; ``name`` stands for its path in messages.
+
+    ``YamlError`` with all mistakes.
+    """
+    return _document(Path(name), Source.of(name, text), model, context)
+
+
+def _document(path: Path, source: Source, model: type[M], context: object) -> Document[M]:
     root = compose_toml(source) if path.suffix == ".toml" else compose(source)
     reader = JsonReader(source)
     data = reader.value(root)

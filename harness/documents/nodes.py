@@ -104,6 +104,11 @@ class Source:
             kind = "TOML" if path.suffix == ".toml" else "YAML"
             what = "this byte is not UTF-8" if "\udc80" <= bad[0] <= "\udcff" else f"the character {bad[0]!r}"
             raise YamlError([Problem(shown, len(before), len(before[-1]) + 1, f"not valid {kind}: {what}")])
+        return cls.of(shown, text)
+
+    @classmethod
+    def of(cls, shown: str, text: str) -> Source:
+        """Return a text that is no file; ``shown`` stands for the path in messages."""
         return cls(shown, text, tuple(_LINE_BREAK.split(text)))
 
     def problem(self, mark: Mark | None, message: str) -> Problem:

@@ -73,7 +73,7 @@ def as_json(shown: Shown) -> dict[str, Any]:
         "cells": [
             {
                 "id": planned.cell.id,
-                **_values(planned.cell),
+                **cell_values(planned.cell),
                 "selected": planned.cell in shown.selected,
                 "included": planned.always,
                 "overridden": list(planned.changes),
@@ -83,7 +83,7 @@ def as_json(shown: Shown) -> dict[str, Any]:
             for planned in plan.planned
         ],
         "removed": [
-            {"id": gone.cell.id, **_values(gone.cell), "reason": gone.reason} for gone in plan.removed
+            {"id": gone.cell.id, **cell_values(gone.cell), "reason": gone.reason} for gone in plan.removed
         ],
     }
 
@@ -148,7 +148,8 @@ def _axes(cells: Sequence[Cell]) -> tuple[list[tuple[Axis, str]], list[Axis]]:
     return same, differ
 
 
-def _values(cell: Cell) -> dict[str, Any]:
+def cell_values(cell: Cell) -> dict[str, Any]:
+    """Return a cell's values by axis, as scenarios write them."""
     return {
         axis.name: axis.show(value) if axis.name == "memory" else value
         for axis, value in zip(TABLE, cell.values, strict=True)
@@ -156,7 +157,7 @@ def _values(cell: Cell) -> dict[str, Any]:
 
 
 def _texts(cell: Cell, axes: Iterable[Axis]) -> list[str]:
-    values = _values(cell)
+    values = cell_values(cell)
     return [str(values[axis.name]) for axis in axes]
 
 

@@ -21,11 +21,13 @@ from harness.errors import HarnessError, HostError
 from harness.matrix.cell import platform_of
 from harness.matrix.show import count
 from harness.platforms.choice import AUTO
-from harness.platforms.registry import platform_named
+from harness.platforms.registry import platform_named, platforms
 from harness.progress import say
+from harness.pytest_plugin.dimensions import OWN
 from harness.pytest_plugin.exit_codes import end_run
 from harness.pytest_plugin.items import CHOSEN, SESSION, TOLD, CheckItem, Chosen, ScenarioFile, choose, named
 from harness.pytest_plugin.opt_in import start
+from harness.pytest_plugin.own_items import platforms_of, runs_a_guest, wanted_runs
 from harness.recipes.project import find_project
 from harness.run.axis_options import PLATFORM_HELP, add_axis_options, axis_options, platform_choice
 from harness.run.budget import Budget
@@ -40,7 +42,8 @@ if TYPE_CHECKING:
 _WORKER_RECORDS = "harness_records"
 _WORKER_BUDGET = "harness_budget"
 BUDGET = pytest.StashKey["TemporaryDirectory[str]"]()
-pytest_plugins = ["harness.pytest_plugin.firmware", "harness.pytest_plugin.exit_codes"]
+FIXTURES = ("dimensions", "ladder", "machines", "own_items")
+pytest_plugins = [f"harness.pytest_plugin.{name}" for name in (*FIXTURES, "exit_codes")]
 
 
 def _positive(text: str) -> int:
@@ -148,15 +151,14 @@ def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
     config = node.config
     if not config.pluginmanager.getplugin("session").testsfailed:
         _tell_selection_of_workers(config, ids)
-        cells = {cell for name in ids if (cell := _cell_of(name))}
-        _refuse_wrong_selection(config, {platform_of(cell) for cell in cells})
+        _refuse_wrong_selection(config, _platforms_in(config.stash[SESSION], ids))
 
 
 def _tell_selection_of_workers(config: pytest.Config, ids: list[str]) -> None:
     """Say what ``pytest_report_collectionfinish`` says in a run without workers, once."""
     if config.stash[CHOSEN]:
         return
-    files = dict.fromkeys(name.partition("::")[0] for name in ids if _cell_of(name))
+    files = dict.fromkeys(file for name in ids if (file := name.partition("::")[0]).endswith(".yaml"))
     config.stash[CHOSEN] += [choose(config, config.rootpath / file) for file in files]
     reporter = config.pluginmanager.getplugin("terminalreporter")
     for line in _selection_told(config.stash[CHOSEN]) if reporter is not None else ():
@@ -182,9 +184,26 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def _cell_of(nodeid: str) -> str:
-    """Give the cell in ``scenarios/x.yaml::cell::check``; "" for the name of any other item."""
-    path, cell, *_ = *nodeid.split("::"), ""
-    return cell if path.endswith(".yaml") else ""
+    """Return the cell in ``scenarios/x.yaml::CELL::check``; "" for the name of any other item.
+
+    Of ``test_x.py::test[CELL-more]`` what comes before the first axis that an id may leave out: a test's own
+    parameters follow, and nothing says where they begin.
+    """
+    path, name, *_ = *nodeid.split("::"), ""
+    if path.endswith(".yaml"):
+        return name
+    *parts, last = nodeid.partition("[")[2].split("+")[:5]
+    platform = max((name for name in platforms() if last.startswith(name)), key=len, default="")
+    return "+".join([*parts, platform]) if len(parts) == 4 and platform else ""
+
+
+def _platforms_in(session: Session, ids: list[str]) -> set[str]:
+    """Return the platforms of the cells in items' names; in a replay of those that it holds."""
+    cells = {cell for name in ids if (cell := _cell_of(name))}
+    if (replay := session.options.replay) is not None:
+        held = {path.name for path in replay.iterdir()}
+        cells = {cell for cell in cells if any(name.startswith(cell) for name in held)}
+    return {platform_of(cell) for cell in cells}
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -229,14 +248,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     A worker of xdist boots a cell when its items' turn has come: there the longest boot is first.
     """
-    cells = [item for item in items if isinstance(item, CheckItem)]
-    runs = dict.fromkeys(item.run for item in cells)
-    session = config.stash[SESSION]
-    order = session.by_start(runs) if hasattr(config, "workerinput") else session.by_end(runs)
+    worker, session = hasattr(config, "workerinput"), config.stash[SESSION]
+    runs = wanted_runs(items, own=not worker and not config.option.collectonly)
+    try:
+        session.prepare([run for item, run in runs.items() if not isinstance(item, CheckItem)], build=True)
+        order = (session.by_start if worker else session.by_end)(dict.fromkeys(runs.values()))
+    except HarnessError as error:
+        end_run(config, error)
     place = {run.cell: number for number, run in enumerate(order)}
-    others = [item for item in items if not isinstance(item, CheckItem)]
-    cells.sort(key=lambda item: place[item.run.cell])
-    items[:] = [*others, *cells]
+    last = len(place)
+    # Whoever wants no boot goes first; who runs a guest alone has the host to itself when the boots are over.
+    items.sort(key=lambda it: place[runs[it].cell] if it in runs else last if runs_a_guest(it) else -1)
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
@@ -254,14 +276,13 @@ def _selection_told(chosen: list[Chosen]) -> list[str]:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Start the boots of the selected items, several at once; an xdist worker boots only what it is given."""
     config = session.config
-    runs = list(dict.fromkeys(item.run for item in session.items if isinstance(item, CheckItem)))
     if hasattr(config, "workerinput") or session.testsfailed:
         return
-    _refuse_wrong_selection(config, {run.cell.platform for run in runs})
+    _refuse_wrong_selection(config, platforms_of(config.stash[SESSION], session.items))
     if config.option.collectonly:
         return
     try:
-        config.stash[SESSION].schedule(runs)
+        config.stash[SESSION].schedule(dict.fromkeys(wanted_runs(session.items).values()))
     except HarnessError as error:
         end_run(config, error)
 
@@ -285,13 +306,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Say which cells ran on another platform than asked, and where the records are."""
     session = config.stash[SESSION]
     if session.records.is_dir():
-        for asked, used in _fallen_back(config.stash[CHOSEN]) if session.options.replay is None else ():
+        for asked, used in _fallen_back(config) if session.options.replay is None else ():
             lacking = "; ".join(platform_named(asked).lacking(session.host))
             terminalreporter.write_line(f"platform: {asked} cells ran as {used} here ({lacking})")
         terminalreporter.write_line(f"boot records: {session.records}")
 
 
-def _fallen_back(chosen: list[Chosen]) -> list[tuple[str, str]]:
-    """Return the platforms that scenarios name, and the ones that their cells ran on instead."""
-    pairs = {(it.platform_asked, it.cell.platform) for one in chosen for it in one.planned}
+def _fallen_back(config: pytest.Config) -> list[tuple[str, str]]:
+    """Return the platforms that scenarios and tests name, and the ones that their cells ran on instead."""
+    planned = (it for one in config.stash[CHOSEN] for it in one.planned)
+    pairs = config.stash[OWN] | {(it.platform_asked, it.cell.platform) for it in planned}
     return sorted((asked, used) for asked, used in pairs if asked != used)

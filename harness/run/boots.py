@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.artifacts.ingredients import Ingredients
+    from harness.boot.talk import Talk
     from harness.machine.spec import MachineSpec
     from harness.matrix.cell import Cell
     from harness.platforms.host import Host
@@ -105,14 +106,17 @@ class Boots:
         for cell in cells:
             _ = self.boot(cell)
 
-    def boot(self, cell: Cell, spec: MachineSpec | None = None, name: str = "") -> Future[BootRecord]:
+    def boot(
+        self, cell: Cell, spec: MachineSpec | None = None, name: str = "", talk: Talk | None = None
+    ) -> Future[BootRecord]:
         """Queue the boot of a cell and return its future record; a boot of the same name happens once.
 
-        ``spec``: the machine to boot in place of the cell's own, under a ``name`` (of the record's folder)
-        other than the cell's. Fetches and builds what is needed before it returns, so that waiting shows.
+        ``spec``: the machine to boot in place of the cell's own; ``talk``: what runs beside the boot. Either
+        wants a ``name`` (of the record's folder) other than the cell's. Fetches and builds what is needed
+        before it returns, so that waiting shows.
         """
-        if spec is not None and name in {"", cell.id}:
-            raise ValueError(f"a boot of {cell.id} on another machine needs a name of its own")
+        if (spec is not None or talk is not None) and name in {"", cell.id}:
+            raise ValueError(f"a special boot of {cell.id} needs a name of its own")
         name = name or cell.id
         if name not in self._boots:
             with writable(self._records):
@@ -123,6 +127,7 @@ class Boots:
                 self.traits(cell),
                 self._records / name,
                 demand_of(cell, self._ingredients.catalog),
+                talk,
             )
             self._boots[name] = self._pool.submit(job.demand, partial(_boot, job, self._budget))
         return self._boots[name]
@@ -146,6 +151,7 @@ class _Job:
     traits: Traits
     folder: Path
     demand: Demand
+    talk: Talk | None
 
 
 def _boot(job: _Job, budget: Path | None) -> BootRecord:
@@ -163,8 +169,8 @@ def _boot(job: _Job, budget: Path | None) -> BootRecord:
 
 
 def _boot_now(job: _Job) -> BootRecord:
-    cell, spec, talk = job.cell, job.spec, None
-    if cell.whole_system:
+    cell, spec, talk = job.cell, job.spec, job.talk
+    if cell.whole_system and talk is None:
         spec, talk = with_ssh(spec, tuple(cell.action.split()), job.folder)
     return boot(
         spec,

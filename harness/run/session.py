@@ -98,22 +98,28 @@ class Session:
         )
 
     @cached_property
-    def _substitutions(self) -> tuple[Substitution, ...]:
+    def substitutions(self) -> tuple[Substitution, ...]:
+        """What the user put in the place of scenarios' values."""
         return substitutions(self.options, self.ingredients, self.known)
 
     def check_options(self) -> None:
         """Raise HarnessError for a choice of the user's that no scenario could follow on this host."""
         if self.options.axes:
-            _ = self._substitutions
+            _ = self.substitutions
         if self.options.platform != "auto" or self.options.replay is not None:
-            self._resolve()
+            self.resolve()
 
     def plan(self, path: Path) -> Plan:
         """Expand a scenario file for this host and the user's choices; HarnessError with every mistake."""
         document = load_scenario(path, self.known)
-        made, choice = plan(document, self._resolve(), self._substitutions), self.options.platform
+        made = plan(document, self.resolve(), self.substitutions)
         if (first := self._names.setdefault(made.scenario, path)) != path:
             raise document.error_at(("name",), f"the name {made.scenario!r} is taken by {first}")
+        return self.on_this_host(made)
+
+    def on_this_host(self, made: Plan) -> Plan:
+        """Return a plan of the platform that the user chose; each cell says what the host lacks for it."""
+        choice = self.options.platform
         made = made.without(
             lambda planned: "" if wanted(choice, planned.cell.platform) else f"not on platform {choice}"
         )
@@ -164,7 +170,8 @@ class Session:
         if "boots" in self.__dict__:
             self.boots.close()
 
-    def _resolve(self) -> Callable[[str], str]:
+    def resolve(self) -> Callable[[str], str]:
+        """Return what says which platform a scenario's platform is here, or in the replayed folder."""
         replay = self.options.replay
         if replay is None:
             return on_host(self.options.platform, self.host)

@@ -170,8 +170,8 @@ def catches(run: CellRun) -> Iterator[Catch]:
         if check.not_applicable(run.cell.platform):
             continue
         try:
-            for problem in check.judge(run.evidence):
-                yield Catch(run.cell.id, Finding(check.name, problem.what, problem.evidence))
+            for finding in check.findings(run.evidence):
+                yield Catch(run.cell.id, finding)
         except EvidenceError:
             continue
 
