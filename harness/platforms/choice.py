@@ -28,8 +28,7 @@ def on_host(choice: str, host: Host) -> Callable[[str], str]:
 
     A platform that the host lacks something for is what it falls back to; the last one stays even then, and
     its cells say what is lacking. ``choice``, the user's, takes the place of every platform that falls back
-    to it. Raises HarnessError for a choice that is unknown, HostError when
-    the host lacks something for it.
+    to it. Raises HarnessError for a choice that is unknown, HostError when the host lacks something for it.
     """
     if choice != AUTO:
         _refuse_lacking(platform_named(choice, "--platform"), host)

@@ -90,6 +90,7 @@ def test_the_example_is_a_scenario(tmp_path: Path) -> None:
         ("outcome: kernel-eager", "outcome: eagerly"),
         ("no-alarms", "no-alarm"),
         ("[snp]", "snp"),
+        ("[snp]", "[snpp]"),
         ("vcpus: 2", "vcpus: '2'"),
         ("docs/", "dogs/"),
     ],

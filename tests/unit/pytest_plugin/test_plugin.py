@@ -199,6 +199,7 @@ def test_an_unfinished_record(pytester: pytest.Pytester, records: Path, items: d
             "ERROR: --require-platform snp: no selected cell runs on it (there is no /dev/sev)",
         ),
         (["--require-platform", "plain", "-k", "emulated"], "ERROR: --require-platform plain: no selected"),
+        (["--platform", "snpp"], "argument --platform: unknown platform 'snpp'; did you mean 'snp'"),
         (["--boots", "0"], "error: argument --boots: '0' is not a number from 1 on"),
         (["--records", "scenarios/two.yaml/x"], "ERROR: boot records cannot be written to"),
     ],
@@ -207,7 +208,7 @@ def test_options_that_cannot_be_followed(
     pytester: pytest.Pytester, stand_ins: Any, arguments: list[str], said: str
 ) -> None:
     result, text = run(pytester, "scenarios", *arguments)
-    of_host = ("--platform", "--require-platform snp", "boot records cannot")
+    of_host = ("--platform snp:", "--require-platform snp", "boot records cannot")
     assert result.ret == (ExitCode.HOST if any(word in said for word in of_host) else ExitCode.MISTAKE)
     assert text.count(said) == 1
     assert "ERROR collecting" not in text  # no file is to blame
