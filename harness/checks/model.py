@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.checks import acceptance, boot, conservation, exit_acceptance, handoff, memory, reserved_pages
 from harness.checks.probe_model import PROBE_CHECKS
-from harness.checks.rollout import Facts, deciding_row
+from harness.checks.rollout import TABLE, Facts, deciding_row, table
 from harness.machine.memory_layout import high_ram
 from harness.platforms.registry import platform_named
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a cell should do, why, and where that is written.
+    """What a cell should do, why, and where that is written: the model's ``row``, and its source.
 
     ``high_bytes``: how much RAM it has at 4 GiB and above, which is what ``memory-lost`` loses.
     ``refused_by``: who cannot run it as a confidential guest. ``probe``: the kernel is the EFI
@@ -33,6 +33,7 @@ class Expected:
     outcome: Outcome
     because: str
     source: str
+    row: str = ""
     high_bytes: int = 0
     refused_by: RefusedBy | None = None
     probe: bool = False
@@ -78,6 +79,7 @@ def expected(
         outcome=row.outcome,
         because="; ".join([row.because, *traits]),
         source=row.source,
+        row=f"{TABLE}, row {table().rows.index(row) + 1}",
         high_bytes=high_bytes,
         refused_by=row.refused_by,
         probe=kernel.probe,

@@ -191,7 +191,14 @@ class _Expansion:
                 always = point in self.included
                 planned[cell] = Planned(cell, point, said.get(point, NOTHING_SAID), changes, always)
         self._refuse_same_names(planned)
-        return Plan(self.scenario.name, tuple(planned.values()), tuple(removed), self.scenario.selection)
+        begins = self.document.problem_at(("matrix" if self.scenario.matrix else "include",), "", key=True)
+        return Plan(
+            self.scenario.name,
+            tuple(planned.values()),
+            tuple(removed),
+            self.scenario.selection,
+            begins.line,
+        )
 
     def _cell(self, point: Point) -> Cell:
         asked = point[_PLATFORM]
@@ -240,7 +247,16 @@ def _tell_expects(said: Said, where: str, entry: Expectation) -> Said:
 
 
 def _tell_bad(said: Said, where: str, entry: KnownBad) -> Said:
-    bad = Bad(where, entry.checks, entry.reason, entry.link, entry.since, entry.says or "")
+    bad = Bad(
+        where,
+        entry.checks,
+        entry.reason,
+        entry.link,
+        entry.since,
+        kind=entry.finding or "",
+        values=tuple(entry.values.items()),
+        shows=entry.shows or "",
+    )
     return replace(said, known_bad=(*said.known_bad, bad))
 
 

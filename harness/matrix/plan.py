@@ -4,16 +4,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from harness.matrix.axes import AXES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from harness.matrix.cell import Cell
     from harness.matrix.choices import Selection
     from harness.matrix.rules import Point
+
+
+_CANNOT_JUDGE = "cannot-judge"
+
+
+class FindingLike(Protocol):
+    """What a rule looks at in a finding (``harness.checks.finding.Finding``)."""
+
+    @property
+    def what(self) -> str:
+        """Its sentence."""
+
+    @property
+    def kind(self) -> str:
+        """Its stable name."""
+
+    @property
+    def values(self) -> Mapping[str, str | int | float | bool]:
+        """Its numbers and names."""
+
+    @property
+    def evidence(self) -> Sequence[str]:
+        """The lines that show it."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +61,39 @@ class Expects:
 
 @dataclass(frozen=True)
 class Bad:
-    """Checks that are known to fail; ``says``: words that a finding must have, "" for any."""
+    """Checks that are known to fail: with a finding of this ``kind``, these ``values`` among its own.
+
+    ``kind`` "" is any but missing evidence, which nobody knows before. ``shows`` are words that its sentence,
+    or a line of its evidence, must have, "" for none.
+    """
 
     where: str
     checks: tuple[str, ...]
     reason: str
     link: str
     since: str
-    says: str = ""
+    kind: str = ""
+    values: tuple[tuple[str, str | int | float | bool], ...] = ()
+    shows: str = ""
+
+    def about(self, findings: Iterable[FindingLike]) -> bool:
+        """Return whether one of the findings is the one that is known."""
+        return any(self._is_about(finding) for finding in findings)
+
+    def _is_about(self, finding: FindingLike) -> bool:
+        kinds = {self.kind} if self.kind else {finding.kind} - {_CANNOT_JUDGE}
+        return (
+            finding.kind in kinds
+            and all(finding.values.get(name) == value for name, value in self.values)
+            and any(self.shows in line for line in (finding.what, *finding.evidence))
+        )
+
+    @property
+    def wanted(self) -> str:
+        """What the finding must be, in words."""
+        values = ", ".join(f"{name} {value}" for name, value in self.values)
+        told = [self.kind or "of any kind", *([f"with {values}"] if values else [])]
+        return " ".join([*told, *([f"showing {self.shows!r}"] if self.shows else [])])
 
     def __str__(self) -> str:
         return f"known bad since {self.since}: {self.reason} ({self.link})"
@@ -104,6 +152,8 @@ class Plan:
     planned: tuple[Planned, ...]
     removed: tuple[Removed, ...] = ()
     selection: Selection = "pairs"
+    line: int = 1
+    """Of the file, where its matrix (or what it includes) begins."""
 
     @property
     def cells(self) -> tuple[Cell, ...]:

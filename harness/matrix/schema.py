@@ -154,12 +154,25 @@ class KnownBad(Strict):
 
     when: About
     checks: OneOrMany[CheckName] = Field(description="names of checks")
-    says: Text | None = Field(
-        default=None, description="words that a finding of theirs must have: they fail for this reason alone"
+    finding: Text | None = Field(
+        default=None, description="kind of the finding that is known: they fail for this reason alone"
+    )
+    values: dict[Text, Text | int | bool] = Field(
+        default_factory=dict, description="values that the finding must have, such as bytes: 4096"
+    )
+    shows: Text | None = Field(
+        default=None, description="words that its sentence, or a line of its evidence, must have"
     )
     reason: Reason
     link: Link
     since: Text = Field(description="version or date from which on it is so")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _moved(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "says" in data:
+            raise ValueError("`says` is now `finding` (its kind), `values` and `shows`")
+        return data
 
 
 class Scenario(Strict):

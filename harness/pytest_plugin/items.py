@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +11,10 @@ import pytest
 from harness.checks.registry import check_names
 from harness.errors import HarnessError
 from harness.matrix.plan import Expects
+from harness.results.model import BAD
+from harness.run.judge import judge
 from harness.run.keywords import about, compiled
+from harness.run.recorder import Recorder
 from harness.run.session import Session
 
 if TYPE_CHECKING:
@@ -25,10 +28,14 @@ if TYPE_CHECKING:
     from harness.matrix.cell import Cell
     from harness.matrix.plan import Bad, Plan, Planned
     from harness.run.cell_run import CellRun
+    from harness.run.judge import Answer
 
 SESSION = pytest.StashKey[Session]()
 TOLD = pytest.StashKey[set[str]]()
 CHOSEN = pytest.StashKey["list[Chosen]"]()
+RECORDER = pytest.StashKey[Recorder]()
+CAUSES = pytest.StashKey["dict[tuple[str, Path], str]"]()
+"""Boots that went wrong, by cell and scenario file: where each was told first."""
 
 
 REQUIREMENTS = "requirements"
@@ -89,6 +96,12 @@ def _has_item(session: Session, planned: Planned, above: tuple[str, ...], expres
     return any(about(expression, (*names, item)) for item in own)
 
 
+def shown_path(config: pytest.Config, path: Path) -> str:
+    """Return a scenario file's path as results name it: relative to the project where it lies in it."""
+    root = config.stash[SESSION].project.scenarios.parent
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+
 class ScenarioFile(pytest.File):
     """A scenario: its cells on this host."""
 
@@ -108,8 +121,9 @@ class ScenarioFile(pytest.File):
             told.add(str(error))
             raise
         self.config.stash[CHOSEN].append(chosen)
+        where = f"{shown_path(self.config, self.path)}:{chosen.plan.line}"
         for run, lacks in nodes:
-            yield CellNode.from_parent(self, name=run.cell.id, run=run, lacks=lacks)
+            yield CellNode.from_parent(self, name=run.cell.id, run=run, lacks=lacks, where=where)
 
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: TracebackStyle | None = None
@@ -155,20 +169,23 @@ def _refuse_idle(rule: Bad | Expects, runs: list[CellRun]) -> None:
 
 
 class CellNode(pytest.Collector):
-    """One boot; ``lacks`` is what this host lacks for it."""
+    """One boot; ``lacks`` is what this host lacks for it, ``where`` the scenario's file and line."""
 
-    def __init__(self, *, run: CellRun, lacks: str, **arguments: Any) -> None:
+    def __init__(self, *, run: CellRun, lacks: str, where: str, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.run = run
         self.lacks = lacks
+        self.where = where
 
     def collect(self) -> Iterator[pytest.Item]:
         """Return an item for each check, or the one that says what the host lacks."""
         if self.lacks:
-            yield LackingItem.from_parent(self, name=REQUIREMENTS, cell=self.run.cell, lacks=self.lacks)
+            yield LackingItem.from_parent(
+                self, name=REQUIREMENTS, cell=self.run.cell, lacks=self.lacks, where=self.where
+            )
             return
         for check in self.run.checks:
-            yield CheckItem.from_parent(self, name=check.name, run=self.run, check=check)
+            yield CheckItem.from_parent(self, name=check.name, run=self.run, check=check, where=self.where)
 
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: TracebackStyle | None = None
@@ -180,12 +197,14 @@ class CellNode(pytest.Collector):
 class LackingItem(pytest.Item):
     """Stands for a cell that this host lacks something for, so that the report says so."""
 
-    def __init__(self, *, cell: Cell, lacks: str, **arguments: Any) -> None:
+    def __init__(self, *, cell: Cell, lacks: str, where: str, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.cell = cell
         self.lacks = lacks
+        self.where = where
 
     def runtest(self) -> None:
+        self.config.stash[RECORDER].lack(self.cell, self.where, self.lacks)
         self.user_properties.append(("platform", self.cell.platform))
         pytest.skip(self.lacks)
 
@@ -196,56 +215,62 @@ class LackingItem(pytest.Item):
 class FindingsError(Exception):
     """A check's findings, for `CheckItem.repr_failure` to show."""
 
-    def __init__(self, findings: list[Finding], record: Path) -> None:
-        shown = "\n".join(str(finding) for finding in findings)
-        super().__init__(f"{shown}\n\nboot record: {record}")
+    def __init__(self, answer: Answer, record: Path, told_at: str = "") -> None:
+        shown = "\n".join(_brief(it) if told_at else str(it) for it in answer.findings)
+        again = f"\nthe same boot has failed in {told_at}, where all is told" if told_at else ""
+        why = f"\n{answer.reason}" if answer.reason and answer.state == "failed" else ""
+        super().__init__(f"{shown}{again}{why}\n\nboot record: {record}")
 
 
-class OtherFindingsError(Exception):
-    """Findings of a check that is known to fail, but not of these."""
+class KnownBadError(FindingsError):
+    """Findings that a rule of the scenario knows."""
 
-    def __init__(self, findings: FindingsError, bad: Bad) -> None:
-        super().__init__(f"{findings}\nknown-bad of {bad.where}, but no finding says {bad.says!r}")
+
+def _brief(finding: Finding) -> str:
+    return str(replace(finding, evidence=()))
 
 
 class CheckItem(pytest.Item):
-    """One question to one boot's record."""
+    """One question to one boot's record, asked by the scenario at ``where``."""
 
-    def __init__(self, *, run: CellRun, check: Check, **arguments: Any) -> None:
+    def __init__(self, *, run: CellRun, check: Check, where: str, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.run = run
         self.check = check
+        self.where = where
         self.add_marker(pytest.mark.timeout(0))  # every wait of a boot has its own deadline
         if bad := run.said.bad(check.name):
-            self.add_marker(pytest.mark.xfail(reason=str(bad), strict=True, raises=FindingsError))
+            self.add_marker(pytest.mark.xfail(reason=str(bad), strict=True, raises=KnownBadError))
 
     def runtest(self) -> None:
-        platform = self.run.cell.platform
-        self.user_properties += [("platform", platform), ("question", self.check.question)]
-        if reason := self.check.not_applicable(platform):
-            pytest.skip(reason)
-        if failure := self.run.root_failure:
-            self._tell_root(failure)
-        record = self.run.record
-        self.user_properties.append(("record", str(record.path)))
-        if findings := self.check(self.run.evidence):
-            error = FindingsError(findings, record.path)
-            bad = self.run.said.bad(self.check.name)
-            if bad is not None and bad.says not in str(error):
-                raise OtherFindingsError(error, bad)
-            raise error
+        told = self.config.stash[CAUSES]
+        key = self.run.cell.id, self.path
+        self.user_properties += [("platform", self.run.cell.platform), ("question", self.check.question)]
+        answer = judge(self.run, self.check, first=key not in told)
+        elsewhere = ""
+        if answer.state in BAD and (self.check is self.run.checks[0] or not answer.findings):
+            elsewhere = next(
+                (where for (cell, path), where in told.items() if cell == key[0] and path != self.path), ""
+            )
+            told.setdefault(key, self.where)
+        self.config.stash[RECORDER].answer(self.run, answer, self.where, elsewhere)
+        self._tell(answer, elsewhere)
 
-    def _tell_root(self, failure: str) -> None:
-        """Let one item of the cell fail, whichever is selected, so that no selection hides the failure."""
-        first = self.run.checks[0]
-        if self.run.failure_told:
-            pytest.skip(f"not judged: {failure}")
-        if self.check is not first and (bad := self.run.said.bad(first.name)):
-            _ = self.run.record  # raises when there was no boot, which is not what is known
-            pytest.skip(f"not judged: {failure}; {bad}")
-        self.run.failure_told = True
-        if self.check is not first:
-            raise HarnessError(f"there is nothing to judge: {failure}")
+    def _tell(self, answer: Answer, elsewhere: str) -> None:
+        """End the test as the answer's state says."""
+        self.user_properties.append(("state", answer.state))
+        if answer.state == "not-asked":
+            pytest.skip(answer.reason)
+        if answer.error is not None:
+            raise answer.error
+        if not answer.findings and answer.state == "cannot-judge":
+            raise HarnessError(answer.reason)
+        record = self.run.record.path
+        self.user_properties.append(("record", str(record)))
+        if answer.state == "known-bad":
+            raise KnownBadError(answer, record)
+        if answer.findings:
+            raise FindingsError(answer, record, elsewhere)
 
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: TracebackStyle | None = None
@@ -258,5 +283,5 @@ class CheckItem(pytest.Item):
 
 def _in_short(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
     """Give the text meant for the user, without a traceback; "" for an error that is ours."""
-    ours = (HarnessError, FindingsError, OtherFindingsError)
+    ours = (HarnessError, FindingsError)
     return str(excinfo.value) if isinstance(excinfo.value, ours) else ""

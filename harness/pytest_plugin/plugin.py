@@ -28,6 +28,7 @@ from harness.pytest_plugin.exit_codes import end_run
 from harness.pytest_plugin.items import CHOSEN, SESSION, TOLD, CheckItem, Chosen, ScenarioFile, choose, named
 from harness.pytest_plugin.opt_in import start
 from harness.pytest_plugin.own_items import platforms_of, runs_a_guest, wanted_runs
+from harness.pytest_plugin.results import start_recorder
 from harness.recipes.project import find_project
 from harness.run.axis_options import PLATFORM_HELP, add_axis_options, axis_options, platform_choice
 from harness.run.budget import Budget
@@ -43,7 +44,8 @@ _WORKER_RECORDS = "harness_records"
 _WORKER_BUDGET = "harness_budget"
 BUDGET = pytest.StashKey["TemporaryDirectory[str]"]()
 FIXTURES = ("dimensions", "ladder", "machines", "own_items")
-pytest_plugins = [f"harness.pytest_plugin.{name}" for name in (*FIXTURES, "exit_codes")]
+OTHERS = ("exit_codes", "results")
+pytest_plugins = [f"harness.pytest_plugin.{name}" for name in (*FIXTURES, *OTHERS)]
 
 
 def _positive(text: str) -> int:
@@ -107,6 +109,7 @@ def pytest_configure(config: pytest.Config) -> None:
         budget=Path(worker[_WORKER_BUDGET]) if _WORKER_BUDGET in worker else None,
     )
     config.stash[SESSION] = Session(options, _project(config), _progress(config))
+    start_recorder(config)
     config.stash[TOLD] = set()
     config.stash[CHOSEN] = []
     config.addinivalue_line("markers", "qemu: starts a real QEMU")

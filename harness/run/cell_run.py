@@ -47,8 +47,6 @@ class CellRun:
         self.cell = cell
         self.said = said
         self._context = context
-        self.failure_told = False
-        """Whether an item has failed with ``root_failure`` already."""
 
     @cached_property
     def traits(self) -> Traits:

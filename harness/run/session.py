@@ -51,7 +51,7 @@ class Session:
     def __init__(self, options: Options, project: Project, progress: Progress) -> None:
         self.options = options
         self.project = project
-        self._progress = progress
+        self.progress = progress
         self._runs: dict[tuple[Cell, Said], CellRun] = {}
         self._names: dict[str, Path] = {}
         self.records = options.records.absolute() if options.records else _new_records(project.out)
@@ -60,7 +60,7 @@ class Session:
     @cached_property
     def ingredients(self) -> Ingredients:
         """The project's ingredients, whose progress this session tells."""
-        return Ingredients(self.project, self._progress)
+        return Ingredients(self.project, self.progress)
 
     @cached_property
     def host(self) -> Host:

@@ -47,7 +47,7 @@ SAID = MATRIX + (
     "expect:\n"
     f"  - {{when: {{kernel: k-6.12, memory: 8G}}, outcome: eager, {WHY}}}\n"
     "known-bad:\n"
-    f"  - {{when: {{memory: 8G}}, checks: [ram-accounted, no-alarms], says: x, {WHY}, since: '6.5'}}\n"
+    f"  - {{when: {{memory: 8G}}, checks: [ram-accounted, no-alarms], finding: x, {WHY}, since: '6.5'}}\n"
     f"  - {{when: {{kernel: k-6.1}}, checks: no-sev, {WHY}, since: '2026-01-01'}}\n"
 )
 

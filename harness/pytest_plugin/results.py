@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""A run's results as data: the recorder of this process, verdicts in records, the run's end.
+
+Whichever process judges writes: pytest itself, or a worker of xdist. The process that the user started says
+that the run is over.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.paths import SHIPPED
+from harness.pytest_plugin.items import CAUSES, RECORDER, SESSION, CheckItem
+from harness.run.recorder import Invocation, Recorder
+
+if TYPE_CHECKING:
+    from harness.run.session import Session
+
+
+def start_recorder(config: pytest.Config) -> None:
+    """Put the recorder of this process into the stash."""
+    session = config.stash[SESSION]
+    worker = getattr(config, "workerinput", {})
+    command = worker.get("mainargv", sys.argv)
+    invocation = Invocation(
+        kind="scenarios" if session.options.replay is None else "replay",
+        command=tuple(map(str, command)),
+        files=tuple(config.args),
+        selection=_selection(config, session),
+        scenarios=session.project.scenarios,
+        ours=SHIPPED,
+    )
+    config.stash[RECORDER] = Recorder(session.records, invocation, session.progress)
+    config.stash[CAUSES] = {}
+
+
+def _selection(config: pytest.Config, session: Session) -> str:
+    """Return what limits the cells of this run, in words that two runs can be compared by."""
+    options = session.options
+    words = [f"-k {words}"] if (words := config.getoption("keyword")) else []
+    words += [f"--{axis} {value}" for axis, values in options.axes.items() for value in values]
+    words += ["--full"] if options.full else []
+    words += [f"--platform {options.platform}"] if options.platform != "auto" else []
+    return " ".join(words)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> object:
+    """After the last question to a cell in a scenario, its record says how it was judged."""
+    result = yield
+    following = nextitem.run if isinstance(nextitem, CheckItem) else None
+    if isinstance(item, CheckItem) and item.run is not following:
+        item.config.stash[RECORDER].verdict(item.run)
+    return result
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write how the run ended, in the process that the user started."""
+    if not hasattr(session.config, "workerinput"):
+        session.config.stash[RECORDER].end(int(session.exitstatus))

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""What one check says of one cell, for one scenario: its state, with why."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.checks.finding import CANNOT_JUDGE
+from harness.errors import ExitCode, HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.checks.finding import Check, Finding
+    from harness.matrix.plan import Bad
+    from harness.results.model import State
+    from harness.run.cell_run import CellRun
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A check's answer.
+
+    ``reason`` says why it was not asked, cannot be judged, or is known to fail. ``bad`` is the scenario's
+    rule about it, ``cause`` the check that tells why this one has nothing to judge, ``error`` what kept the
+    cell from having a record. ``seconds`` is the time of judging.
+    """
+
+    check: Check
+    state: State
+    findings: tuple[Finding, ...] = ()
+    reason: str = ""
+    bad: Bad | None = None
+    cause: str = ""
+    error: HarnessError | None = None
+    seconds: float = 0.0
+
+
+def judge(run: CellRun, check: Check, *, first: bool) -> Answer:
+    """Ask a check of a cell, which boots, or waits for its boot, when it has no record yet.
+
+    A boot that went wrong leaves most checks nothing to judge. ``first``: this check is the first that the
+    run asks of the cell, and tells that, so that no selection of checks hides it.
+    """
+    if reason := check.not_applicable(run.cell.platform):
+        return Answer(check, "not-asked", reason=reason)
+    about_boot = run.checks[0]
+    try:
+        record = run.record
+    except HarnessError as error:
+        return _no_record(check, error, about_boot.name, first=first or check is about_boot)
+    if check is not about_boot and (failure := run.root_failure):
+        return _nothing_to_judge(run, check, failure, first=first)
+    del record  # it is there, and the evidence reads it
+    begin = time.monotonic()
+    findings = tuple(check(run.evidence))
+    seconds = time.monotonic() - begin
+    bad = run.said.bad(check.name)
+    return Answer(check, *_state(findings, bad), bad=bad, seconds=round(seconds, 4))
+
+
+def _no_record(check: Check, error: HarnessError, cause: str, *, first: bool) -> Answer:
+    told = error.what.partition("\n")[0]
+    if not first:
+        return Answer(check, "not-asked", reason=f"not judged: {told}", cause=cause)
+    state: State = "host-error" if error.exit_code == ExitCode.HOST else "cannot-judge"
+    return Answer(check, state, reason=told, error=error)
+
+
+def _nothing_to_judge(run: CellRun, check: Check, failure: str, *, first: bool) -> Answer:
+    about_boot = run.checks[0]
+    bad = run.said.bad(about_boot.name)
+    if not first or bad is not None:
+        known = f"; {bad}" if bad is not None else ""
+        return Answer(check, "not-asked", reason=f"not judged: {failure}{known}", cause=about_boot.name)
+    return Answer(check, "cannot-judge", reason=f"there is nothing to judge: {failure}")
+
+
+def _state(findings: Sequence[Finding], bad: Bad | None) -> tuple[State, tuple[Finding, ...], str]:
+    """Return state, findings and reason of a check that was asked."""
+    if not findings:
+        return ("fixed" if bad is not None else "passed"), (), str(bad) if bad is not None else ""
+    told = tuple(findings)
+    if bad is not None and bad.about(findings):
+        return "known-bad", told, str(bad)
+    if all(finding.kind == CANNOT_JUDGE for finding in findings):
+        return "cannot-judge", told, findings[0].what.removeprefix("cannot be judged: ")
+    if bad is None:
+        return "failed", told, ""
+    return "failed", told, f"known-bad of {bad.where}, but no finding is {bad.wanted}"

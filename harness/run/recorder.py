@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Write a run's results as they come: who runs, each boot, each answer, and how it ended.
+
+The verdicts so far stand whatever happens: a disk that fills up costs results, and the run says so once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from harness.errors import HarnessError
+from harness.matrix.axes import TABLE
+from harness.platforms.registry import platform_named
+from harness.results.folder import RUN, VERDICT, RunWriter
+from harness.results.identity import checkout, harness_version, host_data
+from harness.results.model import (
+    PROJECT,
+    SCHEMA,
+    BootLine,
+    CheckLine,
+    EndLine,
+    ExpectationData,
+    FindingData,
+    KnownBadData,
+    LackLine,
+    PhaseData,
+    RunData,
+)
+from harness.store.file_tree import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from harness.evidence.record import BootRecord
+    from harness.matrix.cell import Cell
+    from harness.progress import Progress
+    from harness.results.model import Line, RunKind
+    from harness.run.cell_run import CellRun
+    from harness.run.judge import Answer
+
+_DIGITS = 16
+"""Of an input's SHA-256: enough to tell inputs apart, and a third of a line shorter."""
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What was asked for: the command line, what limits the cells, and whose scenarios these are.
+
+    ``scenarios`` and ``ours`` are folders whose git commits are told.
+    """
+
+    kind: RunKind
+    command: tuple[str, ...]
+    files: tuple[str, ...]
+    selection: str
+    scenarios: Path
+    ours: Path
+
+
+class Recorder:
+    """Results of this process, appended to a run's folder; several processes may have one of the same folder.
+
+    The first answer makes the folder a run: a run without answers leaves nothing.
+    """
+
+    def __init__(self, folder: Path, invocation: Invocation, progress: Progress, attempt: int = 1) -> None:
+        self._folder = folder
+        self._invocation = invocation
+        self._writer = RunWriter(folder)
+        self._progress = progress
+        self._attempt = attempt
+        self._booted: set[str] = set()
+        self._lines: dict[str, list[CheckLine]] = {}
+        self._failed = False
+        self._began = time.monotonic()
+
+    def _begin(self, record: BootRecord | None) -> None:
+        """Write who runs, unless another process has."""
+        if (self._folder / RUN).exists():
+            return
+        invocation, code = self._invocation, checkout(self._invocation.ours)
+        qemu = str(record.spec.get("qemu", "")) if record is not None else ""
+        data = {
+            "schema": SCHEMA,
+            "project": PROJECT,
+            "id": self._folder.name,
+            "kind": invocation.kind,
+            "harness": harness_version(),
+            "commit": code.commit,
+            "dirty": code.dirty,
+            "scenarios_commit": checkout(invocation.scenarios).commit,
+            "command": invocation.command,
+            "began": _now(),
+            "host": host_data(),
+            "qemu": record.qemu_version if record is not None else "",
+            "qemu_key": PurePath(qemu).parent.name,
+            "files": invocation.files,
+            "selection": invocation.selection,
+        }
+        self._writer.begin(RunData.model_validate(data))
+
+    def answer(self, run: CellRun, answer: Answer, scenario: str, told_at: str = "") -> None:
+        """Write one answer; before the first of a cell, its boot.
+
+        ``scenario`` is ``file:line`` or a test's node id; ``told_at`` the scenario that told the same cause.
+        """
+        cell = run.cell
+        record = None if answer.error is not None else _record_of(run)
+        if record is not None and cell.id not in self._booted:
+            self._booted.add(cell.id)
+            self._write(boot_line(cell, record, self._folder, self._attempt), record=record)
+        line = check_line(run, answer, scenario, record, self._folder, self._attempt, told_at)
+        self._lines.setdefault(cell.id, []).append(line)
+        self._write(line)
+
+    def lack(self, cell: Cell, scenario: str, reason: str) -> None:
+        """Write that a cell did not boot because the host lacks something."""
+        self._write(LackLine(cell=cell.id, scenario=scenario, reason=reason, at=_now()))
+
+    def verdict(self, run: CellRun) -> None:
+        """Write ``verdict.json`` into the cell's record: how it was judged so far, and why."""
+        lines = self._lines.get(run.cell.id, [])
+        record = _record_of(run)
+        if record is None or not lines or not record.path.is_relative_to(self._folder):
+            return  # a replay leaves the records as they were
+        data = {
+            "schema": SCHEMA,
+            "harness": harness_version(),
+            "cell": run.cell.id,
+            "checks": [line.model_dump(mode="json") for line in lines],
+        }
+        with self._told():
+            write_atomically(record.path / VERDICT, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+
+    def end(self, code: int) -> None:
+        """Write that the run is over; nothing where nobody answered anything."""
+        if (self._folder / RUN).exists():
+            self._write(EndLine(code=code, seconds=round(time.monotonic() - self._began, 3), at=_now()))
+
+    def _write(self, *lines: Line, record: BootRecord | None = None) -> None:
+        with self._told():
+            self._begin(record)
+            self._writer.add(*lines)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say once that results cannot be written; what was written stays."""
+        if self._failed:
+            with contextlib.suppress(OSError):
+                yield
+            return
+        try:
+            yield
+        except OSError as error:
+            self._failed = True
+            why = f"{error.filename or self._folder}: {error.strerror}"
+            self._progress(f"results cannot be written ({why}); the run goes on without")
+
+
+def check_line(
+    run: CellRun,
+    answer: Answer,
+    scenario: str,
+    record: BootRecord | None,
+    folder: Path,
+    attempt: int,
+    told_at: str = "",
+) -> CheckLine:
+    """Return an answer as data."""
+    cell, bad = run.cell, answer.bad
+    known = KnownBadData(where=bad.where, reason=bad.reason, link=bad.link) if bad is not None else None
+    return CheckLine(
+        cell=cell.id,
+        check=answer.check.name,
+        question=answer.check.question,
+        scenario=scenario,
+        attempt=attempt,
+        platform=cell.platform,
+        tier=platform_named(cell.platform).tier,
+        expectation=_expectation(run),
+        state=answer.state,
+        reason=answer.reason,
+        known_bad=known,
+        findings=tuple(
+            FindingData(kind=it.kind, says=it.what, values=dict(it.values), evidence=it.evidence)
+            for it in answer.findings
+        ),
+        cause=answer.cause or (f"{answer.check.name} in {told_at}" if told_at else ""),
+        seconds=answer.seconds,
+        inputs=_inputs(record),
+        record=_place(record, folder) if record is not None else "",
+        at=_now(),
+    )
+
+
+def _expectation(run: CellRun) -> ExpectationData | None:
+    try:
+        expected = run.expected
+    except HarnessError:
+        return None  # what cannot be had has no traits
+    said = run.said.expect
+    row = said.where if said is not None else expected.row
+    return ExpectationData(
+        outcome=expected.outcome, because=expected.because, source=expected.source, row=row
+    )
+
+
+def boot_line(cell: Cell, record: BootRecord, folder: Path, attempt: int) -> BootLine:
+    """Return a boot as data: how it ended, its phases, and numbers to compare."""
+    ending = record.ending
+    return BootLine(
+        cell=cell.id,
+        axes=axes_of(cell),
+        attempt=attempt,
+        platform=cell.platform,
+        tier=platform_named(cell.platform).tier,
+        ending=str(ending.kind),
+        phase=ending.phase,
+        detail=ending.detail,
+        phases=tuple(PhaseData(name=mark.name, t=mark.t) for mark in record.phases),
+        seconds=record.durations.get("boot", 0.0),
+        measures=measures_of(record),
+        inputs=_inputs(record),
+        record=_place(record, folder),
+        at=_now(),
+    )
+
+
+def axes_of(cell: Cell) -> dict[str, str]:
+    """Return a cell's values by axis, as a scenario writes them."""
+    values = (getattr(cell, field.name) for field in fields(cell))
+    return {
+        axis.name: value if isinstance(value, str) else axis.show(value)
+        for axis, value in zip(TABLE, values, strict=True)
+    }
+
+
+def measures_of(record: BootRecord) -> dict[str, float]:
+    """Return a boot's numbers: pages that were accepted by whom (``….pages``), exits, seconds by phase."""
+    found: dict[str, float] = {}
+    for name, value in record.counters.items():
+        if name.startswith("validate-pages-") and isinstance(value, int):
+            found[f"accepted.{name.removeprefix('validate-pages-')}.pages"] = float(value)
+        elif name in {"vmgexits", "ebs-calls"} and isinstance(value, int):
+            found[name] = float(value)
+    ends = [*(mark.t for mark in record.phases[1:]), record.durations.get("boot", 0.0)]
+    for mark, end in zip(record.phases, ends, strict=False):
+        found[f"phase.{mark.name}.seconds"] = round(end - mark.t, 4)
+    return found
+
+
+def _place(record: BootRecord, folder: Path) -> str:
+    """Return a record's folder, relative to the run's where it lies in it."""
+    path = record.path
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+
+
+def _inputs(record: BootRecord | None) -> dict[str, str]:
+    if record is None:
+        return {}
+    return {name: entry.sha256[:_DIGITS] for name, entry in record.inputs.items()}
+
+
+def _record_of(run: CellRun) -> BootRecord | None:
+    try:
+        return run.record
+    except HarnessError:
+        return None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

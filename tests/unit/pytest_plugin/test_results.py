@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""A run of pytest leaves its results: as data, whole, and with the cause told once."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.errors import HostError
+from harness.results.folder import RESULTS, StoredRun
+from tests.support.data import DATA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+EMULATED = "debian-2025.02+debian-5.10+direct+2G+snp-emulated"
+PLAIN = "debian-2025.02+debian-6.1+direct+2G+plain"
+SCENARIO = """\
+name: NAME
+description: Is it so?
+matrix:
+  firmware: [debian-2025.02]
+  kernel: [debian-6.1]
+  memory: [2G]
+  platform: [plain]
+"""
+
+
+def stored(folder: Path) -> StoredRun:
+    return StoredRun.load(folder)
+
+
+@pytest.fixture
+def scenarios(pytester: pytest.Pytester) -> Path:
+    folder = pytester.mkdir("scenarios")
+    (pytester.path / "harness.toml").touch()
+    for name in ("one", "two"):
+        (folder / f"{name}.yaml").write_text(SCENARIO.replace("NAME", name))
+    return folder
+
+
+def test_a_run_of_boots(pytester: pytest.Pytester, scenarios: Path, stand_ins: Any) -> None:
+    assert scenarios.is_dir()
+    pytester.runpytest_inprocess("scenarios", "--records", "here")
+    run = stored(pytester.path / "here")
+    assert stand_ins.booted == [PLAIN]
+    assert (run.run.kind, run.run.id, run.end is not None and run.end.code) == ("scenarios", "here", 0)
+    (boot,) = run.boots
+    assert (boot.cell, boot.ending, boot.axes["memory"], boot.tier) == (PLAIN, "completed", "2G", "none")
+    assert boot.inputs["kernel"] == boot.inputs["kernel"][:16]
+    assert boot.measures["phase.kernel.seconds"] > 0
+    scenarios_asked = {line.scenario for line in run.checks}
+    assert scenarios_asked == {"scenarios/one.yaml:3", "scenarios/two.yaml:3"}
+    assert {line.state for line in run.checks} == {"passed"}
+    expectation = run.checks[0].expectation
+    assert expectation is not None
+    assert (expectation.outcome, expectation.row) == ("plain", "rollout.yaml, row 2")
+    verdict = json.loads((pytester.path / "here" / PLAIN / "verdict.json").read_text())
+    assert len(verdict["checks"]) == len(run.checks)
+
+
+def test_a_failed_boot_fails_in_every_scenario(
+    pytester: pytest.Pytester, scenarios: Path, records: Path, edit_index: Callable[..., None]
+) -> None:
+    assert scenarios.is_dir()
+    edit_index(records / PLAIN, kind="hang", detail="no console byte for 40 s")
+    result = pytester.runpytest_inprocess("scenarios", "--replay", records, "--records", "here")
+    assert result.parseoutcomes()["failed"] == 2
+    text = result.stdout.str()
+    assert text.count("the same boot has failed in scenarios/one.yaml:3, where all is told") == 1
+    assert text.count("    no console byte for 40 s") == 1
+    run = stored(pytester.path / "here")
+    assert run.run.kind == "replay"
+    first, second = (line for line in run.checks if line.state == "failed")
+    assert (first.check, first.scenario, first.cause) == ("reaches-userspace", "scenarios/one.yaml:3", "")
+    assert first.findings[0].kind == "ended"
+    assert first.findings[0].values["ending"] == "hang"
+    assert second.cause == "reaches-userspace in scenarios/one.yaml:3"
+    others = [line for line in run.checks if line.state == "not-asked" and line.cause]
+    assert others
+    assert all(line.cause == "reaches-userspace" for line in others)
+
+
+def test_a_replay_leaves_the_records_as_they_were(
+    pytester: pytest.Pytester, scenarios: Path, records: Path
+) -> None:
+    assert scenarios.is_dir()
+    before = sorted(records.rglob("*"))
+    pytester.runpytest_inprocess("scenarios", "--replay", records, "--records", "here")
+    assert sorted(records.rglob("*")) == before
+    assert stored(pytester.path / "here").checks[0].record == str(records / PLAIN)
+
+
+def test_the_hosts_fault_is_told_as_that(pytester: pytest.Pytester, scenarios: Path, stand_ins: Any) -> None:
+    assert scenarios.is_dir()
+    stand_ins.failures[PLAIN] = HostError("QEMU did not start: no memory", "close something")
+    result = pytester.runpytest_inprocess("scenarios", "--records", "here")
+    assert result.ret == 6
+    run = stored(pytester.path / "here")
+    assert [line.state for line in run.checks if line.state != "not-asked"] == ["host-error", "host-error"]
+    assert run.end is not None
+    assert run.end.code == 6
+
+
+def test_collecting_leaves_nothing(pytester: pytest.Pytester, scenarios: Path, stand_ins: Any) -> None:
+    assert scenarios.is_dir()
+    assert stand_ins.booted == []
+    pytester.runpytest_inprocess("scenarios", "--records", "here", "--collect-only")
+    assert not (pytester.path / "here").exists()
+
+
+def test_a_disk_that_fills_up(
+    pytester: pytest.Pytester, scenarios: Path, records: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The verdicts go on, and the run says once that they are not written."""
+    assert scenarios.is_dir()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "here/results.jsonl")
+
+    monkeypatch.setattr("harness.results.folder.RunWriter.add", full)
+    result = pytester.runpytest_inprocess("scenarios", "--replay", records, "--records", "here")
+    assert "failed" not in result.parseoutcomes()
+    told = "results cannot be written (here/results.jsonl: No space left on device); the run goes on without"
+    assert result.stdout.str().count(told) == 1
+    assert not (pytester.path / "here" / RESULTS).exists()
+
+
+def test_what_is_known_bad_says_by_which_rule(pytester: pytest.Pytester, records: Path) -> None:
+    folder = pytester.mkdir("scenarios")
+    (pytester.path / "harness.toml").touch()
+    words = "checks: no-alarms, reason: because, link: 'https://example.org/1', since: '6.1'"
+    rule = f"known-bad:\n  - {{when: {{memory: 2G}}, {words}}}\n"
+    (folder / "s.yaml").write_text(SCENARIO.replace("NAME", "s") + rule)
+    log = records / PLAIN / "serial.log"
+    log.write_text(log.read_text().replace("Run /init", "BUG: unable to handle page fault\nRun /init", 1))
+    pytester.runpytest_inprocess("scenarios", "--replay", records, "--records", "here")
+    (line,) = [line for line in stored(pytester.path / "here").checks if line.check == "no-alarms"]
+    assert line.state == "known-bad"
+    assert line.known_bad is not None
+    assert line.known_bad.where == "scenarios/s.yaml:9:5"
+    assert line.findings[0].values == {"alarm": "bug"}
+
+
+def test_stored_records_are_there() -> None:
+    assert (DATA / "records" / EMULATED).is_dir()
