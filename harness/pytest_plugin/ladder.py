@@ -16,7 +16,8 @@ from harness.checks.registry import check_named
 from harness.errors import HarnessError
 from harness.matrix.axes import AXES
 from harness.pytest_plugin.dimensions import NAMES, where
-from harness.pytest_plugin.items import SESSION
+from harness.pytest_plugin.items import RECORDER, SESSION
+from harness.run.judge import Answer, state_of
 from harness.run.own_tests import OwnBoot, cell_of, evidence_of, folder_name, own_boot
 
 if TYPE_CHECKING:
@@ -136,13 +137,18 @@ class CheckFixture:
         seen = self._request.getfixturevalue("evidence") if evidence is None else evidence
         if reason := asked.not_applicable(seen.cell.platform):
             pytest.skip(reason)
-        run = _session(self._request).run(seen.cell)
+        session, node = _session(self._request), self._request.node
+        run = session.run(seen.cell)
         shared = run.record.path == seen.record.path
         if shared and asked is not run.checks[0] and (failure := run.root_failure):
             raise HarnessError(
                 f"{asked.name}: there is nothing to judge: {failure}", f"boot record: {seen.record.path}"
             )
-        if findings := asked(seen):
+        findings = asked(seen)
+        state, reason = state_of(findings)
+        answer = Answer(asked, state, tuple(findings), reason)
+        self._request.config.stash[RECORDER].answer(run, answer, node.nodeid, record=seen.record)
+        if findings:
             shown = "\n".join(map(str, findings))
             pytest.fail(f"{shown}\n\nboot record: {seen.record.path}", pytrace=False)
 

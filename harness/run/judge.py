@@ -85,8 +85,16 @@ def _state(findings: Sequence[Finding], bad: Bad | None) -> tuple[State, tuple[F
     told = tuple(findings)
     if bad is not None and bad.about(findings):
         return "known-bad", told, str(bad)
-    if all(finding.kind == CANNOT_JUDGE for finding in findings):
-        return "cannot-judge", told, findings[0].what.removeprefix("cannot be judged: ")
-    if bad is None:
-        return "failed", told, ""
+    state, why = state_of(findings)
+    if bad is None or state == "cannot-judge":
+        return state, told, why
     return "failed", told, f"known-bad of {bad.where}, but no finding is {bad.wanted}"
+
+
+def state_of(findings: Sequence[Finding]) -> tuple[State, str]:
+    """Return the state that findings alone make, and why nothing can be judged where that is so."""
+    if not findings:
+        return "passed", ""
+    if all(finding.kind == CANNOT_JUDGE for finding in findings):
+        return "cannot-judge", findings[0].what.removeprefix("cannot be judged: ")
+    return "failed", ""

@@ -106,15 +106,24 @@ class Recorder:
         }
         self._writer.begin(RunData.model_validate(data))
 
-    def answer(self, run: CellRun, answer: Answer, scenario: str, told_at: str = "") -> None:
-        """Write one answer; before the first of a cell, its boot.
+    def answer(
+        self,
+        run: CellRun,
+        answer: Answer,
+        scenario: str,
+        told_at: str = "",
+        record: BootRecord | None = None,
+    ) -> None:
+        """Write one answer; before the first about a record, its boot.
 
-        ``scenario`` is ``file:line`` or a test's node id; ``told_at`` the scenario that told the same cause.
+        ``scenario`` is ``file:line`` or a test's node id; ``told_at`` the scenario that told the same cause;
+        ``record`` what was judged where that is not the cell's own boot.
         """
         cell = run.cell
-        record = None if answer.error is not None else _record_of(run)
-        if record is not None and cell.id not in self._booted:
-            self._booted.add(cell.id)
+        if record is None and answer.error is None:
+            record = _record_of(run)
+        if record is not None and record.path.name not in self._booted:
+            self._booted.add(record.path.name)
             self._write(boot_line(cell, record, self._folder, self._attempt), record=record)
         line = check_line(run, answer, scenario, record, self._folder, self._attempt, told_at)
         self._lines.setdefault(cell.id, []).append(line)
