@@ -27,7 +27,7 @@ class Shown:
 
     @property
     def marked(self) -> frozenset[Cell]:
-        """The cells to mark: none when all are selected."""
+        """The cells to mark: none when all or none are selected."""
         return self.selected if len(self.selected) < len(self.plan.planned) else frozenset()
 
 
@@ -91,10 +91,12 @@ def as_json(shown: Shown) -> dict[str, Any]:
 def _head(shown: Shown) -> str:
     plan = shown.plan
     parts = [count(len(plan.cells), "cell")]
-    if plan.selection == "on-request":
-        parts.append("on request only")
     if shown.marked:
         parts.append(f"{len(shown.selected)} without --full (marked {MARK})")
+    elif shown.selected:
+        parts.append("a run takes all of them")
+    if plan.selection == "on-request":
+        parts.append("only a run with --full, or one that names the file, takes any")
     changed = sum(bool(planned.changes) for planned in plan.planned)
     lacking = sum(bool(planned.lacks) for planned in plan.planned)
     parts += [

@@ -54,7 +54,8 @@ class Chosen:
 def choose(config: pytest.Config, path: Path) -> Chosen:
     """Plan a scenario and choose its cells as the command line says: names, ``-k``, ``--full``."""
     session = config.stash[SESSION]
-    plan = whole = session.plan(path)
+    whole = session.plan(path)
+    plan = session.narrow(whole)
     asked = named(config, path)
     if asked is None and plan.selection == "on-request" and not session.options.full:
         return Chosen((), plan, whole)

@@ -32,7 +32,7 @@ from harness.pytest_plugin.results import start_recorder
 from harness.recipes.project import find_project
 from harness.run.axis_options import PLATFORM_HELP, add_axis_options, axis_options, platform_choice
 from harness.run.budget import Budget
-from harness.run.keywords import compiled
+from harness.run.keywords import also_taken, compiled
 from harness.run.options import Options
 from harness.run.session import Session
 
@@ -106,6 +106,7 @@ def pytest_configure(config: pytest.Config) -> None:
         boots=config.getoption("--boots"),
         full=config.getoption("--full"),
         axes=axis_options(config.option),
+        cells=tuple(config.getoption("--cell")),
         budget=Path(worker[_WORKER_BUDGET]) if _WORKER_BUDGET in worker else None,
     )
     config.stash[SESSION] = Session(options, _project(config), _progress(config))
@@ -164,7 +165,7 @@ def _tell_selection_of_workers(config: pytest.Config, ids: list[str]) -> None:
     files = dict.fromkeys(file for name in ids if (file := name.partition("::")[0]).endswith(".yaml"))
     config.stash[CHOSEN] += [choose(config, config.rootpath / file) for file in files]
     reporter = config.pluginmanager.getplugin("terminalreporter")
-    for line in _selection_told(config.stash[CHOSEN]) if reporter is not None else ():
+    for line in _selection_told(config) if reporter is not None else ():
         reporter.ensure_newline()
         reporter.write_line(line)
 
@@ -266,10 +267,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     """Return how many cells the selection leaves."""
-    return _selection_told(config.stash[CHOSEN])
+    return _selection_told(config)
 
 
-def _selection_told(chosen: list[Chosen]) -> list[str]:
+def _selection_told(config: pytest.Config) -> list[str]:
+    chosen = config.stash[CHOSEN]
+    words = config.getoption("keyword")
+    cells = [planned.cell for one in chosen for planned in one.planned]
+    return [*_counted(chosen), *also_taken(compiled(words) if words else None, cells)]
+
+
+def _counted(chosen: list[Chosen]) -> list[str]:
     taken, every = sum(len(one.planned) for one in chosen), sum(len(one.plan.planned) for one in chosen)
     if taken < every:
         return [f"scenarios: {taken} of {every} cells, every pair of axis values; --full runs all"]

@@ -56,6 +56,15 @@ def add_axis_options(add: Callable[..., object]) -> None:
             help=f"{text} (may be given several times)",
         )
 
+    add(
+        "--cell",
+        action="append",
+        default=[],
+        metavar="ID|AXIS=VALUE,…",
+        help="only cells with these values, whole names such as kernel=debian-6.1,memory=8G, or the cell "
+        "with this id, whatever a run without --full takes (may be given several times)",
+    )
+
 
 def axis_options(options: argparse.Namespace) -> dict[str, tuple[str, ...]]:
     """Return what the user put on axes."""

@@ -81,7 +81,7 @@ class Boots:
         if not loader.passes_cmdline:
             raise HarnessError(
                 f"{cell.id}: the kernel has no console with {cell.loader}: nothing can be judged",
-                f"boot the disk of `harness image show {cell.loader}` by hand",
+                f"boot the disk of `harness build {cell.loader}` by hand",
             )
         return Traits(firmware, kernel, loader.entry(kernel))
 

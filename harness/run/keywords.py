@@ -11,7 +11,9 @@ from _pytest.mark.expression import Expression
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+    from harness.matrix.cell import Cell
 
 
 def compiled(text: str) -> Expression:
@@ -26,3 +28,15 @@ def about(expression: Expression, names: Iterable[str]) -> bool:
     """Say whether an expression holds where each of its words is looked for in ``names``."""
     lower = [name.lower() for name in names]
     return expression.evaluate(lambda word, /, **_: any(word.lower() in name for name in lower))
+
+
+def also_taken(expression: Expression | None, cells: Sequence[Cell]) -> list[str]:
+    """Say which longer names words of ``-k`` took that are whole names themselves, a line for each word."""
+    lines = []
+    for word in expression.idents() if expression is not None else ():
+        for axis in ("firmware", "kernel", "loader", "guest"):
+            names = {getattr(cell, axis) for cell in cells}
+            longer = sorted(name for name in names if word in name and name != word)
+            if word in names and longer:
+                lines.append(f"-k {word} also took {', '.join(longer)}; --cell {axis}={word} takes it alone")
+    return lines

@@ -28,7 +28,8 @@ class Options:
     """What the user chose. ``replay`` is a folder of stored records to judge instead of booting.
 
     ``axes``: by axis, what takes the place of what scenarios name (``AXIS_OPTIONS``). ``full``: all cells,
-    also of scenarios that have many. ``budget``: the file by which processes share the host.
+    also of scenarios that have many. ``budget``: the file by which processes share the host. ``cells``: ids
+    of the only cells to take, or ``AXIS=VALUE,…``, which they must have.
     """
 
     platform: str = "auto"
@@ -38,6 +39,7 @@ class Options:
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     full: bool = False
     budget: Path | None = None
+    cells: tuple[str, ...] = ()
 
 
 def substitutions(options: Options, ingredients: Ingredients, known: Known) -> tuple[Substitution, ...]:

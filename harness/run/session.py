@@ -10,12 +10,13 @@ import os
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.ingredients import Ingredients
 from harness.checks.registry import check_names
 from harness.checks.rollout import OUTCOMES
 from harness.matrix.expand import plan
+from harness.matrix.filters import CellFilter, read_filter
 from harness.matrix.pairs import selection
 from harness.matrix.plan import NOTHING_SAID
 from harness.matrix.schema import load_scenario
@@ -106,8 +107,21 @@ class Session:
         """Raise HarnessError for a choice of the user's that no scenario could follow on this host."""
         if self.options.axes:
             _ = self.substitutions
+        if self.options.cells:
+            _ = self._cell_filter
         if self.options.platform != "auto" or self.options.replay is not None:
             self.resolve()
+
+    @cached_property
+    def _cell_filter(self) -> CellFilter:
+        """The cells that the user names; a value that takes the place of scenarios' is a name, too."""
+        own = {it.axis: frozenset(it.values) for it in self.substitutions if it.axis != "memory"}
+        names: dict[str, Any] = {axis: self.known.names(axis) | values for axis, values in own.items()}
+        return read_filter(self.options.cells, replace(self.known, **names))
+
+    def narrow(self, plan: Plan) -> Plan:
+        """Return the plan with the cells alone that the user's ``--cell`` names; all of it without one."""
+        return self._cell_filter.narrow(plan) if self.options.cells else plan
 
     def plan(self, path: Path) -> Plan:
         """Expand a scenario file for this host and the user's choices; HarnessError with every mistake."""

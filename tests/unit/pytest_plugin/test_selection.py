@@ -233,3 +233,58 @@ def test_items_come_in_the_order_in_which_boots_end(
     assert boots != "1" or stand_ins.booted == [PLAIN, EMULATED]
     names = re.findall(r"s\.yaml::([^:]*)::", str(result.stdout))
     assert list(dict.fromkeys(names)) == judged
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cells"),
+    [
+        (["--cell", "kernel=debian-6.1"], [PLAIN]),
+        (["--cell", "platform=snp"], [EMULATED]),  # what the file asks for, on any host
+        (["--cell", "kernel=debian-6.1,platform=snp"], []),
+        (["--cell", PLAIN, "--cell", "kernel=debian-5.10,memory=2G"], [EMULATED, PLAIN]),
+        (["--cell", "memory=2G", "-k", "emulated"], [EMULATED]),
+    ],
+)
+def test_cells_by_whole_names(
+    pytester: pytest.Pytester, scenario: Callable[[str], Path], arguments: list[str], cells: list[str]
+) -> None:
+    scenario(TWO)
+    result, _ = run(pytester, "scenarios", "--collect-only", "-q", *arguments)
+    found = {line.split("::")[1] for line in result.outlines if "::" in line}
+    assert sorted(found) == sorted(cells)
+    assert result.ret == (ExitCode.OK if cells else ExitCode.NOTHING)
+
+
+def test_a_cell_with_an_id_runs_whatever_the_selection(
+    pytester: pytest.Pytester, scenario: Callable[[str], Path]
+) -> None:
+    scenario(f"{TWO}selection: on-request\n")
+    assert run(pytester, "scenarios", "--collect-only", "--cell", PLAIN)[0].ret == ExitCode.OK
+    assert run(pytester, "scenarios", "--collect-only", "--cell", "memory=2G")[0].ret == ExitCode.NOTHING
+
+
+def test_a_wrong_cell_is_no_scenarios_fault(
+    pytester: pytest.Pytester, scenario: Callable[[str], Path]
+) -> None:
+    scenario(TWO)
+    result, text = run(pytester, "scenarios", "--cell", "kernel=debian-6.11")
+    assert result.ret == ExitCode.MISTAKE
+    assert text.count("ERROR: --cell kernel=debian-6.11: kernel: unknown kernel 'debian-6.11'; did you") == 1
+    assert "ERROR collecting" not in text
+
+
+def test_longer_names_that_keywords_take_are_told(
+    pytester: pytest.Pytester, scenario: Callable[[str], Path]
+) -> None:
+    line = TWO.splitlines()[-1]
+    scenario(
+        TWO
+        + line.replace("memory", "loader: grub-2.12, memory")
+        + "\n"
+        + line.replace("memory", "loader: grub-2.12-signed, memory")
+        + "\n"
+    )
+    said = "-k grub-2.12 also took grub-2.12-signed; --cell loader=grub-2.12 takes it alone"
+    assert said in run(pytester, "scenarios", "--collect-only", "-k", "grub-2.12")[1]
+    assert "also took" not in run(pytester, "scenarios", "--collect-only", "-k", "grub-2.12-signed")[1]
+    assert "also took" not in run(pytester, "scenarios", "--collect-only", "-k", "grub")[1]
