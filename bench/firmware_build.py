@@ -32,6 +32,7 @@ from bench.measure import Cost, loaded
 from harness.artifacts.firmware.edk2_source import edk2_source
 from harness.artifacts.ingredients import Ingredients
 from harness.paths import SHIPPED, cache_dir
+from harness.recipes.catalog import load_catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +91,7 @@ def tree(folder: Path) -> bool:
         subprocess.run(["git", *identity, *words], cwd=edk2, check=True)
     driver = edk2 / DRIVER
     driver.chmod(0o644)
-    build = ("build", "firmware", f"tree:{edk2}")
+    build = ("build", f"tree:{edk2}")
     good = told("cold", [harness(*build)])
     unchanged = statistics.median(harness(*build).wall for _ in range(REPEATS))
     print(f"nothing changed in the tree: wall {unchanged:.2f} s", flush=True)
@@ -103,8 +104,8 @@ def tree(folder: Path) -> bool:
 
 
 def shipped(_folder: Path) -> bool:
-    good = told("all shipped", [harness("build", "firmware", "--all")])
-    return told("no-op", [harness("build", "firmware", SOURCE) for _ in range(REPEATS)]) and good
+    good = told("all shipped", [harness("build", *load_catalog().firmware)])
+    return told("no-op", [harness("build", SOURCE) for _ in range(REPEATS)]) and good
 
 
 def mutants(_folder: Path) -> bool:

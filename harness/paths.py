@@ -12,9 +12,10 @@ from harness.errors import HarnessError
 PROJECT_FILE = "harness.toml"
 """The file that makes a folder a project."""
 
-_PACKAGE = Path(__file__).resolve().parent
-_INSTALLED = _PACKAGE / "_project"
-SHIPPED = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent
+PACKAGE = Path(__file__).resolve().parent
+"""The folder of the installed package ``harness``, or that of a checkout."""
+_INSTALLED = PACKAGE / "_project"
+SHIPPED = _INSTALLED if _INSTALLED.is_dir() else PACKAGE.parent
 """The folder of the shipped project (recipes, guests, QEMU's patches, scenarios): inside the installed
 package, or the checkout. Nothing but `harness update` in a checkout writes there."""
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from harness.recipes.catalog import AnyKernel
     from harness.recipes.firmware import FirmwareRecipe
     from harness.recipes.guest import GuestRecipe
+    from harness.store.entries import Store
 
 
 class Ingredients:
@@ -53,15 +54,24 @@ class Ingredients:
     Without ``project`` it is the one in which the working directory is.
     """
 
-    def __init__(self, project: Project | None = None, progress: Progress = say) -> None:
+    def __init__(
+        self, project: Project | None = None, progress: Progress = say, store: Store | None = None
+    ) -> None:
         self.project = find_project(Path.cwd()) if project is None else project
-        self._apt = AptRoot(progress=progress)
+        self._apt = AptRoot(progress=progress, store=store)
         self._firmware: dict[str, Firmware] = {}
         self._chosen: dict[str, FirmwareRecipe] = {}
         self._kernels: dict[str, Kernel] = {}
         self._chosen_kernels: dict[str, AnyKernel] = {}
         self._loaders: dict[str, Loader] = {}
         self.catalog = load_catalog(self.project)
+
+    def with_store(self, store: Store) -> Ingredients:
+        """Return the same recipes, those that the user has chosen among them, over another store."""
+        other = Ingredients(self.project, self._apt.progress, store)
+        other._chosen |= self._chosen
+        other._chosen_kernels |= self._chosen_kernels
+        return other
 
     @cached_property
     def _locks(self) -> Mapping[Path, Lock]:

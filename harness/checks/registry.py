@@ -18,19 +18,20 @@ if TYPE_CHECKING:
 
 
 @cache
-def _checks() -> Mapping[str, Check]:
+def all_checks() -> Mapping[str, Check]:
+    """Return every check that a module of this package defines, by name, in the order of the names."""
     modules = [import_module(found.name) for found in iter_modules(checks.__path__, f"{checks.__name__}.")]
     found = [value for module in modules for value in vars(module).values() if isinstance(value, Check)]
-    return {check.name: check for check in found}
+    return {check.name: check for check in sorted(found, key=lambda check: check.name)}
 
 
 def check_names() -> frozenset[str]:
     """Return the name of every check that a module of this package defines."""
-    return frozenset(_checks())
+    return frozenset(all_checks())
 
 
 def check_named(name: str) -> Check:
     """Return a check; HarnessError for a name that is not there."""
-    if name not in (known := _checks()):
+    if name not in (known := all_checks()):
         raise HarnessError(f"unknown check {name!r}; {near(name, sorted(known))}")
     return known[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.recipes.new_project import new_project
@@ -19,8 +20,13 @@ What to type next:
   pytest          # boots and judges them; the first run builds QEMU, which takes minutes"""
 
 
-def init(options: argparse.Namespace) -> None:
-    """Make a project and say what to type next."""
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``harness init``."""
+    parser.add_argument("folder", type=Path, metavar="DIR", help="a new folder, or an empty one")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> None:
     project = new_project(options.folder)
     folder = project.roots[0]
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):

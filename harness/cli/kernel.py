@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The commands ``harness kernel …``."""
+"""The commands ``harness kernel list|show``."""
 
 from __future__ import annotations
 
@@ -8,37 +8,33 @@ from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.firmware.choice import FORMS
 from harness.artifacts.ingredients import Ingredients
-from harness.artifacts.trait_values import told
+from harness.cli.completion import recipes
+from harness.cli.output import add_verbs, print_facts, print_rows, trait
 from harness.recipes.kernel import KernelRecipe
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
 
     from harness.debian.lock_file import Lock
     from harness.recipes.catalog import AnyKernel
-
-    Commands = argparse._SubParsersAction[Any]  # noqa: SLF001  # argparse has no public name for it
 
 _TRAITS = ("version", "technologies", "unaccepted_memory", "efi_stub", "handover")
 _PROBE = "probe"
 
 
-def add_kernel_commands(commands: Commands) -> None:
-    """Add ``harness kernel list|show``."""
-    kernel = commands.add_parser("kernel", help="kernels that guests boot, and what each can do")
-    actions = kernel.add_subparsers(required=True, metavar="ACTION")
-    actions.add_parser("list", help="the recipes").set_defaults(run=_list)
-    show = actions.add_parser("show", help="where a kernel comes from, and its traits")
-    show.add_argument("name", metavar=FORMS, help="the kernel")
-    show.set_defaults(run=_show)
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add ``list`` and ``show``."""
+    show = add_verbs(parser, _list, _show, "where a kernel comes from, and its traits")
+    show.add_argument("name", metavar=FORMS, help="the kernel").completer = recipes("kernel")  # type: ignore[attr-defined]
 
 
-def _list(_options: argparse.Namespace) -> None:
-    catalog = Ingredients().catalog
-    width = max(map(len, catalog.kernels))
-    for name, recipe in catalog.kernels.items():
-        print(f"{name.ljust(width)}  {_way(recipe):8}  {recipe.description}".rstrip())
+def _list(options: argparse.Namespace) -> None:
+    kernels = Ingredients().catalog.kernels
+    rows = [
+        {"name": name, "source": _way(recipe), "description": recipe.description}
+        for name, recipe in kernels.items()
+    ]
+    print_rows(rows, options)
 
 
 def _way(recipe: AnyKernel) -> str:
@@ -49,29 +45,23 @@ def _show(options: argparse.Namespace) -> None:
     ingredients = Ingredients()
     name = ingredients.choose_kernel(options.name)
     recipe = ingredients.kernel_recipe(name)
-    print(f"name: {name}")
-    if recipe.description:
-        print(f"description: {recipe.description}")
+    kernel = ingredients.kernel(name)  # before the first line: a wrong image is one message and nothing else
+    facts: dict[str, Any] = {"name": name, "description": recipe.description, "source": {"way": _way(recipe)}}
     if isinstance(recipe, KernelRecipe):
-        print("\n".join(_source_lines(recipe, ingredients.lock_of("kernel", name))))
+        facts["source"] |= _source(recipe, ingredients.lock_of("kernel", name))
+        facts["efi_stub_cleared"] = not recipe.efi_stub
     else:
-        print(f"options: {recipe.options}".rstrip())
-    kernel = ingredients.kernel(name)
-    print(f"image: {kernel.path}")
+        facts["options"] = recipe.options
+    facts["image"] = str(kernel.path)
     found = dataclasses.asdict(kernel.traits)
-    for trait in _TRAITS:
-        source = kernel.traits.sources.get(trait)
-        print(f"{trait}: {told(found[trait])}" + (f" ({source})" if source else ""))
+    facts["traits"] = {key: trait(found[key], kernel.traits.sources.get(key, "")) for key in _TRAITS}
+    print_facts(facts, options)
 
 
-def _source_lines(recipe: KernelRecipe, lock: Lock) -> Iterable[str]:
+def _source(recipe: KernelRecipe, lock: Lock) -> dict[str, Any]:
     source = recipe.source
-    for query in recipe.queries():
-        package = lock.require(query)
-        yield f"package: {package.package} {package.version} ({package.suite})"
-    if source.file is not None or source.tree is not None:
-        told = source.model_dump(exclude_none=True)[source.way]
-        yield f"{source.way}: {recipe.path(told.pop('path'))}"
-        yield from (f"{key}: {recipe.path(value)}" for key, value in told.items() if isinstance(value, str))
-    if not recipe.efi_stub:
-        yield "changed: the entries of EFI stub and handover are cleared"
+    if source.prebuilt is not None:
+        packages = [lock.require(query) for query in recipe.queries()]
+        return {"packages": [f"{it.package} {it.version} ({it.suite})" for it in packages]}
+    told = source.model_dump(exclude_none=True)[source.way]
+    return {key: str(recipe.path(value)) if isinstance(value, str) else value for key, value in told.items()}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The commands ``harness plan``, ``harness schema`` and ``harness host``."""
+"""The command ``harness plan [FILE…]``: the boots that scenarios ask for on this host."""
 
 from __future__ import annotations
 
@@ -8,21 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.documents.document import json_schema
+from harness.cli.output import add_json
+from harness.errors import ExitCode, HarnessError
 from harness.matrix.pairs import selection
-from harness.matrix.schema import scenario_schema
 from harness.matrix.show import Shown, as_json, as_markdown, as_text
-from harness.paths import SHIPPED, cache_dir
-from harness.platforms.registry import platforms
+from harness.platforms.choice import AUTO
 from harness.progress import say
-from harness.recipes.firmware import FirmwareFile
-from harness.recipes.guest import GuestFile
-from harness.recipes.kernel import KernelFile
-from harness.recipes.loader import LoaderFile
-from harness.recipes.probe import ProbeFile
-from harness.recipes.project import ProjectFile, find_project
-from harness.run.axis_options import axis_options
-from harness.run.keywords import about, compiled
+from harness.recipes.project import find_project
+from harness.run.axis_options import PLATFORM_HELP, add_axis_options, axis_options, platform_choice
+from harness.run.keywords import about, also_taken, compiled
 from harness.run.options import Options
 from harness.run.session import Session
 
@@ -30,58 +24,65 @@ if TYPE_CHECKING:
     import argparse
 
     from _pytest.mark.expression import Expression
-    from pydantic import BaseModel
 
     from harness.matrix.cell import Cell
-
-RECIPES: dict[str, type[BaseModel]] = {
-    "firmware": FirmwareFile,
-    "kernels": KernelFile,
-    "loaders": LoaderFile,
-    "guests": GuestFile,
-    "probes": ProbeFile,
-    "project": ProjectFile,
-}
-"""Kinds of files with a fixed schema, as ``harness schema`` names them."""
+    from harness.paths import Project
 
 
-def plan(options: argparse.Namespace) -> None:
-    """Print the boots that scenarios ask for."""
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``harness plan``."""
+    parser.add_argument(
+        "files", nargs="*", type=Path, metavar="FILE", help="scenario files (default: all of the project's)"
+    )
+    parser.add_argument("-k", dest="keywords", metavar="EXPR", help="only cells that match, as with pytest")
+    parser.add_argument("--platform", type=platform_choice, default=AUTO, metavar="NAME", help=PLATFORM_HELP)
+    add_axis_options(parser.add_argument)
+    parser.add_argument(
+        "--format", choices=("text", "markdown"), default="text", help="text (the default) or markdown"
+    )
+    add_json(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
     project = find_project(Path.cwd())
-    session = Session(Options(platform=options.platform, axes=axis_options(options)), project, say)
+    choice = Options(platform=options.platform, axes=axis_options(options), cells=tuple(options.cell))
+    session = Session(choice, project, say)
+    session.check_options()
     words = compiled(options.keywords) if options.keywords else None
+    narrowed = words is not None or bool(options.cell)
     shown = []
-    for path in options.files or sorted(project.scenarios.rglob("*.yaml")):
-        made = session.plan(path)
+    for path in options.files or _all_files(project):
+        made = session.narrow(session.plan(path))
         if words is not None:
             made = made.only(partial(_is_about, words, path))
-            if not made.planned and not made.removed:
-                continue
+        if narrowed and not made.planned and not made.removed:
+            continue
         selected = frozenset(planned.cell for planned in selection(made, full=False))
         shown.append(Shown(made, selected))
-    if options.format == "json":
+    if options.json:
         print(json.dumps([as_json(one) for one in shown], indent=1))
-    else:
+    elif shown:
         print("\n\n".join(map({"text": as_text, "markdown": as_markdown}[options.format], shown)))
+    for line in also_taken(words, [cell for one in shown for cell in one.plan.cells]):
+        say(f"harness: {line}")
+    if not shown:
+        say("harness: no cell of these scenarios matches")
+        return ExitCode.NOTHING
+    return ExitCode.OK
+
+
+def _all_files(project: Project) -> list[Path]:
+    found = sorted(project.scenarios.rglob("*.yaml"))
+    if not found:
+        raise HarnessError(
+            f"there is no scenario in {project.scenarios}",
+            "name scenario files, or go to a project, whose harness.toml says where they are",
+        )
+    if project.file is None:
+        say(f"harness: no harness.toml in or above {Path.cwd()}: these are the shipped scenarios")
+    return found
 
 
 def _is_about(words: Expression, path: Path, cell: Cell) -> bool:
     return about(words, (path.name, cell.id))
-
-
-def schema(options: argparse.Namespace) -> None:
-    """Print the JSON Schema of a kind of file."""
-    if options.kind == "scenario":
-        made = scenario_schema(Session(Options(), find_project(Path.cwd()), say).known)
-    else:
-        made = json_schema(RECIPES[options.kind])
-    print(json.dumps(made, indent=1))
-
-
-def host(_options: argparse.Namespace) -> None:
-    """Print which platforms run on this host, and where the cache is."""
-    found = Session(Options(), find_project(Path.cwd()), say).host
-    for name, platform in platforms().items():
-        print(f"platform {name}: {'; '.join(platform.lacking(found)) or 'runs here'}")
-    print(f"cache: {cache_dir()}")
-    print(f"shipped recipes and scenarios: {SHIPPED}")

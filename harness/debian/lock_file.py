@@ -77,12 +77,21 @@ class Lock:
         return version
 
 
-def update(queries: Iterable[PackageQuery], apt: AptRoot, path: Path) -> list[Change]:
+def update(
+    queries: Iterable[PackageQuery],
+    apt: AptRoot,
+    path: Path,
+    *,
+    keep_others: bool = False,
+    write: bool = True,
+) -> list[Change]:
     """Resolve all queries on the mirror and rewrite the lock file; returns (query, old, new) of what changed.
 
-    Raises HarnessError, and leaves the file as it was, when it cannot be written or one query has no answer.
+    What the file says of other queries goes, or stays with ``keep_others``. Without ``write`` nothing is
+    written. Raises HarnessError, and leaves the file as it was, when it cannot be written or one query has no
+    answer.
     """
-    if not os.access(path.parent, os.W_OK):  # told before minutes of asking
+    if write and not os.access(path.parent, os.W_OK):  # told before minutes of asking
         raise HarnessError(
             f"{path} cannot be written",
             "renew it where you may write: a checkout, or a project of your own (`harness init`)",
@@ -90,11 +99,15 @@ def update(queries: Iterable[PackageQuery], apt: AptRoot, path: Path) -> list[Ch
     try:
         old = Lock.load(path)
     except HarnessError:
+        if keep_others:
+            raise
         old = Lock(path, {})  # a damaged file is what an update repairs
     wanted = sorted(set(queries), key=lambda query: query.key)
     apt.update(sorted({query.suite for query in wanted}), force=True)
     resolved = {query: apt.resolve(query) for query in wanted}
-    write_lock(path, resolved)
+    if write:
+        others = old.versions if keep_others else {}
+        write_lock(path, {**others, **{query.key: version for query, version in resolved.items()}})
     return [
         (query, old.resolved(query), version)
         for query, version in resolved.items()
@@ -102,9 +115,9 @@ def update(queries: Iterable[PackageQuery], apt: AptRoot, path: Path) -> list[Ch
     ]
 
 
-def write_lock(path: Path, resolved: Mapping[PackageQuery, PackageVersion]) -> None:
-    """Write a lock file that holds these versions, unless it holds exactly them."""
-    document = {query.key: dataclasses.asdict(version) for query, version in resolved.items()}
+def write_lock(path: Path, versions: Mapping[str, PackageVersion]) -> None:
+    """Write a lock file that holds these versions, by the keys of queries, unless it holds exactly them."""
+    document = {key: dataclasses.asdict(version) for key, version in sorted(versions.items())}
     text = _HEADER + yaml.safe_dump(document, sort_keys=False, width=200)
     if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
         file_tree.write_atomically(path, text)

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.documents.document import near
 from harness.errors import HarnessError
 from harness.matrix.axes import AXES, BY_NAME
+from harness.matrix.cell_form import read_form
 from harness.matrix.choices import Choice, parse_comparisons, select
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from harness.matrix.plan import Plan, Planned
 
 _PLATFORM = AXES.index("platform")
-_PAIR = re.compile(rf"(?:^|,)(?P<axis>{'|'.join(AXES)})=")
-"""Where a pair begins; a value may hold commas, as a command line does."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +58,11 @@ def read_filter(texts: Sequence[str], known: Known) -> CellFilter:
     """Read values of ``--cell``; HarnessError for an unknown axis or name, with what was meant."""
     ids, conditions = [], []
     for text in texts:
-        starts = [*_PAIR.finditer(text)]
-        if not starts or starts[0].start():
+        if "=" not in text:
             ids.append(_id(text))
             continue
-        ends = [match.start() for match in starts[1:]] + [len(text)]
         condition: dict[int, Choice] = {}
-        for match, end in zip(starts, ends, strict=True):
-            axis, value = match["axis"], text[match.end() : end]
+        for axis, value in read_form(text).items():
             try:
                 condition[AXES.index(axis)] = _choice(axis, value, known)
             except ValueError as error:
@@ -79,9 +74,6 @@ def read_filter(texts: Sequence[str], known: Known) -> CellFilter:
 def _id(text: str) -> str:
     if "+" in text:
         return text
-    axis, equals, _ = text.partition("=")
-    if equals:
-        raise HarnessError(f"--cell {text}: unknown axis {axis!r}", near(axis, AXES))
     raise HarnessError(
         f"--cell {text}: neither a cell's id nor AXIS=VALUE",
         "write such as kernel=debian-6.1,memory=8G; the axes are " + ", ".join(AXES),

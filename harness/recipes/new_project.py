@@ -45,7 +45,7 @@ def new_project(folder: Path) -> Project:
     project = find_project(folder)
     shipped = Lock.load(SHIPPED / LOCK_NAME)
     queries = load_catalog(project).queries(folder)
-    write_lock(folder / LOCK_NAME, {query: shipped.require(query) for query in queries})
+    write_lock(folder / LOCK_NAME, {query.key: shipped.require(query) for query in queries})
     return project
 
 

@@ -23,8 +23,8 @@ from pydantic.json_schema import SkipJsonSchema
 from harness import checks, pytest_plugin
 from harness.checks.finding import Check
 from harness.checks.rollout import table
-from harness.cli import entry
-from harness.cli.plan import RECIPES
+from harness.cli.parser import parser
+from harness.cli.schema import FIXED
 from harness.documents.strict import OneKey
 from harness.matrix.axes import TABLE
 from harness.matrix.schema import Scenario
@@ -111,7 +111,7 @@ def _axes() -> Iterator[str]:
 
 def _commands() -> Iterator[str]:
     yield from _head("command", "what it does")
-    yield from _command(entry._parser(), "harness")
+    yield from _command(parser(), "harness")
 
 
 def _command(parser: argparse.ArgumentParser, name: str) -> Iterator[str]:
@@ -202,7 +202,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "rollout": _rollout,
     "scenario": lambda: keys_of(Scenario),
     "qemu": lambda: keys_of(QemuFile),
-    **{kind: lambda model=model: keys_of(model) for kind, model in RECIPES.items()},  # type: ignore[misc]
+    **{kind: lambda model=model: keys_of(model) for kind, model in FIXED.items()},  # type: ignore[misc]
 }
 
 

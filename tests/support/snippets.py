@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.checks.rollout import Table
-from harness.cli import entry
-from harness.cli.plan import RECIPES
+from harness.cli.parser import parser
+from harness.cli.schema import FIXED
 from harness.documents.document import load
 from harness.errors import HarnessError
 from tests.support.data import PROJECT
@@ -87,10 +87,10 @@ def _yaml(fence: Fence, before: list[Fence], doors: Doors) -> Iterator[str]:
             doors.session.plan(path)
         elif kind == "rollout":
             load(path, Table)
-        elif kind in RECIPES:
-            load(path, RECIPES[kind])
+        elif kind in FIXED:
+            load(path, FIXED[kind])
         else:
-            yield f"yaml {kind!r}: not a kind of file; those are scenario, rollout, {', '.join(RECIPES)}"
+            yield f"yaml {kind!r}: not a kind of file; those are scenario, rollout, {', '.join(FIXED)}"
     except HarnessError as error:
         yield str(error)
 
@@ -100,7 +100,7 @@ def _toml(fence: Fence, _before: list[Fence], doors: Doors) -> Iterator[str]:
         path = doors.folder / "harness.toml"
         path.write_text(fence.text)
         try:
-            load(path, RECIPES["project"])
+            load(path, FIXED["project"])
         except HarnessError as error:
             yield str(error)
         return
@@ -205,7 +205,7 @@ def _quietly(parse: Callable[[], argparse.Namespace]) -> tuple[argparse.Namespac
 
 
 def _harness(arguments: list[str], doors: Doors) -> Iterator[str]:
-    options, mistake = _quietly(lambda: entry._parser().parse_args(arguments))
+    options, mistake = _quietly(lambda: parser().parse_args(arguments))
     yield from [mistake] if mistake else []
     yield from _unknown_names(options, doors)
 

@@ -28,13 +28,16 @@ _HEADER = """\
 """
 
 
-def update_set(recipe: GuestRecipe, apt: AptRoot) -> int:
-    """Resolve the guest's packages on the mirror and write its lock file; returns how many lines are new."""
+def update_set(recipe: GuestRecipe, apt: AptRoot, *, write: bool = True) -> int:
+    """Resolve the guest's packages on the mirror and write its lock file; returns how many lines are new.
+
+    Without ``write`` nothing is written.
+    """
     packages = apt.closure(recipe.suite, recipe.packages)
     lines = [_line(package) for package in sorted(packages, key=lambda package: package.package)]
     text = _HEADER.format(name=recipe.name) + "\n".join(lines) + "\n"
     old = recipe.lock_file.read_text(encoding="utf-8") if recipe.lock_file.exists() else ""
-    if text != old:
+    if write and text != old:
         recipe.lock_file.parent.mkdir(exist_ok=True)
         write_atomically(recipe.lock_file, text)
     return len(set(lines).difference(old.splitlines()))

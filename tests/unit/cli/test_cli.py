@@ -5,24 +5,23 @@ from __future__ import annotations
 
 import json
 import re
-from types import SimpleNamespace
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.cli import entry
-from harness.debian.index import PackageQuery, PackageVersion
-from harness.errors import ExitCode, HarnessError
+from harness.cli.parser import COMMANDS, moved
+from harness.errors import ExitCode
 from tests.support.data import PROJECT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-OVMF = PackageVersion("ovmf", "2", "all", "trixie", "00", 1, "pool/ovmf.deb")
-
 
 def plans(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[Any]:
-    assert entry.main(["plan", "--format", "json", *arguments]) == 0
+    assert entry.main(["plan", "--json", *arguments]) == 0
     made: list[Any] = json.loads(capsys.readouterr().out)
     return made
 
@@ -66,12 +65,120 @@ def test_mistakes_are_one_message_and_one_exit_code(
     assert "use --platform auto or snp-emulated here" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["plann"], ["plan", "--platform", "sev"]])
+@pytest.mark.parametrize("arguments", [["plann"], ["plan", "--platform", "sev"], ["plan", "--form", "text"]])
 def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         entry.main(arguments)
     assert caught.value.code == ExitCode.MISTAKE
     assert capsys.readouterr().err.startswith("usage: harness")
+    assert entry.main([]) == ExitCode.MISTAKE
+    assert "exit codes: 0 as expected" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_import_no_room(option: str) -> None:
+    code = (
+        f"import sys, harness.cli.entry as e\ntry: e.main([{option!r}])\nexcept SystemExit: pass\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('harness.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    told, *_, imported = done.stdout.splitlines()
+    lean = {"harness.cli", "harness.cli.entry", "harness.cli.parser", "harness.errors"}
+    assert set(imported.split()) - {"harness.paths", "harness.version"} == lean
+    assert told.startswith("usage: harness" if option == "--help" else "ovmf-acceptance ")
+
+
+def test_every_command_has_a_module_with_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for name, text in COMMANDS.items():
+        with pytest.raises(SystemExit) as caught:
+            entry.main([name, "--help"])
+        assert caught.value.code == ExitCode.OK
+        said = capsys.readouterr().out
+        assert said.startswith(f"usage: harness {name} ")
+        assert f"{text[0].upper()}{text[1:]}." in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("image list", "harness image` is `harness loader"),
+        ("build firmware safe-2022.11", "harness build firmware` is `harness build NAME…"),
+        ("build image --all", "harness build image` is `harness build LOADER…"),
+        ("firmware path safe-2022.11", "harness firmware path` is `harness build NAME"),
+        ("firmware why safe-2022.11", "harness firmware why` is `harness why NAME"),
+        ("plan x.yaml --format json", "harness plan --format json` is `harness plan --json"),
+    ],
+)
+def test_a_name_that_moved_says_its_new_one(capsys: pytest.CaptureFixture[str], old: str, new: str) -> None:
+    assert entry.main(old.split()) == ExitCode.MISTAKE
+    assert capsys.readouterr().err == f"harness: `{new}` now\n"
+    assert moved(["build", "safe-2022.11"]) == moved(["plan", "--format", "text"]) == ""
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_a_plan_of_the_cells_with_these_values(capsys: pytest.CaptureFixture[str]) -> None:
+    whole = plans(capsys, "--cell", "kernel=debian-6.1,memory=8G,platform=snp")
+    found = {(cell["kernel"], cell["memory"], cell["platform"]) for made in whole for cell in made["cells"]}
+    assert found == {("debian-6.1", "8G", "snp-emulated")}
+    one = "debian-2025.02+debian-6.12+grub-2.06-bookworm+8G+plain"
+    both = plans(
+        capsys, "--cell", one, "--cell", "kernel=debian-5.10,memory=<=2G", "scenarios/first-boot.yaml"
+    )
+    assert [cell["id"] for cell in both[0]["cells"]] == [
+        "debian-2025.02+debian-5.10+direct+2G+snp-emulated",
+        one,
+    ]
+    assert entry.main(["plan", "-k", "debian-6.1", "scenarios/rollout.yaml"]) == ExitCode.OK
+    said = "harness: -k debian-6.1 also took debian-6.12; --cell kernel=debian-6.1 takes it alone\n"
+    assert capsys.readouterr().err == said
+    assert (
+        entry.main(["plan", "-k", "debian-6.1 and not debian-6.12", "scenarios/rollout.yaml"]) == ExitCode.OK
+    )
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("stand_ins")
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["-k", "zzz"], 5, "no cell of these scenarios matches"),
+        (["--cell", "kernel=debian-6.12,vcpus=4096"], 5, "no cell of these scenarios matches"),
+        (
+            ["--cell", "kernel=debian-6.1x"],
+            4,
+            "--cell kernel=debian-6.1x: kernel: unknown kernel 'debian-6.1x'",
+        ),
+        (["--cell", "krnel=x"], 4, "krnel=x: unknown axis 'krnel'\n  did you mean 'kernel'?"),
+        (["--cell", "memory=8"], 4, "--cell memory=8: memory: the memory size 8 has no unit"),
+        (
+            ["--cell", "platform=snq"],
+            4,
+            "--cell platform=snq: platform: unknown platform 'snq'; did you mean",
+        ),
+        (["--cell", "debian-6.1"], 4, "--cell debian-6.1: neither a cell's id nor AXIS=VALUE"),
+    ],
+)
+def test_a_plan_of_nothing(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, said: str
+) -> None:
+    assert entry.main(["plan", *arguments]) == code
+    assert f"harness: {said}" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_a_plan_says_what_a_run_takes(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert entry.main(["plan", "scenarios/first-boot.yaml"]) == ExitCode.OK
+    assert capsys.readouterr().out.startswith("first-boot: 6 cells, a run takes all of them, ")
+    assert entry.main(["plan", "scenarios/rollout-all.yaml"]) == ExitCode.OK
+    assert re.match(r"rollout-all: \d+ cells, \d+ without --full \(marked \*\)", capsys.readouterr().out)
+    monkeypatch.chdir(tmp_path)
+    assert entry.main(["plan", "-k", "first-boot"]) == ExitCode.OK
+    assert f"no harness.toml in or above {tmp_path}: these are the shipped" in capsys.readouterr().err
+    (tmp_path / "harness.toml").write_text('name = "own"\n')
+    assert entry.main(["plan"]) == ExitCode.MISTAKE
+    assert f"harness: there is no scenario in {tmp_path}/scenarios" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("stand_ins")
@@ -85,99 +192,7 @@ def test_host(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
         f"cache: {tmp_path}/c",
         f"shipped recipes and scenarios: {PROJECT}",
     ]
-
-
-class Fake:
-    """Ingredients that are files of these names."""
-
-    catalog = SimpleNamespace(
-        firmware=("f",),
-        kernels=("k",),
-        loaders=("direct", "l"),
-        guests={"g": SimpleNamespace(lock_file="/g.packages")},
-    )
-    initrd = "/i"
-    apt = None
-    lock_file = "/lock"
-
-    def __init__(self, trouble: BaseException | None = None) -> None:
-        self.trouble = trouble
-
-    def firmware(self, name: str) -> object:
-        return SimpleNamespace(path=f"/{name}")
-
-    kernel = firmware
-
-    def own_guests(self) -> tuple[object, ...]:
-        return tuple(self.catalog.guests.values())
-
-    def loader(self, name: str) -> object:
-        return SimpleNamespace(binaries={"image": "/grub", "shim": "/shim"} if name == "l" else {})
-
-    def guest_disk(self, name: str) -> str:
-        return f"/{name}"
-
-    @property
-    def qemu(self) -> str:
-        if self.trouble:
-            raise self.trouble
-        return "/q"
-
-    def queries(self) -> tuple[PackageQuery, ...]:
-        return (PackageQuery("ovmf", "trixie"),)
-
-    def why_qemu(self) -> str:
-        return "qemu qemu: never made before"
-
-
-def test_build(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entry, "Ingredients", Fake)
-    assert entry.main(["build"]) == 0
-    assert capsys.readouterr().out.splitlines() == [
-        "firmware f: /f",
-        "kernel k: /k",
-        "loader l, image: /grub",
-        "loader l, shim: /shim",
-        "initramfs: /i",
-        "guest g: /g",
-        "qemu: /q",
-    ]
-    assert entry.main(["why"]) == 0
-    assert capsys.readouterr().out == "qemu qemu: never made before\n"
-
-
-@pytest.mark.parametrize(
-    ("trouble", "code", "said"),
-    [
-        (HarnessError("no compiler", "install gcc"), 4, "harness: no compiler\n  install gcc\n"),
-        (KeyboardInterrupt(), 2, "harness: interrupted\n"),
-    ],
-)
-def test_a_build_that_ends_early(
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    trouble: BaseException,
-    code: int,
-    said: str,
-) -> None:
-    monkeypatch.setattr(entry, "Ingredients", lambda: Fake(trouble))
-    assert entry.main(["build"]) == code
-    assert capsys.readouterr().err == said
-
-
-def test_update(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    older = PackageVersion("ovmf", "1", "all", "trixie", "00", 1, "pool/ovmf.deb")
-
-    def update(queries: tuple[PackageQuery, ...], *_: object) -> list[object]:
-        return [(queries[0], older, OVMF), (PackageQuery("qemu", "trixie"), None, OVMF)]
-
-    monkeypatch.setattr(entry, "Ingredients", Fake)
-    monkeypatch.setattr(entry, "update", update)
-    monkeypatch.setattr(entry, "update_set", lambda *_: 0)
-    assert entry.main(["update"]) == 0
-    assert capsys.readouterr().out.splitlines() == [
-        "trixie:ovmf: 1 -> ovmf 2",
-        "trixie:qemu: new -> ovmf 2",
-        "/lock: 2 changed",
-        "/g.packages: 0 changed",
-    ]
+    assert entry.main(["host", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["platforms"]["snp"] == {"runs": False, "lacking": ["there is no /dev/sev"]}
+    assert told["cache"] == f"{tmp_path}/c"

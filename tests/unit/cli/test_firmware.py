@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""Firmware at the front doors: ``--firmware``, the fixture, ``harness [build] firmware``."""
+"""Firmware at the front doors: ``--firmware``, and ``harness firmware``."""
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -124,7 +125,7 @@ def test_the_scenarios_rules_hold_for_what_it_names(
     path.write_text(SCENARIO)
     assert entry.main(["plan", str(path), "--firmware", f"file:{image}", "--firmware", "stock-2025.02"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "two: 4 cells, 3 left out"
+    assert lines[0] == "two: 4 cells, a run takes all of them, 3 left out"
     assert [line.split()[:2] for line in lines[3:7]] == [
         ["file-my-ovmf-6105d6", "debian-6.12"],
         ["file-my-ovmf-6105d6", "debian-5.10"],
@@ -142,56 +143,7 @@ def test_the_scenarios_rules_hold_for_what_it_names(
     result.stderr.fnmatch_lines(["ERROR: file:none.fd: no such file"])
 
 
-FIXTURE_TESTS = """
-import pytest
-
-@pytest.mark.firmware("stock-2022.11", "stock-2025.02")
-def test_marked(firmware):
-    print("marked:", firmware.path)
-
-def test_bare(firmware):
-    print("bare:", firmware.path)
-"""
-
-
-def test_the_fixture(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(FIXTURE_TESTS)
-    result = pytester.runpytest_inprocess("-rA", "-p", "no:cacheprovider")
-    result.assert_outcomes(passed=2, errors=1)
-    result.stdout.fnmatch_lines_random(
-        ["marked: /images/stock-2022.11", "marked: /images/stock-2025.02", "*says which firmware*"]
-    )
-    result = pytester.runpytest_inprocess("-rA", "--firmware", "safe-2022.11")
-    result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines_random(["marked: /images/safe-2022.11", "bare: /images/safe-2022.11"])
-    # No summary: pytest repeats whole messages in it where CI is set.
-    result = pytester.runpytest_inprocess("-rN", "--firmware", "unsafe-2022.11")
-    result.assert_outcomes(errors=2)
-    assert "Traceback" not in result.stdout.str()
-    assert [line.strip() for line in result.outlines].count("install gcc") == 2
-    result.stdout.fnmatch_lines(["*no compiler"])
-
-
-def test_build_firmware(capsys: pytest.CaptureFixture[str], image: Path) -> None:
-    assert entry.main(["build", "firmware", "stock-2025.02", f"file:{image}"]) == 0
-    assert capsys.readouterr().out.splitlines() == [
-        "firmware stock-2025.02: /images/stock-2025.02",
-        "firmware file-my-ovmf-6105d6: /images/file-my-ovmf-6105d6",
-    ]
-    assert entry.main(["build", "firmware", "--all"]) == ExitCode.MISTAKE
-    out, err = capsys.readouterr()
-    assert out.count("\n") == len(load_catalog().firmware) - 2
-    assert err == "harness: no compiler\n  install gcc\n"
-    assert entry.main(["build", "firmware", "stock-2025.02", "stock-2052.02"]) == ExitCode.MISTAKE
-    out, err = capsys.readouterr()
-    assert not out
-    assert "unknown firmware 'stock-2052.02'" in err
-    for wrong in ([], ["x", "--all"]):
-        assert entry.main(["build", "firmware", *wrong]) == ExitCode.MISTAKE
-        assert "name firmware, or say --all" in capsys.readouterr().err
-
-
-def test_list_show_why_path(capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
     assert entry.main(["firmware", "list"]) == 0
     listed = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in listed] == list(load_catalog().firmware)
@@ -199,17 +151,15 @@ def test_list_show_why_path(capsys: pytest.CaptureFixture[str]) -> None:
     assert entry.main(["firmware", "show", "safe-2022.11"]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown[0] == "name: safe-2022.11"
-    assert "source: debian-source: package edk2, suite bookworm, version 2022.11-*" in shown[2]
-    assert sum(line.startswith("patch: ") for line in shown) == 10
-    assert "build: OvmfPkg/OvmfPkgX64.dsc X64 DEBUG" in shown
-    assert "pcd: gEfiMdePkgTokenSpaceGuid.PcdDebugPrintErrorLevel=0x8240004F" in shown
-    assert "expect: accepts_at_exit=true" in shown
+    at = shown.index("source:")
+    assert shown[at : at + 4] == ["source:", "  way: debian-source", "  package: edk2", "  suite: bookworm"]
+    assert sum(line.startswith("  /") and line.endswith(".patch") for line in shown) == 10
+    assert "  dsc: OvmfPkg/OvmfPkgX64.dsc" in shown
+    assert "    gEfiMdePkgTokenSpaceGuid.PcdDebugPrintErrorLevel: 0x8240004F" in shown
     assert "image: /images/safe-2022.11" in shown
-    assert any(line.startswith("accepts_at_exit: false (drivers with both") for line in shown)
-    assert entry.main(["firmware", "show", "debian-2025.02"]) == 0
-    assert "build:" not in capsys.readouterr().out
-    assert entry.main(["firmware", "why", "safe-2022.11"]) == 0
-    assert capsys.readouterr().out == "firmware safe-2022.11: never made before\n"
-    assert entry.main(["firmware", "path", "safe-2022.11"]) == 0
-    assert capsys.readouterr().out == "/images/safe-2022.11\n"
-    assert entry.main(["firmware", "path", "unsafe-2022.11"]) == ExitCode.MISTAKE
+    assert any(line.startswith("  accepts_at_exit: false (drivers with both") for line in shown)
+    assert entry.main(["firmware", "show", "debian-2025.02", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told.keys() == {"name", "description", "source", "expect", "image", "traits"}
+    assert told["traits"]["technologies"].keys() == {"value", "source"}
+    assert entry.main(["firmware", "show", "unsafe-2022.11"]) == ExitCode.MISTAKE

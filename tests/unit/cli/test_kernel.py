@@ -30,13 +30,17 @@ def test_show_a_tree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     name, *lines = capsys.readouterr().out.splitlines()
     assert name.startswith("name: tree-linux-")
     assert lines == [
-        f"tree: {tree}",
+        "source:",
+        "  way: tree",
+        f"  path: {tree}",
+        "efi_stub_cleared: false",
         f"image: {tree / BZIMAGE}",
-        "version: 6.12.1-test (setup header, kernel_version)",
-        "technologies: snp (config: CONFIG_AMD_MEM_ENCRYPT=y, CONFIG_SEV_GUEST=m)",
-        "unaccepted_memory: true (config: CONFIG_UNACCEPTED_MEMORY=y)",
-        "efi_stub: true (config: CONFIG_EFI_STUB=y; PE header)",
-        "handover: true (setup header, xloadflags 0x7f (bit 3))",
+        "traits:",
+        "  version: 6.12.1-test (setup header, kernel_version)",
+        "  technologies: snp (config: CONFIG_AMD_MEM_ENCRYPT=y, CONFIG_SEV_GUEST=m)",
+        "  unaccepted_memory: true (config: CONFIG_UNACCEPTED_MEMORY=y)",
+        "  efi_stub: true (config: CONFIG_EFI_STUB=y; PE header)",
+        "  handover: true (setup header, xloadflags 0x7f (bit 3))",
     ]
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The commands ``harness image`` and ``harness build image``."""
+"""The commands ``harness loader``, ``guest`` and ``check``."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from harness.artifacts.kernel.traits import KernelTraits
 from harness.artifacts.loader.traits import LoaderTraits
+from harness.checks.registry import check_names
 from harness.cli import entry, loader
 from harness.errors import ExitCode, HarnessError
 from harness.recipes.catalog import load_catalog
@@ -59,45 +61,57 @@ def no_builds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
-    assert entry.main(["image", "list"]) == 0
+    assert entry.main(["loader", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(Ingredients.catalog.loaders)
     assert [line.split()[:2] for line in lines[:2]] == [["direct", "direct"], ["grub-2.06-bullseye", "grub"]]
 
 
 def test_show(capsys: pytest.CaptureFixture[str]) -> None:
-    assert entry.main(["image", "show", "shim-16.1-grub-2.12", "--kernel", "debian-6.1"]) == 0
+    assert entry.main(["loader", "show", "shim-16.1-grub-2.12", "--kernel", "debian-6.1"]) == 0
+    package = "(grub-efi-amd64-signed 1-1 (trixie))"
     assert capsys.readouterr().out.splitlines() == [
         "name: shim-16.1-grub-2.12",
-        "image: usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed of grub-efi-amd64-signed 1-1 (trixie)",
-        "shim: usr/lib/shim/shimx64.efi.signed of shim-signed 1-1 (trixie)",
-        "version: 2.06 (.sbat)",
-        "with_stub: legacy (a message)",
-        "without_stub: legacy (another)",
-        "enters debian-6.1 by: legacy",
-        "disk: /shim-16.1-grub-2.12/debian-6.1/console=ttyS0",
+        "kind: grub",
+        "programs:",
+        f"  image: usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed {package}",
+        "  shim: usr/lib/shim/shimx64.efi.signed (shim-signed 1-1 (trixie))",
+        "traits:",
+        "  version: 2.06 (.sbat)",
+        "  with_stub: legacy (a message)",
+        "  without_stub: legacy (another)",
+        "enters:",
+        "  kernel: debian-6.1",
+        "  by: legacy",
     ]
-    assert entry.main(["image", "show", "direct"]) == 0
-    assert "disk:" not in capsys.readouterr().out
+    assert entry.main(["loader", "show", "lilo"]) == ExitCode.MISTAKE
+    assert capsys.readouterr().err.startswith("harness: unknown loader 'lilo'\n  known: direct, ")
 
 
-def test_build(capsys: pytest.CaptureFixture[str]) -> None:
-    assert entry.main(["build", "image", "uki-262", "grub-2.12", "--cmdline", "quiet"]) == 0
-    assert capsys.readouterr().out.splitlines() == [
-        "image uki-262: /uki-262/debian-6.12/quiet",
-        "image grub-2.12: /grub-2.12/debian-6.12/quiet",
-    ]
+def test_guests(capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.main(["guest", "list", "--json"]) == 0
+    rows = {row["name"]: row["kind"] for row in json.loads(capsys.readouterr().out)}
+    assert rows == {
+        "initramfs": "initramfs",
+        "initramfs-large": "initramfs",
+        "debian-bookworm": "bookworm",
+        "debian-trixie": "trixie",
+    }
+    assert entry.main(["guest", "show", "debian-trixie", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["locked"] > len(told["packages"]) > 3
+    assert "kexec" in told["actions"]
+    assert entry.main(["guest", "show", "initramfs"]) == 0
+    assert "kind: initramfs" in capsys.readouterr().out
+    assert entry.main(["guest", "show", "initramf"]) == ExitCode.MISTAKE
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["build", "image"], "harness: harness build image: name loaders, or say --all\n"),
-        (["build", "image", "--all"], "harness: loaders.yaml:9:5: the disk of loader shell is too small\n"),
-        (["build", "image", "grub-2.13"], "harness: unknown loader 'grub-2.13'\n  did you mean 'grub-2.1"),
-        (["image", "show", "lilo"], "harness: unknown loader 'lilo'\n  known: direct, "),
-    ],
-)
-def test_mistakes(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
-    assert entry.main(arguments) == ExitCode.MISTAKE
-    assert capsys.readouterr().err.startswith(message)
+def test_checks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.main(["check", "list", "--json"]) == 0
+    rows = {row["name"]: row["question"] for row in json.loads(capsys.readouterr().out)}
+    assert rows.keys() == check_names()
+    assert all(question.endswith("?") for question in rows.values())
+    assert entry.main(["check", "show", "no-sev"]) == 0
+    assert f"question: {rows['no-sev']}" in capsys.readouterr().out
+    assert entry.main(["check", "show", "no-sew"]) == ExitCode.MISTAKE
+    assert capsys.readouterr().err == "harness: unknown check 'no-sew'\n  did you mean 'no-sev'?\n"

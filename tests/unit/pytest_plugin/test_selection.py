@@ -157,7 +157,7 @@ def test_a_kernel_does_not_take_the_probes_place(
     text = TWO.replace("debian-5.10", "efi-probe-lazy")
     text = text.replace("debian-6.1, memory: 2G", "debian-6.1, memory: 3G")
     path.write_text(text)
-    assert entry.main(["plan", str(path), "--kernel", kernel, "--format", "json"]) == 0
+    assert entry.main(["plan", str(path), "--kernel", kernel, "--json"]) == 0
     (made,) = json.loads(capsys.readouterr().out)
     assert [cell["kernel"] for cell in made["cells"]] == [kernel] * cells
     assert len(made["removed"]) == 2 - cells

@@ -63,7 +63,7 @@ def test_what_it_prints_is_what_to_type(
     assert "  cd 'my lab'" in lines
     monkeypatch.chdir("my lab")
     assert entry.main(["plan"]) == ExitCode.OK
-    assert "own: 2 cells, 0 left out" in capsys.readouterr().out
+    assert "own: 2 cells, a run takes all of them, 0 left out" in capsys.readouterr().out
 
 
 def test_a_folder_that_holds_something(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The commands of ``harness``: one module of this room each, imported when its command is the one.
+
+A command's module has ``add(parser)``, which adds its arguments and sets ``run``, the function that takes
+what was parsed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from harness.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS = MappingProxyType(
+    {
+        "init": "make a project of your own, with an example of each thing",
+        "plan": "list the boots that scenarios ask for on this host",
+        "build": "fetch and build what boots need: everything, or what is named",
+        "update": "lock today's newest packages: for everything, or for what is named",
+        "why": "say whether something would be made anew, and which input changed",
+        "firmware": "firmware recipes, and what their images can do",
+        "kernel": "kernels that guests boot, and what each can do",
+        "loader": "loaders, and how each enters a kernel",
+        "guest": "what runs in a guest: the initramfs guests, and whole Debians",
+        "check": "the questions that a boot is asked",
+        "shell": "boot a Debian guest to work in, and say how to log in",
+        "schema": "print the JSON Schema of a kind of file, for editors",
+        "host": "say which platforms run on this host, and where the cache is",
+    }
+)
+"""What each command does, in the order of the help."""
+
+_DESCRIPTION = """\
+Everything about boots of confidential guests that is no test; pytest boots and judges.
+
+Recipes and scenarios are those of the project in or above the current folder (harness.toml), and the shipped
+ones.
+"""
+_EPILOG = """\
+NAME is a recipe's name. Of firmware and kernels, file:PATH names an image of your own and tree:PATH a working
+tree of your own.
+
+exit codes: 0 as expected, 1 something under test is wrong, 2 interrupted, 4 a mistake of the user,
+5 nothing is selected, 6 the host's fault
+"""
+
+_MOVED = MappingProxyType(
+    {
+        ("image",): "harness loader",
+        ("build", "firmware"): "harness build NAME…",
+        ("build", "image"): "harness build LOADER…",
+        ("firmware", "path"): "harness build NAME",
+        ("firmware", "why"): "harness why NAME",
+        ("plan", "--format", "json"): "harness plan --json",
+        ("plan", "--format=json"): "harness plan --json",
+    }
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with the house's exit code for a mistake, that guesses no option from its beginning."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(
+            formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **arguments
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and message, and exit."""
+        self.print_usage(sys.stderr)
+        self.exit(ExitCode.MISTAKE, f"{self.prog}: error: {message}\n")
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from harness.version import version_line  # noqa: PLC0415  # it asks git
+
+        print(version_line())
+        parser.exit(ExitCode.OK)
+
+
+def parser(words: Sequence[str] | None = None) -> Parser:
+    """Return the parser of ``harness``.
+
+    With the ``words`` of a command line, only the command that they name has its arguments: the others would
+    cost imports, and are not asked for anything.
+    """
+    made = Parser(prog="harness", description=_DESCRIPTION, epilog=_EPILOG)
+    made.add_argument(
+        "--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help="print version and commit"
+    )
+    commands = made.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    wanted = None if words is None else next((word for word in words if not word.startswith("-")), "")
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        if wanted in {None, name}:
+            import_module(f"harness.cli.{name}").add(command)
+    return made
+
+
+def moved(words: Sequence[str]) -> str:
+    """Return what to say of a name that has moved; "" for all others."""
+    for old, new in _MOVED.items():
+        first, *rest = old
+        if words[:1] == [first] and any(
+            list(words[at : at + len(rest)]) == rest for at in (range(1, len(words)) if rest else (1,))
+        ):
+            return f"`harness {' '.join(old)}` is `{new}` now"
+    return ""
