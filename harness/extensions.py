@@ -2,11 +2,13 @@
 """What other packages add to the harness: objects that they name as entry points.
 
 A group is a kind of thing: ``ovmf_acceptance.platforms``, ``ovmf_acceptance.checks``. An entry's name is the
-name by which scenarios and command lines use the object.
+name by which scenarios and command lines use the object. ``ovmf_acceptance.projects`` names packages whose
+folders are laid out as projects: they add recipes and guest actions.
 """
 
 from __future__ import annotations
 
+import traceback
 from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -21,7 +23,7 @@ PREFIX = "ovmf_acceptance."
 
 @cache
 def extensions(kind: str) -> Mapping[str, Any]:
-    """Return the objects of a kind (``platforms``, ``checks``) by name, in the order of their names.
+    """Return the objects of a kind (such as ``platforms``) by name, in the order of their names.
 
     Raises HarnessError for an entry point that fails to import, and for a name that two packages give.
     """
@@ -38,9 +40,18 @@ def extensions(kind: str) -> Mapping[str, Any]:
             found[entry.name] = entry.load()
         except Exception as error:  # whatever a module of somebody else raises
             raise HarnessError(
-                f"{kind}: {entry.name!r} ({entry.value} of {package}) cannot be imported: "
+                f"{_place(error)}{kind}: {entry.name!r} ({entry.value} of {package}) cannot be imported: "
                 f"{type(error).__name__}: {error}",
                 f"mend or uninstall {package}",
             ) from error
         packages[entry.name] = package
     return found
+
+
+def _place(error: Exception) -> str:
+    """Return ``file:line: `` of the statement of another package that failed; "" when there is none."""
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        return f"{error.filename}:{error.lineno}: "
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [it for it in frames if it.filename != __file__ and "importlib" not in it.filename]
+    return f"{theirs[-1].filename}:{theirs[-1].lineno}: " if theirs else ""
