@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -178,6 +179,18 @@ def _lines(path: Path) -> tuple[list[Line], list[str]]:
 def run_folders(records: Path) -> list[Path]:
     """Return the runs below a folder of runs, the oldest first: their names begin with their time."""
     return sorted(path.parent for path in records.glob(f"*/{RUN}"))
+
+
+def earlier_runs(run: StoredRun, records: Path, most: int) -> list[StoredRun]:
+    """Return the last runs of scenarios before ``run``, the oldest first; what cannot be read is left out."""
+    found: list[StoredRun] = []
+    for path in reversed(run_folders(records)):
+        if path.name < run.path.name and len(found) < most:
+            with contextlib.suppress(HarnessError):
+                other = StoredRun.load(path)
+                if other.run.kind in _SCENARIO_KINDS:
+                    found.append(other)
+    return found[::-1]
 
 
 def find_run(text: str, records: Path) -> Path:

@@ -6,12 +6,16 @@ from __future__ import annotations
 import os
 import re
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.results.model import LINE, RunData
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from harness.results.folder import StoredRun
 
 _SERIALS = re.compile(
     r"((?:serial(?:[ _-]?(?:no|number|num))?|chip[ _-]?id|uuid)\"?\s*[:=]\s*\"?)([A-Za-z0-9-]{6,})",
@@ -51,3 +55,10 @@ class Redaction:
             text = re.sub(rf"(?<![\w-]){re.escape(word)}(?![\w-])", instead, text)
         text = re.sub(r"/home/[^/\s\"']+", "/home/USER", text)
         return _SERIALS.sub(r"\1SERIAL", text)
+
+
+def redacted_run(run: StoredRun, redaction: Redaction) -> StoredRun:
+    """Return a run whose texts, in all their fields, went through a redaction."""
+    data = RunData.model_validate_json(redaction.text(run.run.model_dump_json(by_alias=True)))
+    lines = tuple(LINE.validate_json(redaction.text(line.model_dump_json())) for line in run.lines)
+    return replace(run, run=data, lines=lines)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.results.folder import latest
+from harness.results.packing import unpacked
 from harness.results.report.cell import read_parts
 from harness.results.report.index import SIGNS, cell_rows, heat_maps, state_counts
 from harness.results.show_comparison import headline
@@ -17,24 +18,33 @@ from harness.results.show_comparison import headline
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from jinja2 import Template
+
     from harness.results.compare import Comparison
     from harness.results.folder import StoredRun
+    from harness.results.redact import Redaction
     from harness.results.report.index import CellRow
 
 CELLS = "cells"
 
 
 def write_report(
-    run: StoredRun, out: Path, comparison: Comparison | None = None, *, every: bool = False
+    run: StoredRun,
+    out: Path,
+    comparison: Comparison | None = None,
+    *,
+    every: bool = False,
+    redaction: Redaction | None = None,
 ) -> Path:
     """Write the report of a run to the folder ``out`` and return its first page.
 
     Pages are made for cells that failed or, by ``comparison``, changed; with ``every`` for all that booted. A
-    run that still goes on is shown as far as it is.
+    run that still goes on is shown as far as it is. ``redaction`` goes over every page.
     """
+    clean = redaction.text if redaction is not None else str
     changed = {change.cell for change in comparison.changes} if comparison is not None else set()
     rows = [
-        replace(row, page=f"{CELLS}/{_file_name(row.cell)}.html")
+        replace(row, page=page_of(row.cell))
         if row.record and (every or row.is_bad or row.cell in changed)
         else row
         for row in cell_rows(run)
@@ -55,25 +65,23 @@ def write_report(
     page = environment.get_template("cell.html.j2")
     for row in rows:
         if row.page:
-            (out / row.page).write_text(_cell(page, run, row), encoding="utf-8")
+            (out / row.page).write_text(clean(_cell(page, run, row)), encoding="utf-8")
     first = out / "index.html"
-    first.write_text(index, encoding="utf-8")
+    first.write_text(clean(index), encoding="utf-8")
     return first
 
 
-def _cell(template: object, run: StoredRun, row: CellRow) -> str:
+def _cell(template: Template, run: StoredRun, row: CellRow) -> str:
     checks = [line for line in latest(run.checks) if line.cell == row.cell]
     boots = [line for line in run.boots if line.cell == row.cell]
-    parts = read_parts(run.path / row.record, checks)
-    made: str = template.render(  # type: ignore[attr-defined]  # a jinja2.Template
-        run=run, row=row, checks=checks, boots=boots, parts=parts, signs=SIGNS
-    )
-    return made
+    with unpacked(run.path / row.record) as record:
+        parts = read_parts(record, checks)
+        return template.render(run=run, row=row, checks=checks, boots=boots, parts=parts, signs=SIGNS)
 
 
-def _file_name(cell: str) -> str:
-    """Return a cell's id as a file name that needs no quoting in a link."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", cell)
+def page_of(cell: str) -> str:
+    """Return where a cell's page is in a report; the name needs no quoting in a link."""
+    return f"{CELLS}/{re.sub(r'[^A-Za-z0-9._-]', '_', cell)}.html"
 
 
 def _environment() -> Environment:

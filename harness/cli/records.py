@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The commands ``harness records prune|pack``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from harness.cli.stored import RUN_HELP, add_records, records_of, stored_run
+from harness.results.report.drawing import size_text
+from harness.results.retention import old_runs, pack_record, parse_age, remove, size_of
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add its verbs."""
+    verbs = parser.add_subparsers(required=True, metavar="VERB", dest="verb")
+    prune = verbs.add_parser("prune", help="remove old runs", description="Remove old runs.")
+    prune.add_argument("--keep", default="14d", metavar="AGE", help="of runs without failures (default: 14d)")
+    prune.add_argument("--keep-failures", default="90d", metavar="AGE", help="of the others (default: 90d)")
+    prune.add_argument("--dry-run", action="store_true", help="only say what would go")
+    add_records(prune)
+    prune.set_defaults(run=_prune)
+    pack = verbs.add_parser(
+        "pack", help="make the records of a run small", description="Put each record of a run in one file."
+    )
+    pack.add_argument("run_", metavar="RUN", help=RUN_HELP)
+    add_records(pack)
+    pack.set_defaults(run=_pack)
+
+
+def _prune(options: argparse.Namespace) -> None:
+    keep, keep_failures = parse_age(options.keep), parse_age(options.keep_failures)
+    found = old_runs(records_of(options), datetime.now(UTC), keep=keep, keep_failures=keep_failures)
+    for removal in found:
+        print(f"{removal.path}: {size_text(removal.size)}, {removal.why}")
+    if not options.dry_run:
+        remove(found)
+    verb = "would go" if options.dry_run else "removed"
+    print(f"{len(found)} runs {verb}, {size_text(sum(removal.size for removal in found))}")
+
+
+def _pack(options: argparse.Namespace) -> None:
+    run = stored_run(options.run_, options)
+    before = size_of(run.path)
+    folders = [path for path in sorted(run.path.iterdir()) if path.is_dir()]
+    for folder in folders:
+        pack_record(folder)
+    print(f"{len(folders)} records packed: {size_text(before)} -> {size_text(size_of(run.path))}")
