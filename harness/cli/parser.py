@@ -31,6 +31,13 @@ COMMANDS = MappingProxyType(
         "guest": "what runs in a guest: the initramfs guests, and whole Debians",
         "check": "the questions that a boot is asked",
         "shell": "boot a Debian guest to work in, and say how to log in",
+        "runs": "list the runs that there are, the newest first",
+        "history": "say since when and how often cells and checks fail, or what was never met",
+        "compare": "say what changed between two runs",
+        "summary": "print a run in short, for the page of a CI job",
+        "report": "write a run as static pages, or for other programs",
+        "table": "print what came out by firmware, kernel and loader",
+        "records": "remove old runs, or make their records small",
         "schema": "print the JSON Schema of a kind of file, for editors",
         "host": "say which platforms run on this host, and where the cache is",
     }

@@ -51,6 +51,8 @@ __all__ = [
 ]
 
 M = TypeVar("M", bound=BaseModel)
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+"""The JSON Schema that ours are written in."""
 
 _WANTED = {
     "string": "text",
@@ -128,7 +130,7 @@ def _document(path: Path, source: Source, model: type[M], context: object) -> Do
 def json_schema(model: type[BaseModel]) -> dict[str, Any]:
     """Export the JSON Schema of a model's files, for editors and other checkers."""
     made = model.model_json_schema(schema_generator=_Closed)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+    return {"$schema": DRAFT, **made}
 
 
 class _Closed(GenerateJsonSchema):
