@@ -38,6 +38,7 @@ from harness.machine.machine import Machine
 from harness.machine.overlay import on_overlays
 from harness.machine.process import read_tail
 from harness.machine.qmp import MonitorError
+from harness.paths import cache_dir
 from harness.platforms.registry import platform_named
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ def _script(spec: MachineSpec, record_dir: Path, cell_id: str) -> str:
         "the monitor) and its debug console in debugcon.log. The command as the harness started it, with the",
         f'channels that it kept for itself, is "argv" in {INDEX}.',
     )
-    return shell_script(argv(spec, ByHand()), notes)
+    return shell_script(argv(spec, ByHand()), cache_dir(), notes)
 
 
 def _ingredients(spec: MachineSpec, inputs: Mapping[str, Path | str]) -> dict[str, Path | str]:

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -78,20 +80,39 @@ def argv(spec: MachineSpec, channels: Channels | ByHand) -> tuple[str, ...]:
     return tuple(words)
 
 
-def shell_script(command: tuple[str, ...], notes: tuple[str, ...] = ()) -> str:
-    """Give a runnable script of one command, an option and its value on each line.
+def shell_script(command: tuple[str, ...], cache: Path, notes: tuple[str, ...] = ()) -> str:
+    """Return a runnable script of one command, an option and its value on each line.
 
-    It runs in a new temporary folder, so that files with relative names do not replace stored evidence.
+    It runs in a new temporary folder, so that files with relative names do not replace stored evidence. Files
+    of the cache are looked up in the cache of who runs it, by the names that they have in every cache.
     """
-    lines = [shlex.quote(command[0])]
-    for word in command[1:]:
+    words = [_below(cache, word) for word in command]
+    lines = words[:1]
+    for word in words[1:]:
         if word.startswith("-"):
-            lines.append(shlex.quote(word))
+            lines.append(word)
         else:
-            lines[-1] += f" {shlex.quote(word)}"
-    head = ["#!/bin/sh", *(f"# {note}" for note in notes)]
+            lines[-1] += f" {word}"
+    home = cache.relative_to(Path.home()) if cache.is_relative_to(Path.home()) else None
+    usual = shlex.quote(str(cache)) if home is None else f'"$HOME"/{shlex.quote(str(home))}'
+    head = [
+        "#!/bin/sh",
+        *(f"# {note}" for note in notes),
+        f"cache=${{HARNESS_CACHE:-{usual}}}",
+        "case $cache in /*) ;; *) cache=$PWD/$cache ;; esac",
+        f"command -v {words[0]} >/dev/null || {{",
+        f"    echo {words[0]}: not found: HARNESS_CACHE names the cache that has it >&2",
+        "    exit 1",
+        "}",
+    ]
     folder = ['cd "$(mktemp -d)" || exit 1', 'echo "files of this run: $PWD" >&2']
     return "\n".join([*head, *folder, "exec " + " \\\n    ".join(lines)]) + "\n"
+
+
+def _below(cache: Path, word: str) -> str:
+    """Quote a word for a shell, with ``$cache`` in the place of the cache's path."""
+    parts = re.split(rf"(?<![\w./-]){re.escape(str(cache))}/", word)
+    return '"$cache"/'.join(shlex.quote(part) if part else "" for part in parts) or "''"
 
 
 def _options(first: str, /, **options: str) -> str:

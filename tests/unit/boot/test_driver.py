@@ -315,7 +315,7 @@ def test_a_killed_run_is_recognisably_incomplete(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from harness.boot.driver import boot;"
         "from harness.machine.spec import MachineSpec;"
         "boot(MachineSpec(qemu=Path(sys.argv[1]), firmware=Path(sys.argv[2]), memory_mib=1, accel='tcg',"
-        "cmdline='[{\"serial\": \"hello\"}]'), Path(sys.argv[3]), cell_id='c', platform='p')"
+        "cmdline='[{\"serial\": \"hello\"}]'), Path(sys.argv[3]), cell_id='c', platform='plain')"
     )
     record = tmp_path / "record"
     command = [sys.executable, "-c", source, str(FAKE_QEMU), str(tmp_path / "fw"), str(record)]

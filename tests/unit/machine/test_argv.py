@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -93,11 +94,43 @@ def test_no_kernel_no_append() -> None:
 
 def test_script_passes_every_word_unchanged() -> None:
     words = ("-append", "a 'b' \"$HOME\" `id` \\", "-m", "8192M", "-S")
-    script = shell_script(("/usr/bin/printf", "%s\\n", *words), ("a note",))
+    script = shell_script(("/usr/bin/printf", "%s\\n", *words), Path("/cache"), ("a note",))
     assert "\n# a note\n" in script
     assert "    -m 8192M \\\n" in script
     shown = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)
     assert shown.stdout.splitlines() == list(words)
+
+
+def test_script_finds_the_files_in_the_cache_of_who_runs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No path of the machine that wrote it: the names in the store are the same in every cache."""
+    monkeypatch.setenv("HOME", str(tmp_path / "a home"))
+    cache, other = tmp_path / "a home/my cache", tmp_path / "an other's"
+    for folder in (cache, other):
+        (folder / "store").mkdir(parents=True)
+        (folder / "store/show").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+        (folder / "store/show").chmod(0o755)
+    words = ("-bios", f"{cache}/store/it's", "-drive", f"file={cache}/a,x=b", "-k", f"/mnt{cache}/c", "")
+    script = shell_script((f"{cache}/store/show", *words), cache)
+    assert str(tmp_path) not in script.replace(f"/mnt{cache}", "")
+
+    def said(**environment: str) -> subprocess.CompletedProcess[str]:
+        env = {"PATH": os.environ["PATH"], **environment}
+        return subprocess.run(
+            ["/bin/sh", "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+        )
+
+    home = {"HOME": str(tmp_path / "a home")}
+    assert said(**home).stdout.splitlines() == list(words)
+    moved = [word if word.startswith("/mnt") else word.replace(str(cache), str(other)) for word in words]
+    for name in (str(other), other.name):
+        assert said(**home, HARNESS_CACHE=name).stdout.splitlines() == moved
+    lost = said(HOME="/nowhere")
+    assert lost.returncode == 1
+    assert (
+        lost.stderr == "/nowhere/my cache/store/show: not found: HARNESS_CACHE names the cache that has it\n"
+    )
 
 
 def test_relative_paths_are_refused() -> None:
