@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from harness.debian.archive import NotInPackageError
 from harness.errors import HarnessError
-from harness.formats.bzimage import is_bzimage, read_release
+from harness.formats.bzimage import is_bzimage, read_release, read_setup
 from harness.formats.ikconfig import embedded_config
+from harness.formats.magic import no_bzimage
 from harness.store.file_tree import only
 
 if TYPE_CHECKING:
@@ -146,9 +147,9 @@ def _of_file(recipe: KernelRecipe, file: File) -> KernelFiles:
         raise HarnessError(f"{recipe.title}: {image}: no such file")
     data = image.read_bytes()
     if not is_bzimage(data):
-        raise HarnessError(
-            f"{recipe.title}: {image} is no bzImage", "name arch/x86/boot/bzImage, or a vmlinuz"
-        )
+        what, hint = no_bzimage(data)
+        raise HarnessError(f"{recipe.title}: {image} is no bzImage: {what}", hint)
+    read_setup(data)  # before the config: an image that is cut short has none inside either
     if file.config is False:
         return KernelFiles(image, None)
     if isinstance(file.config, str):
@@ -161,6 +162,8 @@ def _of_file(recipe: KernelRecipe, file: File) -> KernelFiles:
             return KernelFiles(image, _read(recipe, beside))
     if inside := embedded_config(data):
         return KernelFiles(image, inside)
+    if not recipe.where:
+        return KernelFiles(image, None)  # a recipe says that there is none, a command line need not
     hint = f"put the .config that it was built with beside it, as {names[0]}"
     if image.as_posix().endswith(BZIMAGE):
         hint = f"for a build tree, say tree:{image.parents[3]}"

@@ -62,6 +62,10 @@ def resolve_kernel(recipe: KernelRecipe, apt: AptRoot, lock: Lock) -> Kernel:
         traits = read_kernel_traits(image.read_bytes(), files.config)
     except HarnessError as error:
         raise HarnessError(f"{recipe.title}: {files.image}: {error.what}", error.hint) from error
+    if files.config is None and recipe.source.file is not None and recipe.source.file.config is True:
+        apt.progress(
+            f"{recipe.title}: no config is beside the image or in it; its traits are read from the image"
+        )
     options = parse_config(files.config) if files.config is not None else None
     return Kernel(recipe.name, image, traits, options=options, title=recipe.title)
 

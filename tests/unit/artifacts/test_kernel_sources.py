@@ -20,6 +20,7 @@ from harness.formats.ikconfig import embedded_config
 from harness.matrix.cell import Cell
 from harness.paths import Project
 from harness.platforms.host import Host
+from harness.recipes.kernel import KernelRecipe
 from tests.support.kernel_files import CONFIG, RELEASE, bzimage, make_tree, zstd
 
 if TYPE_CHECKING:
@@ -119,6 +120,40 @@ def test_the_config_of_the_image_itself_is_enough(ingredients: Ingredients, tmp_
     assert "CONFIG_UNACCEPTED_MEMORY=y" in kernel.traits.sources["unaccepted_memory"]
 
 
+def test_an_image_without_any_config(
+    ingredients: Ingredients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(ingredients.apt, "progress", told.append)
+    image = tmp_path / "bzImage"
+    image.write_bytes(bzimage())
+    kernel = ingredients.kernel(ingredients.choose_kernel(f"file:{image}"))
+    assert kernel.options is None
+    assert kernel.traits.sources["unaccepted_memory"].startswith("image: ")
+    assert told == [
+        f"kernel {kernel.name}: no config is beside the image or in it; its traits are read from the image"
+    ]
+    (tmp_path / "given").write_text(CONFIG)
+    given = ingredients.kernel(ingredients.choose_kernel(f"file:{image},config={tmp_path}/given"))
+    assert given.name != kernel.name
+    assert given.traits.unaccepted_memory
+    (tmp_path / "config").write_text(CONFIG)
+    ignored = ingredients.kernel_recipe(ingredients.choose_kernel(f"file:{image},config=none"))
+    assert isinstance(ignored, KernelRecipe)
+    assert ignored.source.file is not None
+    assert ignored.source.file.config is False
+
+
+def test_an_image_that_is_cut_short_is_told_before_its_config(
+    ingredients: Ingredients, tmp_path: Path
+) -> None:
+    whole = bytearray(bzimage())
+    whole[0x1F4:0x1F8] = (1 << 20).to_bytes(4, "little")
+    (tmp_path / "bzImage").write_bytes(whole)
+    with pytest.raises(HarnessError, match="the kernel image is cut short"):
+        ingredients.kernel(ingredients.choose_kernel(f"file:{tmp_path / 'bzImage'}"))
+
+
 def test_a_build_tree(ingredients: Ingredients, tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "My Linux")
     name = ingredients.choose_kernel(f"tree:{tree}")
@@ -161,7 +196,7 @@ def test_recipes_of_files_and_trees(recipe: Callable[..., Ingredients], tmp_path
         ("{file: {path: alone-1}}", r"carries none \(CONFIG_IKCONFIG\)\n  put the .config .* as config-1"),
         ("{file: {path: ../linux/arch/x86/boot/bzImage}}", r"no config: [^\n]*\n  .*say tree:\S*/linux$"),
         ("{file: {path: alone-1, config: none}}", r"\S*/none: cannot be read: .*No such file"),
-        ("{file: {path: text, config: given}}", r"\S*/text is no bzImage\n  name arch/x86"),
+        ("{file: {path: text, config: given}}", r"\S*/text is no bzImage: it is text\n  name arch/x86"),
         ("{file: {path: alone-1, config: text}}", r"\S*/alone-1: the kernel config holds no option"),
         ("{tree: {path: none}}", r"\S*/none/arch/x86/boot/bzImage: no such file\n  run `make bzImage"),
         ("{tree: {path: ../stale}}", r"bzImage is 6.12.1-test, but the tree is configured as 6.12.2\n  run"),
@@ -186,6 +221,17 @@ def test_mistakes_name_the_recipe(
     ("text", "message"),
     [
         ("file:none", "file:none: no such file"),
+        ("file:.", "file:.: it is a folder\n  did you mean tree:.?"),
+        (
+            "file:elf",
+            "file:elf: no bzImage: it is an ELF program, as vmlinux is\n  name arch/x86",
+        ),
+        ("file:arm64", "file:arm64: no bzImage: it is an arm64 kernel\n  guests are x86-64"),
+        ("file:packed", "file:packed: no bzImage: it is packed with gzip\n  unpack it, or name arch/x86"),
+        ("file:empty", "file:empty: no bzImage: it is empty\n  build or copy it again"),
+        ("file:text", "file:text: no bzImage: it is text\n  name arch/x86/boot/bzImage"),
+        ("file:noise", "file:noise: no bzImage: it has no HdrS in its setup header"),
+        ("file:good,config=gone", "file:good,config=gone: there is no "),
         ("tree:.", f"tree:.: no {BZIMAGE} there\n  run `make bzImage modules`"),
         ("git:x", "git:x: unknown kind of kernel 'git'\n  write NAME|file:PATH|tree:PATH"),
         ("debian-6.2", "unknown kernel 'debian-6.2'\n  did you mean "),
@@ -195,6 +241,17 @@ def test_choices_that_are_none(
     ingredients: Ingredients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    images = {
+        "elf": b"\x7fELF\x02\x01",
+        "arm64": b"MZ" + bytes(0x36) + b"ARM\x64",
+        "packed": gzip.compress(bzimage()),
+        "empty": b"",
+        "text": b"nothing\n",
+        "noise": bytes(range(256)),
+        "good": bzimage(),
+    }
+    for name, content in images.items():
+        (tmp_path / name).write_bytes(content)
     with pytest.raises(HarnessError) as caught:
         ingredients.choose_kernel(text)
     assert str(caught.value).startswith(message)
