@@ -10,14 +10,23 @@ from typing import TYPE_CHECKING, Any
 from harness.documents.document import YamlError
 from harness.matrix.axes import AXES, TABLE
 from harness.matrix.cell import Cell
-from harness.matrix.plan import NOTHING_SAID, Bad, Expects, Needs, Plan, Planned, Removed, Said
+from harness.matrix.plan import (
+    NOTHING_SAID,
+    KnownBad,
+    Plan,
+    Planned,
+    Removed,
+    Requirement,
+    Said,
+    StatedOutcome,
+)
 from harness.matrix.rules import Point, rules, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from harness.documents.document import Document, Problem
-    from harness.matrix.schema import Expectation, KnownBad, Matrix, Requirement, Scenario
+    from harness.matrix.schema import KnownBadEntry, Matrix, RequirementEntry, Scenario, StatedOutcomeEntry
 
 _PLATFORM = AXES.index("platform")
 
@@ -210,7 +219,7 @@ class _Expansion:
         """Gather what the rules say of each point; a point of which none speaks is left out."""
         values = values_of(self.points)
         said: dict[Point, Said] = {}
-        for kind, tell in _TOLD.items():
+        for kind, with_rule in _SAID.items():
             entries: Sequence[Any] = getattr(self.scenario, kind.replace("-", "_"))
             for rule, entry in zip(rules(self.document, kind), entries, strict=True):
                 for point in filter(rule.matcher(values), self.points):
@@ -218,7 +227,7 @@ class _Expansion:
                     if first := _answered(before, kind, entry):
                         message = f"{kind}[{rule.number}]: {first} is about {self._cell(point)}, too"
                         raise self.document.error_at(rule.loc, message)
-                    said[point] = tell(before, rule.where, entry)
+                    said[point] = with_rule(before, rule.where, entry)
         return said
 
     def _refuse_same_names(self, cells: Iterable[Cell]) -> None:
@@ -237,17 +246,18 @@ def _answered(said: Said, kind: str, entry: Any) -> str:
     return next((f"{check} of {bad.where}" for check in checks if (bad := said.bad(check))), "")
 
 
-def _tell_needs(said: Said, where: str, entry: Requirement) -> Said:
-    needs = Needs(where, entry.platform, entry.memory, entry.cpus)
-    return replace(said, requires=(*said.requires, needs))
+def _with_requirement(said: Said, where: str, entry: RequirementEntry) -> Said:
+    requirement = Requirement(where, entry.platform, entry.memory, entry.cpus)
+    return replace(said, requires=(*said.requires, requirement))
 
 
-def _tell_expects(said: Said, where: str, entry: Expectation) -> Said:
-    return replace(said, expect=Expects(where, entry.outcome, entry.reason, entry.link))
+def _with_stated_outcome(said: Said, where: str, entry: StatedOutcomeEntry) -> Said:
+    stated = StatedOutcome(where, entry.outcome, entry.reason, entry.link)
+    return replace(said, expect=stated)
 
 
-def _tell_bad(said: Said, where: str, entry: KnownBad) -> Said:
-    bad = Bad(
+def _with_known_bad(said: Said, where: str, entry: KnownBadEntry) -> Said:
+    bad = KnownBad(
         where,
         entry.checks,
         entry.reason,
@@ -260,10 +270,10 @@ def _tell_bad(said: Said, where: str, entry: KnownBad) -> Said:
     return replace(said, known_bad=(*said.known_bad, bad))
 
 
-_TOLD: Mapping[str, Callable[[Said, str, Any], Said]] = {
-    "requires": _tell_needs,
-    "expect": _tell_expects,
-    "known-bad": _tell_bad,
+_SAID: Mapping[str, Callable[[Said, str, Any], Said]] = {
+    "requires": _with_requirement,
+    "expect": _with_stated_outcome,
+    "known-bad": _with_known_bad,
 }
 
 

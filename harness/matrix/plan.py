@@ -40,7 +40,7 @@ class FindingLike(Protocol):
 
 
 @dataclass(frozen=True)
-class Needs:
+class Requirement:
     """What the host must have, each None for anything; ``where`` is the rule."""
 
     where: str
@@ -50,7 +50,7 @@ class Needs:
 
 
 @dataclass(frozen=True)
-class Expects:
+class StatedOutcome:
     """An outcome in place of the rollout model's."""
 
     where: str
@@ -60,7 +60,7 @@ class Expects:
 
 
 @dataclass(frozen=True)
-class Bad:
+class KnownBad:
     """Checks that are known to fail: with a finding of this ``kind``, these ``values`` among its own.
 
     ``kind`` "" is any but missing evidence, which nobody knows before. ``shows`` are words that its sentence,
@@ -103,11 +103,11 @@ class Bad:
 class Said:
     """What a scenario says about a cell beside its axes."""
 
-    requires: tuple[Needs, ...] = ()
-    expect: Expects | None = None
-    known_bad: tuple[Bad, ...] = ()
+    requires: tuple[Requirement, ...] = ()
+    expect: StatedOutcome | None = None
+    known_bad: tuple[KnownBad, ...] = ()
 
-    def bad(self, check: str) -> Bad | None:
+    def bad(self, check: str) -> KnownBad | None:
         """Return why a check is known to fail; None when it should pass."""
         return next((bad for bad in self.known_bad if check in bad.checks), None)
 

@@ -121,7 +121,7 @@ class Override(Strict):
     set: Settings = Field(description="what they get")
 
 
-class Requirement(Strict):
+class RequirementEntry(Strict):
     """What the host must have; cells that lack it are skipped and say so."""
 
     when: When | None = Field(default=None, description="the cells that it is about; default: all")
@@ -140,7 +140,7 @@ class Requirement(Strict):
         return self
 
 
-class Expectation(Strict):
+class StatedOutcomeEntry(Strict):
     """Cells whose outcome is not the one that the rollout model gives."""
 
     when: About
@@ -149,7 +149,7 @@ class Expectation(Strict):
     link: Link
 
 
-class KnownBad(Strict):
+class KnownBadEntry(Strict):
     """Checks that are known to fail; they are told as such, and fail the run when they start to pass."""
 
     when: About
@@ -191,9 +191,9 @@ class Scenario(Strict):
     exclude: tuple[When, ...] = Field(default=(), description="rules that leave out cells of the matrix")
     overrides: tuple[Override, ...] = Field(default=(), description="rules that change cells of the matrix")
     include: tuple[Include, ...] = Field(default=(), description="cells appended after the matrix's own")
-    requires: tuple[Requirement, ...] = Field(default=(), description="what the host must have")
-    expect: tuple[Expectation, ...] = Field(default=(), description="outcomes other than the model's")
-    known_bad: tuple[KnownBad, ...] = Field(
+    requires: tuple[RequirementEntry, ...] = Field(default=(), description="what the host must have")
+    expect: tuple[StatedOutcomeEntry, ...] = Field(default=(), description="outcomes other than the model's")
+    known_bad: tuple[KnownBadEntry, ...] = Field(
         default=(), alias="known-bad", description="checks that are known to fail"
     )
 

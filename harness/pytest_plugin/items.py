@@ -10,7 +10,7 @@ import pytest
 
 from harness.checks.registry import check_names
 from harness.errors import HarnessError
-from harness.matrix.plan import Expects
+from harness.matrix.plan import StatedOutcome
 from harness.results.model import BAD
 from harness.run.judge import judge
 from harness.run.keywords import about, compiled
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from harness.checks.finding import Check, Finding
     from harness.matrix.cell import Cell
-    from harness.matrix.plan import Bad, Plan, Planned
+    from harness.matrix.plan import KnownBad, Plan, Planned
     from harness.run.cell_run import CellRun
     from harness.run.judge import Answer
 
@@ -143,7 +143,7 @@ def refuse_idle_rules(session: Session, chosen: Chosen, runs: list[CellRun]) -> 
     if options.axes or options.replay is not None or options.platform != "auto":
         return
     taken = {run.cell: run for run in runs}
-    about_cells: dict[Bad | Expects, list[Cell]] = {}
+    about_cells: dict[KnownBad | StatedOutcome, list[Cell]] = {}
     for planned in chosen.whole.planned:
         for rule in (planned.said.expect, *planned.said.known_bad):
             if rule is not None:
@@ -153,8 +153,8 @@ def refuse_idle_rules(session: Session, chosen: Chosen, runs: list[CellRun]) -> 
             _refuse_idle(rule, [taken[cell] for cell in cells])
 
 
-def _refuse_idle(rule: Bad | Expects, runs: list[CellRun]) -> None:
-    if isinstance(rule, Expects):
+def _refuse_idle(rule: KnownBad | StatedOutcome, runs: list[CellRun]) -> None:
+    if isinstance(rule, StatedOutcome):
         if all(run.modelled.outcome == rule.outcome for run in runs):
             raise HarnessError(
                 f"{rule.where}: expect: the rollout model says {rule.outcome} too",

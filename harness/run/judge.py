@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.checks.finding import Check, Finding
-    from harness.matrix.plan import Bad
+    from harness.matrix.plan import KnownBad
     from harness.results.model import State
     from harness.run.cell_run import CellRun
 
@@ -32,7 +32,7 @@ class Answer:
     state: State
     findings: tuple[Finding, ...] = ()
     reason: str = ""
-    bad: Bad | None = None
+    bad: KnownBad | None = None
     cause: str = ""
     error: HarnessError | None = None
     seconds: float = 0.0
@@ -78,7 +78,7 @@ def _nothing_to_judge(run: CellRun, check: Check, failure: str, *, first: bool) 
     return Answer(check, "cannot-judge", reason=f"there is nothing to judge: {failure}")
 
 
-def _state(findings: Sequence[Finding], bad: Bad | None) -> tuple[State, tuple[Finding, ...], str]:
+def _state(findings: Sequence[Finding], bad: KnownBad | None) -> tuple[State, tuple[Finding, ...], str]:
     """Return state, findings and reason of a check that was asked."""
     if not findings:
         return ("fixed" if bad is not None else "passed"), (), str(bad) if bad is not None else ""

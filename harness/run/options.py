@@ -62,12 +62,12 @@ def lacks(planned: Planned, host: Host, has: Demand) -> str:
     """Return what this host lacks for a cell or its platform; "" when nothing. ``has``: all of the host."""
     if lacking := platform_named(planned.cell.platform).lacking(host):
         return f"platform {planned.cell.platform} cannot run here ({'; '.join(lacking)})"
-    for needs in planned.said.requires:
-        if needs.platform is not None and (lacking := platform_named(needs.platform).lacking(host)):
-            return f"needs platform {needs.platform} ({'; '.join(lacking)}), by {needs.where}"
-        if needs.memory_mib is not None and has.memory_mib < needs.memory_mib:
-            wanted, there = format_memory(needs.memory_mib), format_memory(has.memory_mib)
-            return f"needs {wanted} of memory, the host has {there}, by {needs.where}"
-        if needs.cpus is not None and has.cpus < needs.cpus:
-            return f"needs {needs.cpus} processors, the host has {has.cpus}, by {needs.where}"
+    for rule in planned.said.requires:
+        if rule.platform is not None and (lacking := platform_named(rule.platform).lacking(host)):
+            return f"needs platform {rule.platform} ({'; '.join(lacking)}), by {rule.where}"
+        if rule.memory_mib is not None and has.memory_mib < rule.memory_mib:
+            wanted, there = format_memory(rule.memory_mib), format_memory(has.memory_mib)
+            return f"needs {wanted} of memory, the host has {there}, by {rule.where}"
+        if rule.cpus is not None and has.cpus < rule.cpus:
+            return f"needs {rule.cpus} processors, the host has {has.cpus}, by {rule.where}"
     return ""

@@ -11,7 +11,7 @@ import pytest
 from harness.matrix.axes import AXES, TABLE
 from harness.matrix.cell import Cell
 from harness.matrix.expand import Substitution
-from harness.matrix.plan import Bad, Expects, Needs
+from harness.matrix.plan import KnownBad, Requirement, StatedOutcome
 from harness.matrix.schema import Scenario
 from harness.recipes.project import find_project
 from harness.run.options import Options
@@ -114,10 +114,12 @@ def test_what_is_said_about_cells(make: Make) -> None:
     assert list(told) == [
         f"f-1+{kernel}+direct+{size}+snp" for kernel in ("k-6.1", "k-6.12") for size in ("2G", "8G")
     ]
-    cpus, hardware = Needs("s.yaml:9:5", cpus=4), Needs("s.yaml:10:5", "snp", 65536)
-    expects = Expects("s.yaml:12:5", "eager", "because", "https://example.org/1")
-    both = Bad("s.yaml:14:5", ("ram-accounted", "no-alarms"), "because", "https://example.org/1", "6.5", "x")
-    one = Bad("s.yaml:15:5", ("no-sev",), "because", "https://example.org/1", "2026-01-01")
+    cpus, hardware = Requirement("s.yaml:9:5", cpus=4), Requirement("s.yaml:10:5", "snp", 65536)
+    expects = StatedOutcome("s.yaml:12:5", "eager", "because", "https://example.org/1")
+    both = KnownBad(
+        "s.yaml:14:5", ("ram-accounted", "no-alarms"), "because", "https://example.org/1", "6.5", "x"
+    )
+    one = KnownBad("s.yaml:15:5", ("no-sev",), "because", "https://example.org/1", "2026-01-01")
     small, large, small_lazy, large_lazy = told.values()
     assert (small.requires, small.expect, small.known_bad) == ((cpus,), None, (one,))
     assert (large.requires, large.expect, large.known_bad) == ((cpus, hardware), None, (both, one))
