@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.checks.asked import checks, own_checks
 from harness.extensions import extensions
 from harness.paths import PROJECT_FILE
 from harness.platforms.registry import platforms
@@ -66,10 +67,11 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
-    for cached in (extensions, platforms):
+    caches = (extensions, platforms, own_checks, checks)
+    for cached in caches:
         cached.cache_clear()
     yield folder
-    for cached in (extensions, platforms):
+    for cached in caches:
         cached.cache_clear()
     for name in [name for name in sys.modules if (folder / f"{name}.py").exists()]:
         del sys.modules[name]

@@ -15,7 +15,6 @@ from harness.artifacts.guest.debian_initramfs import debian_initrd, module_names
 from harness.artifacts.guest.initramfs import (
     BUSYBOX,
     LARGE,
-    action_needs,
     initramfs,
     initramfs_large,
     initramfs_with_kernel,
@@ -198,10 +197,6 @@ class Ingredients:
                 else resolve_kernel(recipe, self._apt, self.lock_of("kernel", name))
             )
         return self._kernels[name]
-
-    def action_needs(self, action: str) -> tuple[str, ...]:
-        """List the options that a kernel must have built in for an action of the initramfs guest."""
-        return action_needs(self.project, action)
 
     def modules(self, kernel: str, names: Sequence[str]) -> tuple[Path, ...]:
         """Return a kernel's modules and what they need, unpacked, in the order in which they load."""

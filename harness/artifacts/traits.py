@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from harness.artifacts.firmware.traits import FirmwareTraits, read_firmware_traits
 from harness.artifacts.kernel.traits import KernelTraits, read_kernel_traits
+from harness.recipes.action import GuestAction
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,11 +20,16 @@ __all__ = ["FirmwareTraits", "KernelTraits", "Traits", "read_firmware_traits", "
 
 @dataclass(frozen=True)
 class Traits:
-    """What is known of a cell's ingredients before it boots; ``entry``: how the loader enters the kernel."""
+    """What is known of a cell's ingredients before it boots.
+
+    ``entry``: how the loader enters the kernel. ``actions``: what the files of the cell's actions say, in the
+    order in which the guest does them.
+    """
 
     firmware: FirmwareTraits
     kernel: KernelTraits
     entry: Entry = "efi-stub"
+    actions: tuple[GuestAction, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the traits as JSON values, for ``from_json``."""
@@ -33,7 +39,9 @@ class Traits:
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Return the traits that ``to_json`` wrote; a KeyError, TypeError or ValueError for damaged ones.
 
-        Traits from before there were loaders name no entry: all of them are of the EFI stub.
+        Traits from before there were loaders name no entry: all of them are of the EFI stub. Older ones know
+        nothing of actions either.
         """
         firmware, kernel = FirmwareTraits.from_json(data["firmware"]), KernelTraits.from_json(data["kernel"])
-        return cls(firmware, kernel, data.get("entry", "efi-stub"))
+        actions = tuple(GuestAction.from_json(each) for each in data.get("actions", ()))
+        return cls(firmware, kernel, data.get("entry", "efi-stub"), actions)

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 DEBIAN_CMDLINE = "net.ifnames=0 systemd.show_status=0"
 """The initramfs gives eth0 its address; the serial console is for the kernel and for reports."""
 
-SECOND_KERNEL = {"kexec": "", "crash": "crashkernel=512M"}
-"""Actions that boot the cell's kernel once more, and what the first one's command line needs for it."""
-
 
 def done_line(cell: Cell) -> re.Pattern[str]:
     """Give the serial line after which the guest has told everything."""
@@ -44,11 +41,11 @@ def limits(cell: Cell, spec: MachineSpec) -> dict[Phase, Limit]:
 def machine_spec(cell: Cell, ingredients: Ingredients, host: Host) -> MachineSpec:
     """Resolve the cell's names to files (fetching or building what is new) and choose its platform."""
     _refuse_impossible(cell, ingredients)
-    actions = cell.action.split()
-    second = [action for action in actions if action in SECOND_KERNEL]
+    actions = ingredients.catalog.actions_of(cell)
+    second = any(action.followed_by for action in actions)
     kernel, firmware = ingredients.kernel(cell.kernel), ingredients.firmware(cell.firmware)
     own = CMDLINE if kernel.words is None else kernel.words
-    words = [own, cell.cmdline, *(SECOND_KERNEL[action] for action in second)]
+    words = [own, cell.cmdline, *(action.cmdline for action in actions)]
     initrd: Path | None = None
     disks: tuple[Drive, ...] = ()
     if cell.whole_system:
@@ -58,7 +55,7 @@ def machine_spec(cell: Cell, ingredients: Ingredients, host: Host) -> MachineSpe
     elif kernel.words is None:
         initrd = ingredients.initrd_with(cell.kernel) if second else ingredients.initrd_of(cell.guest)
         if actions:
-            words.append(f"harness.actions={','.join(actions)}")
+            words.append(f"harness.actions={','.join(cell.action.split())}")
     spec = MachineSpec(
         qemu=ingredients.qemu,
         firmware=firmware.path,
@@ -80,7 +77,7 @@ def machine_spec(cell: Cell, ingredients: Ingredients, host: Host) -> MachineSpe
 def _refuse_impossible(cell: Cell, ingredients: Ingredients) -> None:
     """Raise HarnessError for a guest, a kernel or a loader that cannot do what the cell asks of it."""
     kernel = ingredients.kernel(cell.kernel)
-    names = {word.partition(":")[0] for word in cell.action.split()}
+    actions = ingredients.catalog.actions_of(cell)
     usual = cell.guest == GUESTS[0]
     hint = "name a Debian as its guest, such as debian-trixie" if usual else f"name {GUESTS[0]} as its guest"
     if not usual and kernel.words is not None:
@@ -90,11 +87,9 @@ def _refuse_impossible(cell: Cell, ingredients: Ingredients) -> None:
             f"{cell.id}: {cell.loader} starts Linux kernels alone, and no EFI probe",
             "name a loader that starts any EFI program, such as grub-2.12-chainloader",
         )
-    if not names:
-        return
-    refused = set() if cell.whole_system else {*ingredients.catalog.guest_actions}
-    refused |= set() if usual else SECOND_KERNEL.keys()
-    if cannot := names & refused:
-        raise HarnessError(f"{cell.id}: the guest {cell.guest} cannot do {', '.join(sorted(cannot))}", hint)
-    for name in sorted(names):
-        kernel.require(ingredients.action_needs(name), f"the action {name}")
+    if actions and kernel.words is not None:
+        raise HarnessError(f"{cell.id}: the EFI probe does no actions", "leave the action out")
+    for action in actions:
+        if (action.whole_system and not cell.whole_system) or (action.followed_by and not usual):
+            raise HarnessError(f"{cell.id}: the guest {cell.guest} cannot do {action.name}", hint)
+        kernel.require(action.needs, f"the action {action.name}")

@@ -13,7 +13,6 @@ from harness.evidence.record import DOCUMENT_END, write_json
 from harness.evidence.ssh import IS_RUNNING, LIST_FAILED, OS_RELEASE, RELEASE, SSH_REPORT
 from harness.machine.spec import Drive
 from harness.machine.ssh import NETWORK, Keys, Said, Ssh, SshError, forwarded_port
-from harness.matrix.cell import LAST_ACTIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +33,7 @@ class SshSession:
 
     keys: Keys
     actions: tuple[str, ...]
+    last: bool
     folder: Path
     nonce: str = field(default_factory=lambda: secrets.token_hex(64))
 
@@ -60,12 +60,12 @@ class SshSession:
     def _talk(self, ssh: Ssh, said: list[Said]) -> None:
         for question in (RELEASE, OS_RELEASE, IS_RUNNING, LIST_FAILED):
             said.append(ssh.run(question, _ASK_SECONDS))  # noqa: PERF401  # what was said before an error counts
-        for action in self.actions:
+        for number, action in enumerate(self.actions, start=1):
             command = f"NONCE={self.nonce} /bin/busybox sh /tell action {action}"
             try:
                 said.append(ssh.run(command, _ACTION_SECONDS))
             except SshError:
-                if action.partition(":")[0] not in LAST_ACTIONS:
+                if not (self.last and number == len(self.actions)):
                     raise
                 return  # the guest is gone, as it was told
         said.append(ssh.run("/bin/busybox sh /tell done", _ASK_SECONDS))
@@ -73,9 +73,14 @@ class SshSession:
             ssh.run("systemctl poweroff", _ASK_SECONDS)
 
 
-def with_ssh(spec: MachineSpec, actions: tuple[str, ...], folder: Path) -> tuple[MachineSpec, SshSession]:
-    """Give a Debian's machine its network and the run's keys, files in ``folder``, and the talk."""
-    session = SshSession(Keys.generate(), actions, folder)
+def with_ssh(
+    spec: MachineSpec, actions: tuple[str, ...], folder: Path, *, last: bool = False
+) -> tuple[MachineSpec, SshSession]:
+    """Return a Debian's machine with a network and the run's keys, files in ``folder``, and the talk.
+
+    ``last``: the kernel that does the last of ``actions`` is gone afterwards.
+    """
+    session = SshSession(Keys.generate(), actions, last, folder)
     disk, key = folder / KEYS_DISK, folder / USER_KEY
     disk.write_bytes(session.keys.disk())
     key.touch(0o600)

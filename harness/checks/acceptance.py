@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.checks.finding import Check, Problem
+from harness.checks.finding import Check, Needs, Problem
 from harness.checks.protocol import UNACCEPTED
 from harness.evidence.efi_probe import INVALID_PARAMETER
 from harness.evidence.problems import EvidenceError
@@ -303,56 +303,59 @@ def _exits_as_reported(evidence: Evidence) -> Iterator[Problem]:
 
 
 LEDGER_WHOLE = Check(
-    "ledger-whole", "Is the ledger whole, and do its totals agree?", _ledger_whole, needs_ledger=True
+    "ledger-whole", "Is the ledger whole, and do its totals agree?", _ledger_whole, Needs.LEDGER
 )
 ACCEPTED_BEFORE_KERNEL = Check(
     "accepted-before-kernel",
     "Was all RAM at 4 GiB and above validated when ExitBootServices was granted?",
     _accepted_before_kernel,
-    needs_ledger=True,
+    Needs.LEDGER,
 )
 FIRMWARE_LEFT_HIGH = Check(
     "firmware-left-high",
-    "Did the firmware validate nothing at 4 GiB and above?",
+    "Did the firmware leave all RAM at 4 GiB and above unvalidated?",
     _firmware_left_high,
-    needs_ledger=True,
+    Needs.LEDGER,
 )
 EXIT_GRANTED_AT_ONCE = Check(
     "exit-granted-at-once",
     "Did the firmware grant the first call of ExitBootServices?",
     _granted_at_once,
-    needs_ledger=True,
+    Needs.LEDGER,
 )
 EXIT_RETRIED_ONCE = Check(
     "exit-retried-at-most-once",
     "Did the firmware refuse ExitBootServices at most once, with EFI_INVALID_PARAMETER?",
     _retried_once,
-    needs_ledger=True,
+    Needs.LEDGER,
 )
 EXIT_ACCEPTS_EXACTLY = Check(
     "exit-accepts-exactly",
     "Did ExitBootServices accept exactly the memory that was unaccepted, in a call that it refused?",
     _accepts_at_exit,
-    needs_ledger=True,
+    Needs.LEDGER,
 )
 EXITS_AS_REPORTED = Check(
     "exits-as-reported",
     "Does the ledger show the calls of ExitBootServices that the EFI probe reports?",
     _exits_as_reported,
-    needs_ledger=True,
+    Needs.LEDGER,
 )
 HANDOFF_AUDIT = Check(
-    "handoff-audit", "Does the state of every page agree with the map handed over?", _audit, needs_ledger=True
+    "handoff-audit", "Does the state of every page agree with the map handed over?", _audit, Needs.LEDGER
 )
 VALIDATED_ONCE = Check(
-    "validated-once", "Was no page validated while it already was?", _validated_once, needs_ledger=True
+    "validated-once", "Was every page validated once, until it was given back?", _validated_once, Needs.LEDGER
 )
 NO_UNVALIDATED_ACCESS = Check(
     "no-unvalidated-access",
-    "Did nobody touch a page that was not validated?",
+    "Was every page validated that anybody touched?",
     _no_unvalidated_access,
-    needs_ledger=True,
+    Needs.LEDGER,
 )
 NO_TERMINATION = Check(
-    "no-termination", "Did the guest never ask for its own end?", _no_termination, needs_ledger=True
+    "no-termination",
+    "Is the ledger free of a guest that asks for its own end?",
+    _no_termination,
+    Needs.LEDGER,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.checks.finding import Check, Problem
+from harness.checks.finding import Check, Needs, Problem
 from harness.evidence.kernel_log import alarms
 from harness.evidence.record import EndingKind
 
@@ -14,16 +14,11 @@ if TYPE_CHECKING:
 
     from harness.evidence.evidence import Evidence
 
-_FOLLOWED_BY = {"kexec": "kexec-done", "crash": "vmcore"}
-"""What the next kernel does when the action has worked."""
-_SAMPLED = frozenset({"touch", "hog", "drain"})
-"""Actions that use memory, and watch meminfo's Unaccepted meanwhile."""
-
 
 def _actions_done(evidence: Evidence) -> Iterator[Problem]:
     reports = evidence.actions
     wanted = evidence.cell.action.split()
-    wanted += [_FOLLOWED_BY[action] for action in wanted if action in _FOLLOWED_BY]
+    wanted += [action.followed_by for action in evidence.traits.actions if action.followed_by]
     begun = [report.action for report in reports]
     if begun != wanted:
         yield Problem(
@@ -35,7 +30,7 @@ def _actions_done(evidence: Evidence) -> Iterator[Problem]:
             begun=len(begun),
         )
     for report in reports:
-        if report.status is None and report.name not in {*_FOLLOWED_BY, "reboot"}:
+        if report.status is None and not evidence.action(report.name).last:
             yield Problem(
                 "action-unfinished",
                 f"{report.action} did not end",
@@ -57,8 +52,8 @@ def _unaccepted_falls(evidence: Evidence) -> Iterator[Problem]:
     """Ask that meminfo's Unaccepted never rises, from action to action, and is zero after a drain."""
     last = None
     for report in evidence.actions:
-        samples = report.unaccepted_kb
-        if report.name in _SAMPLED and report.status == 0 and not samples:
+        samples, action = report.unaccepted_kb, evidence.action(report.name)
+        if action.samples and report.status == 0 and not samples:
             yield Problem("no-sample", f"{report.action} took no sample of Unaccepted", action=report.name)
         for sample in samples:
             if last is not None and sample > last:
@@ -69,7 +64,7 @@ def _unaccepted_falls(evidence: Evidence) -> Iterator[Problem]:
                 )
                 break
             last = sample
-        if samples and report.name == "drain" and samples[-1] > 0:
+        if samples and action.drains and samples[-1] > 0:
             yield Problem(
                 "still-unaccepted",
                 f"all available memory was in use, and still {samples[-1]} kB are unaccepted",
@@ -79,7 +74,7 @@ def _unaccepted_falls(evidence: Evidence) -> Iterator[Problem]:
 
 def _all_cpus_cycle(evidence: Evidence) -> Iterator[Problem]:
     for report in evidence.actions:
-        if report.name != "cpu-cycle":
+        if CPUS_CYCLE.name not in evidence.action(report.name).judged_by:
             continue
         before, offline, after = (report.result.get(key) for key in ("before", "offline", "after"))
         if offline != "0" or before != after:
@@ -90,8 +85,9 @@ def _all_cpus_cycle(evidence: Evidence) -> Iterator[Problem]:
 
 
 def _no_later_alarms(evidence: Evidence) -> Iterator[Problem]:
+    wanted = [action.alarm for action in evidence.traits.actions if action.alarm]
     for alarm in alarms(evidence.record.later_text):
-        if "sysrq triggered crash" not in alarm.line:
+        if not any(words in alarm.line for words in wanted):
             yield Problem(
                 "alarm",
                 f"the kernel log shows a {alarm.kind} during the actions",
@@ -113,25 +109,19 @@ def _ends_as_asked(evidence: Evidence) -> Iterator[Problem]:
         yield Problem("reset-early", "the guest was reset before it had reported", evidence.end)
 
 
-ACTIONS_DONE = Check("actions-done", "Did the guest do what was asked of it, without errors?", _actions_done)
-ENDS_AS_ASKED = Check("ends-as-asked", "Did the guest end as its last action says?", _ends_as_asked)
+ACTIONS_DONE = Check(
+    "actions-done", "Did the guest do all that its actions say, and succeed?", _actions_done, Needs.ACTIONS
+)
+ENDS_AS_ASKED = Check(
+    "ends-as-asked", "Did the guest end as its last action says?", _ends_as_asked, Needs.ACTIONS
+)
 UNACCEPTED_FALLS = Check(
-    "unaccepted-falls", "Does Unaccepted only fall while memory is used, down to zero?", _unaccepted_falls
+    "unaccepted-falls",
+    "Does Unaccepted only fall while memory is used, down to zero?",
+    _unaccepted_falls,
+    Needs.ACTIONS,
 )
-CPUS_CYCLE = Check("cpus-cycle", "Did every vCPU go offline and come back?", _all_cpus_cycle)
+CPUS_CYCLE = Check("cpus-cycle", "Did every vCPU go offline and come back?", _all_cpus_cycle, Needs.ACTIONS)
 NO_LATER_ALARMS = Check(
-    "no-later-alarms", "Is the kernel log free of alarms during the actions?", _no_later_alarms
+    "no-later-alarms", "Is the kernel log free of alarms during the actions?", _no_later_alarms, Needs.ACTIONS
 )
-
-
-def action_checks(action: str) -> tuple[Check, ...]:
-    """Give the checks of a cell's action, none for a cell without."""
-    if not action:
-        return ()
-    names = {word.partition(":")[0] for word in action.split()}
-    checks = [ENDS_AS_ASKED, ACTIONS_DONE, NO_LATER_ALARMS]
-    if names & _SAMPLED:
-        checks.append(UNACCEPTED_FALLS)
-    if "cpu-cycle" in names:
-        checks.append(CPUS_CYCLE)
-    return tuple(checks)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from harness.checks.finding import Check, Problem
+from harness.checks.finding import Check, Needs, Problem
 from harness.evidence.kernel_log import alarms, kernel_release, sev_lines
 from harness.evidence.record import EndingKind
 
@@ -181,30 +181,36 @@ def _dies_on_unvalidated_access(evidence: Evidence) -> Iterator[Problem]:
         )
 
 
-REACHES_USERSPACE = Check("reaches-userspace", "Did the guest report and power off?", _reaches_userspace)
-NO_ALARMS = Check("no-alarms", "Is the kernel log free of panics, bugs and warnings?", _no_alarms)
-ALL_CPUS_ONLINE = Check("all-cpus-online", "Did every vCPU come up?", _all_cpus_online)
+REACHES_USERSPACE = Check(
+    "reaches-userspace", "Did the guest report and power off?", _reaches_userspace, Needs.REPORT
+)
+NO_ALARMS = Check("no-alarms", "Is the kernel log free of panics, bugs and warnings?", _no_alarms, Needs.LOG)
+ALL_CPUS_ONLINE = Check("all-cpus-online", "Did every vCPU come up?", _all_cpus_online, Needs.REPORT)
 TECHNOLOGY_ACTIVE = Check(
     "technology-active",
-    "Does the guest say that what its technology consists of is active, and no more?",
+    "Does the guest say that exactly what its technology consists of is active?",
     _technology_active,
+    Needs.LOG,
 )
-NO_SEV_LINES = Check("no-sev", "Is a plain guest silent about SEV?", _no_sev_lines)
-NO_LEDGER = Check("no-ledger", "Is there no acceptance ledger for a plain guest?", _no_ledger)
-NO_USERSPACE = Check("no-userspace", "Does the guest never reach userspace?", _no_userspace)
+NO_SEV_LINES = Check("no-sev", "Is a plain guest silent about SEV?", _no_sev_lines, Needs.LOG)
+NO_LEDGER = Check("no-ledger", "Is a plain guest free of an acceptance ledger?", _no_ledger, Needs.RECORD)
+NO_USERSPACE = Check("no-userspace", "Does the boot end before userspace?", _no_userspace, Needs.RECORD)
 DIES_IN_LOADER = Check(
     "dies-in-loader",
-    "Known fault: does the loader die on a page that is not validated, before the kernel runs?",
+    "Known fault: does the loader die on an unvalidated page, before the kernel runs?",
     _dies_in_loader,
-    needs_ledger=True,
+    Needs.LEDGER,
 )
 NEVER_STARTED = Check(
-    "never-started", "Does QEMU refuse to start a guest without SEV metadata?", _never_started
+    "never-started", "Does QEMU refuse to start a guest without SEV metadata?", _never_started, Needs.RECORD
 )
-HANGS = Check("hangs", "Known fault: does the boot go on for ever, as ever?", _hangs)
-NO_SNP_CLAIM = Check("no-snp-claim", "Does a kernel without SNP support not claim SEV-SNP?", _no_snp_claim)
+HANGS = Check("hangs", "Known fault: does the boot go on for ever?", _hangs, Needs.RECORD)
+NO_SNP_CLAIM = Check(
+    "no-snp-claim", "Is a kernel without SNP support silent about SEV-SNP?", _no_snp_claim, Needs.LOG
+)
 DIES_ON_UNVALIDATED = Check(
     "dies-on-unvalidated-access",
     "Does a kernel without SNP support die on its first unvalidated page?",
     _dies_on_unvalidated_access,
+    Needs.RECORD,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.checks.finding import Check, Problem
+from harness.checks.finding import Check, Needs, Problem
 from harness.evidence.e820 import ranges_of_kind
 from harness.evidence.kernel_log import memory_line
 from harness.evidence.problems import EvidenceError
@@ -103,21 +103,26 @@ def _unvalidated_is_unaccepted(evidence: Evidence) -> Iterator[Problem]:
 
 
 PRESENT_IS_USABLE = Check(
-    "present-is-usable", "Does Linux count exactly the pages that e820 calls usable?", _present_is_usable
+    "present-is-usable",
+    "Does Linux count exactly the pages that e820 calls usable?",
+    _present_is_usable,
+    Needs.REPORT,
 )
 TOTAL_IS_PRESENT = Check(
     "total-is-present",
     "Is MemTotal, to the page, what was there less what the kernel keeps?",
     _total_is_present,
+    Needs.REPORT,
 )
 MEMINFO_IS_VMSTAT = Check(
     "meminfo-is-vmstat",
     "Do meminfo and vmstat agree on unaccepted memory, as a part of free memory?",
     _meminfo_is_vmstat,
+    Needs.REPORT,
 )
 UNVALIDATED_IS_UNACCEPTED = Check(
     "unvalidated-is-unaccepted",
     "Is all usable memory validated, or counted as Unaccepted by the kernel?",
     _unvalidated_is_unaccepted,
-    needs_ledger=True,
+    Needs.LEDGER,
 )

@@ -5,17 +5,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.checks.finding import Check, Problem
+from harness.checks.finding import Check, Needs, Problem
 from harness.evidence.snp_report import ECDSA_P384_SHA384, parse_response
 from harness.evidence.ssh import IS_RUNNING, LIST_FAILED, RELEASE
-from harness.matrix.cell import GUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.evidence.evidence import Evidence
 
-SNP_ACTION = "snp"
 """The action by which a guest tells its SNP status and fetches an attestation report."""
 _SNP_STATUS = 0b111
 """SEV_STATUS MSR: bits 0 to 2 are SEV, SEV-ES and SEV-SNP enabled (AMD APM volume 2, 15.34.10)."""
@@ -52,7 +50,7 @@ def _system_runs(evidence: Evidence) -> Iterator[Problem]:
 
 def _stress_verified(evidence: Evidence) -> Iterator[Problem]:
     for report in evidence.actions:
-        if report.name != "stress-ng":
+        if STRESS_VERIFIED.name not in evidence.action(report.name).judged_by:
             continue
         operations, successful = report.result.get("bogo_ops"), report.result.get("successful")
         if successful is not True or not isinstance(operations, int) or operations <= 0:
@@ -67,7 +65,7 @@ def _stress_verified(evidence: Evidence) -> Iterator[Problem]:
 
 def _snp_self(evidence: Evidence) -> Iterator[Problem]:
     for action in evidence.actions:
-        if action.name != SNP_ACTION:
+        if SNP_SELF.name not in evidence.action(action.name).judged_by:
             continue
         result = action.result
         status = int(str(result.get("sev_status", "0")), 0)
@@ -110,22 +108,13 @@ def _snp_self(evidence: Evidence) -> Iterator[Problem]:
                 )
 
 
-SSH_REACHED = Check("ssh-reached", "Is it this kernel and this Debian that answer over SSH?", _ssh_reached)
-SYSTEM_RUNS = Check("system-runs", "Did every unit of the Debian start?", _system_runs)
-STRESS_VERIFIED = Check(
-    "stress-verified", "Did stress-ng find all memory as it had left it?", _stress_verified
+SSH_REACHED = Check(
+    "ssh-reached", "Is it this kernel and this Debian that answer over SSH?", _ssh_reached, Needs.SYSTEM
 )
-SNP_SELF = Check("snp-self", "Does the guest see its SNP status and get its attestation report?", _snp_self)
-
-
-def guest_checks(guest: str, action: str) -> tuple[Check, ...]:
-    """Give the checks of a guest that is a Debian and is reached; none for one without a disk."""
-    if guest in GUESTS:
-        return ()
-    names = {word.partition(":")[0] for word in action.split()}
-    checks = [SSH_REACHED, SYSTEM_RUNS]
-    if "stress-ng" in names:
-        checks.append(STRESS_VERIFIED)
-    if SNP_ACTION in names:
-        checks.append(SNP_SELF)
-    return tuple(checks)
+SYSTEM_RUNS = Check("system-runs", "Did every unit of the Debian start?", _system_runs, Needs.SYSTEM)
+STRESS_VERIFIED = Check(
+    "stress-verified", "Did stress-ng find all memory as it had left it?", _stress_verified, Needs.SYSTEM
+)
+SNP_SELF = Check(
+    "snp-self", "Does the guest see its SNP status and get its attestation report?", _snp_self, Needs.SYSTEM
+)

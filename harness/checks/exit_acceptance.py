@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.checks.finding import Check, Problem
+from harness.checks.finding import Check, Needs, Problem
 from harness.evidence.memory_map import USABLE_TYPES
 from harness.machine.memory_layout import FOUR_GIB
 
@@ -65,11 +65,17 @@ def _never(evidence: Evidence) -> Iterator[Problem]:
 
 
 MEMORY_ATTRIBUTES = Check(
-    "memory-attributes", "Has memory at 4 GiB and above the usual attributes?", _attributes
+    "memory-attributes", "Has memory at 4 GiB and above the usual attributes?", _attributes, Needs.MAP
 )
 ACCEPTS_ONCE_AT_EXIT = Check(
-    "accepts-once-at-exit", "Does the firmware not say that it accepted all memory twice?", _once
+    "accepts-once-at-exit",
+    "Does the firmware say at most once that it accepted all memory?",
+    _once,
+    Needs.FIRMWARE_LOG,
 )
 ACCEPTS_NOTHING_AT_EXIT = Check(
-    "accepts-nothing-at-exit", "Does the firmware not say that it accepted all memory?", _never
+    "accepts-nothing-at-exit",
+    "Is the firmware silent about accepting all memory?",
+    _never,
+    Needs.FIRMWARE_LOG,
 )

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from harness.evidence.problems import EvidenceError
@@ -13,6 +14,7 @@ from harness.platforms.registry import platform_named
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from harness.checks.model import Expectation
     from harness.evidence.evidence import Evidence
 
 
@@ -53,18 +55,34 @@ class Problem:
         self.values = values
 
 
+class Needs(StrEnum):
+    """What a check reads, which the boot must have left."""
+
+    RECORD = "the record of any boot"
+    LOG = "a Linux that logs to its console"
+    MAP = "the memory map, from a Linux with efi=debug or from the EFI probe"
+    FIRMWARE_LOG = "a firmware that logs (DEBUG)"
+    REPORT = "a Linux that reports from userspace"
+    ACTIONS = "a Linux that reports what its actions did"
+    SYSTEM = "a Debian that answers over SSH"
+    PROBE = "the EFI probe's report"
+    LEDGER = "the exact ledger, which only emulation keeps"
+
+
 @dataclass(frozen=True)
 class Check:
     """A named question to one boot's evidence; calling it gives the findings, none when all is well.
 
-    ``judge`` yields what is wrong: a `Problem`, or its text alone.
-    ``needs_ledger``: only the exact ledger can answer, which not every platform keeps.
+    ``judge`` yields what is wrong: a `Problem`, or its text alone. The question is one that a good boot
+    answers with yes. ``asked_of``: whether a cell is asked, by what it should do; None for the checks of the
+    table ``harness.checks.asked``.
     """
 
     name: str
     question: str
     judge: Callable[[Evidence], Iterator[Problem | str]]
-    needs_ledger: bool = False
+    needs: Needs = Needs.RECORD
+    asked_of: Callable[[Expectation], bool] | None = None
 
     def __call__(self, evidence: Evidence) -> list[Finding]:
         """Judge. Evidence that is missing or damaged is a finding of its own, never a pass."""
@@ -85,6 +103,6 @@ class Check:
 
     def not_applicable(self, platform: str) -> str:
         """Say why this check cannot be asked on ``platform``; empty when it can."""
-        if self.needs_ledger and platform_named(platform).acceptance != "exact":
+        if self.needs is Needs.LEDGER and platform_named(platform).acceptance != "exact":
             return "only emulation has an exact ledger; hardware shows PVALIDATE to nobody"
         return ""

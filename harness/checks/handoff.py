@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from harness.checks.exit_acceptance import CONVENTIONAL
-from harness.checks.finding import Check, Problem
+from harness.checks.finding import Check, Needs, Problem
 from harness.checks.protocol import UNACCEPTED
 from harness.evidence.memory_map import ranges_of
 from harness.intervals import IntervalSet
@@ -246,39 +246,44 @@ def _faults_are_ours(evidence: Evidence) -> Iterator[Problem]:
 
 
 MAPS_WELL_FORMED = Check(
-    "maps-well-formed", "Are the memory maps free of overlaps, and within their buffers?", _well_formed
+    "maps-well-formed",
+    "Are the memory maps free of overlaps, and within their buffers?",
+    _well_formed,
+    Needs.PROBE,
 )
 MAP_ACCOUNTS_RAM = Check(
-    "map-accounts-ram", "Is every byte of the configured RAM in each memory map?", _accounts_ram
+    "map-accounts-ram", "Is every byte of the configured RAM in each memory map?", _accounts_ram, Needs.PROBE
 )
 UNACCEPTED_AT_START = Check(
     "unaccepted-at-start",
     "Is exactly the RAM at 4 GiB and above unaccepted when the loader starts?",
     _unaccepted_at_start,
+    Needs.PROBE,
 )
 REFUSAL_ONLY_ACCEPTS = Check(
     "refusal-only-accepts",
-    "Did a refused ExitBootServices change nothing but acceptance?",
+    "Did a refused ExitBootServices change acceptance alone?",
     _refusal_only_accepts,
+    Needs.PROBE,
 )
 HIGH_VALIDATED_EXACTLY = Check(
     "high-validated-exactly",
-    "Was the unaccepted memory validated, all of it, nothing else and once?",
+    "Was exactly the unaccepted memory validated, and once?",
     _high_validated_exactly,
-    needs_ledger=True,
+    Needs.LEDGER,
 )
 LARGE_ENTRIES = Check(
-    "large-entries", "Was memory accepted by entries of 2 MiB?", _large_entries, needs_ledger=True
+    "large-entries", "Was memory accepted by entries of 2 MiB?", _large_entries, Needs.LEDGER
 )
 BATCHED = Check(
     "batched",
     "Were page state changes asked for in batches, as many as fit into a VMGEXIT?",
     _batched,
-    needs_ledger=True,
+    Needs.LEDGER,
 )
 FAULTS_ARE_OURS = Check(
     "faults-are-ours",
-    "Did nobody touch a page that was not validated, but on purpose?",
+    "Was every page validated that anybody but the probe touched?",
     _faults_are_ours,
-    needs_ledger=True,
+    Needs.LEDGER,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.checks.finding import Check, Problem
+from harness.checks.finding import Check, Needs, Problem
 from harness.evidence.e820 import ranges_of_kind
 from harness.evidence.memory_map import E820_OF_TYPE, ranges_of
 from harness.intervals import IntervalSet
@@ -181,35 +181,50 @@ def _line_against_trait(evidence: Evidence) -> Problem:
 
 
 RAM_ACCOUNTED = Check(
-    "ram-accounted", "Is every byte of the configured RAM in an e820 entry?", _ram_accounted
+    "ram-accounted", "Is every byte of the configured RAM in an e820 entry?", _ram_accounted, Needs.LOG
 )
-HIGH_RAM_USABLE = Check("high-ram-usable", "Is all RAM at 4 GiB and above usable in e820?", _high_ram_usable)
+HIGH_RAM_USABLE = Check(
+    "high-ram-usable", "Is all RAM at 4 GiB and above usable in e820?", _high_ram_usable, Needs.LOG
+)
 HIGH_RAM_LOST = Check(
-    "high-ram-lost", "Known fault: is all RAM at 4 GiB and above lost, as ever?", _high_ram_lost
+    "high-ram-lost", "Known fault: is all RAM at 4 GiB and above lost?", _high_ram_lost, Needs.LOG
 )
 E820_MATCHES_FIRMWARE = Check(
     "e820-matches-firmware",
     "Did the firmware's map reach the kernel's e820 unharmed?",
     _e820_matches_firmware,
+    Needs.LOG,
 )
 KERNEL_USES_USABLE = Check(
-    "kernel-uses-usable", "Does the kernel use all memory that e820 offers?", _kernel_uses_usable
+    "kernel-uses-usable",
+    "Does the kernel use all memory that e820 offers?",
+    _kernel_uses_usable,
+    Needs.REPORT,
 )
 NO_UNACCEPTED_ENTRIES = Check(
-    "no-unaccepted-entries", "Is there no unaccepted memory in the firmware's map?", _no_unaccepted_entries
+    "no-unaccepted-entries",
+    "Is the firmware's map free of unaccepted memory?",
+    _no_unaccepted_entries,
+    Needs.MAP,
 )
 UNACCEPTED_ENTRIES_HIGH = Check(
     "unaccepted-entries-high",
     "Is memory unaccepted in the map, and only at 4 GiB and above?",
     _unaccepted_entries_high,
+    Needs.MAP,
 )
 NO_UNACCEPTED_TABLE = Check(
-    "no-unaccepted-table", "Is there no table of unaccepted memory?", _no_unaccepted_table
+    "no-unaccepted-table",
+    "Are the EFI tables free of one of unaccepted memory?",
+    _no_unaccepted_table,
+    Needs.LOG,
 )
 UNACCEPTED_TABLE = Check(
-    "unaccepted-table", "Did the EFI stub leave a table of unaccepted memory?", _unaccepted_table
+    "unaccepted-table", "Did the EFI stub leave a table of unaccepted memory?", _unaccepted_table, Needs.LOG
 )
-NOTHING_UNACCEPTED = Check("nothing-unaccepted", "Is nothing unaccepted after the boot?", _nothing_unaccepted)
+NOTHING_UNACCEPTED = Check(
+    "nothing-unaccepted", "Is all memory accepted after the boot?", _nothing_unaccepted, Needs.REPORT
+)
 SOMETHING_UNACCEPTED = Check(
-    "something-unaccepted", "Is memory still unaccepted after the boot?", _something_unaccepted
+    "something-unaccepted", "Is memory still unaccepted after the boot?", _something_unaccepted, Needs.REPORT
 )

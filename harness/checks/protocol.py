@@ -11,7 +11,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from harness.checks.finding import Check, Problem
+from harness.checks.finding import Check, Needs, Problem
 from harness.evidence.efi_probe import (
     INVALID_PARAMETER,
     NOT_FOUND,
@@ -316,35 +316,52 @@ def _accepts(evidence: Evidence) -> Iterator[Problem]:
 
 
 PROBE_REPORTS = Check(
-    "probe-reports", "Did the probe do what it was told, report it and power off?", _reports
+    "probe-reports", "Did the probe do what its options say, report it and power off?", _reports, Needs.PROBE
 )
 PROTOCOL_OFFERED = Check(
-    "protocol-offered", "Is the acceptance protocol there, once and under its GUID?", _is_offered
+    "protocol-offered", "Is the acceptance protocol there, once and under its GUID?", _is_offered, Needs.PROBE
 )
 PROTOCOL_ABSENT = Check(
-    "protocol-absent", "Is there no acceptance protocol without SEV-SNP?", _is_not_offered
+    "protocol-absent", "Is the acceptance protocol absent without SEV-SNP?", _is_not_offered, Needs.PROBE
 )
-ALLOW_SUCCEEDS = Check("allow-succeeds", "Did AllowUnacceptedMemory succeed each time?", _allow_succeeds)
+ALLOW_SUCCEEDS = Check(
+    "allow-succeeds", "Did AllowUnacceptedMemory succeed each time?", _allow_succeeds, Needs.PROBE
+)
 MAP_STAYS = Check(
-    "map-stays", "Do the protocols, looked up or called, leave memory map and key alone?", _map_stays
+    "map-stays",
+    "Do the protocols, looked up or called, leave memory map and key alone?",
+    _map_stays,
+    Needs.PROBE,
 )
-EBS_GRANTED = Check("ebs-granted", "Was ExitBootServices granted in the end?", _granted)
+EBS_GRANTED = Check("ebs-granted", "Was ExitBootServices granted in the end?", _granted, Needs.PROBE)
 EBS_GRANTED_AT_ONCE = Check(
     "ebs-granted-at-once",
     "Was ExitBootServices granted at the first call with a fresh key?",
     _granted_at_once,
+    Needs.PROBE,
 )
 EBS_REFUSED_AT_MOST_ONCE = Check(
-    "ebs-refused-at-most-once", "Was ExitBootServices refused at most once?", _refused_at_most_once
+    "ebs-refused-at-most-once",
+    "Was ExitBootServices refused at most once?",
+    _refused_at_most_once,
+    Needs.PROBE,
 )
 EBS_REFUSED_ONCE = Check(
     "ebs-refused-once",
     "Was ExitBootServices refused once, so that the loader learns of the accepted memory?",
     _refused_once,
+    Needs.PROBE,
 )
-KEY_FOLLOWS_MAP = Check("key-follows-map", "Does a changed memory map have a new key?", _key_follows_map)
-EXIT_EVENT_ONCE = Check("exit-event-once", "Was the exit event signalled once, when granted?", _events)
-TOUCHED = Check("touched", "Can all memory that was given be used, and only that?", _touched)
+KEY_FOLLOWS_MAP = Check(
+    "key-follows-map", "Does a changed memory map have a new key?", _key_follows_map, Needs.PROBE
+)
+EXIT_EVENT_ONCE = Check(
+    "exit-event-once", "Was the exit event signalled once, when granted?", _events, Needs.PROBE
+)
+TOUCHED = Check("touched", "Can all memory that was given be used, and only that?", _touched, Needs.PROBE)
 ACCEPTED_BY_PROTOCOL = Check(
-    "accepted-by-protocol", "Did the MemoryAccept protocol accept what the probe asked for?", _accepts
+    "accepted-by-protocol",
+    "Did the MemoryAccept protocol accept what the probe asked for?",
+    _accepts,
+    Needs.PROBE,
 )

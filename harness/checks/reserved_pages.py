@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.checks.finding import Check, Problem
+from harness.checks.finding import Check, Needs, Problem
 from harness.evidence.memory_map import USABLE_TYPES, ranges_of
 from harness.intervals import IntervalSet
 from harness.machine.memory_layout import MIB, PAGE
@@ -82,19 +82,14 @@ def _vmsa_off_2mib(evidence: Evidence) -> Iterator[Problem]:
 
 
 CC_BLOB_KEPT = Check(
-    "cc-blob-kept", "Does the confidential computing blob outlive boot services?", _cc_blob_kept
+    "cc-blob-kept", "Does the confidential computing blob outlive boot services?", _cc_blob_kept, Needs.PROBE
 )
 VMSA_RESERVED = Check(
     "vmsa-reserved",
     "Are the VMSA pages on which the firmware's vCPUs wait kept from the kernel?",
     _vmsa_reserved,
-    needs_ledger=True,
+    Needs.LEDGER,
 )
 VMSA_OFF_2MIB = Check(
-    "vmsa-off-2mib",
-    "Is no VMSA page at a multiple of 2 MiB (erratum 1467)?",
-    _vmsa_off_2mib,
-    needs_ledger=True,
+    "vmsa-off-2mib", "Are all VMSA pages off multiples of 2 MiB (erratum 1467)?", _vmsa_off_2mib, Needs.LEDGER
 )
-SMP_CHECKS = (VMSA_RESERVED, VMSA_OFF_2MIB)
-"""Asked where a guest has several vCPUs and boots."""

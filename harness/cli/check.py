@@ -5,11 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.checks.registry import all_checks
+from harness.checks.asked import check_named
+from harness.checks.asked import checks as all_checks
 from harness.cli.completion import checks
 from harness.cli.output import add_verbs, print_facts, print_rows
-from harness.documents.document import near
-from harness.errors import HarnessError
 
 if TYPE_CHECKING:
     import argparse
@@ -26,8 +25,5 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    found = all_checks()
-    if options.name not in found:
-        raise HarnessError(f"unknown check {options.name!r}", near(options.name, found))
-    check = found[options.name]
-    print_facts({"name": check.name, "question": check.question}, options)
+    check = check_named(options.name)
+    print_facts({"name": check.name, "question": check.question, "reads": str(check.needs)}, options)

@@ -45,9 +45,9 @@ def named(**_given: Any) -> Iterable[str]:
 
 def checks(**_given: Any) -> Iterable[str]:
     """Complete the names of checks."""
-    from harness.checks.registry import check_names  # noqa: PLC0415  # only this completer needs it
+    from harness.checks import asked  # noqa: PLC0415  # only this completer needs it
 
-    return sorted(check_names())
+    return sorted(asked.checks())
 
 
 def cells(prefix: str, **_given: Any) -> Iterable[str]:

@@ -39,7 +39,7 @@ def _show(options: argparse.Namespace) -> None:
             "name": options.name,
             "description": _BUILT_IN[options.name],
             "kind": "initramfs",
-            "actions": sorted(catalog.actions),
+            "actions": sorted(name for name, it in catalog.actions.items() if not it.whole_system),
         }
     else:
         recipe = catalog.guest_recipe(options.name)
@@ -50,6 +50,6 @@ def _show(options: argparse.Namespace) -> None:
             "packages": list(recipe.packages),
             "lock": str(recipe.lock_file),
             "locked": len(load_set(recipe)),
-            "actions": sorted(catalog.actions | catalog.guest_actions),
+            "actions": sorted(catalog.actions),
         }
     print_facts(facts, options)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.checks.registry import check_names
+from harness.checks.asked import checks
 from harness.cli.output import add_json, print_facts, print_rows
 from harness.cli.stored import add_records, records_of
 from harness.matrix.axes import BY_NAME
@@ -69,7 +69,7 @@ def _never(history: History, options: argparse.Namespace) -> None:
         for it in planned
         for (name, axis), value in zip(BY_NAME.items(), it.point, strict=True)
     )
-    found = history.never([*cells], [*values], sorted(check_names()), options.runs)
+    found = history.never([*cells], [*values], sorted(checks()), options.runs)
     facts = asdict(found)
     facts["values"] = [f"{name}: {value}" for name, value in found.values]
     print_facts({name: list(told) for name, told in facts.items()}, options)

@@ -20,6 +20,7 @@ from harness.evidence.record import EndingKind
 from harness.evidence.ssh import SSH_REPORT, SshReport, parse_ssh
 from harness.machine.memory_layout import configured_ram, high_ram
 from harness.platforms.registry import platform_named
+from harness.recipes.action import GuestAction
 
 if TYPE_CHECKING:
     from harness.artifacts.traits import Traits
@@ -115,6 +116,10 @@ class Evidence:
         """What each guest action said, in order."""
         return parse_actions(self.record.whole_text)
 
+    def action(self, name: str) -> GuestAction:
+        """Return what the file of an action says; nothing of one that the cell did not ask for."""
+        return next((each for each in self.traits.actions if each.name == name), GuestAction(name))
+
     @cached_property
     def ssh(self) -> SshReport:
         """What a Debian guest said over SSH."""
@@ -123,7 +128,8 @@ class Evidence:
     @property
     def good_end(self) -> EndingKind:
         """How this boot ends when all goes well."""
-        return EndingKind.RESET if self.cell.action.endswith("reboot") else EndingKind.COMPLETED
+        resets = any(action.ends_by_reset for action in self.traits.actions)
+        return EndingKind.RESET if resets else EndingKind.COMPLETED
 
     @cached_property
     def memory(self) -> Memory:

@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from harness.documents.document import near
-from harness.matrix.cell import ACTION_NAME, GUESTS, LAST_ACTIONS, format_memory, parse_memory
+from harness.matrix.cell import ACTION_NAME, GUESTS, format_memory, parse_memory
 from harness.matrix.choices import COMPARISON, Choice, Known, parse_comparisons, select
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _action(text: str, info: ValidationInfo) -> str:
             raise ValueError(f"unknown action {name!r}; {near(name, sorted(info.context.action))}")
         if re.fullmatch(f"{ACTION_NAME}(:[A-Za-z0-9_.-]+)*", word) is None:
             raise ValueError(f"{word!r} is not an action; write NAME or NAME:ARGUMENT, such as touch:4096")
-        if name in LAST_ACTIONS and number != len(words):
+        if isinstance(info.context, Known) and name in info.context.last_action and number != len(words):
             raise ValueError(f"{name} ends the kernel that runs: it must be the last action")
     return " ".join(words)
 

@@ -20,9 +20,6 @@ GUESTS = ("initramfs", "initramfs-large")
 """Guests without a recipe. ``initramfs``: busybox and our probe. ``initramfs-large``: the same, but
 more than a GiB."""
 
-LAST_ACTIONS = ("reboot", "kexec", "crash")
-"""Actions after which the kernel that did them is gone."""
-
 _MIB = {"M": 1, "G": 1024}
 _SHOWN = 24
 """Characters of a command line that an id shows."""

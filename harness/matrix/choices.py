@@ -35,12 +35,14 @@ _WITHOUT_RECIPE = {"loader": LOADERS, "guest": GUESTS}
 class Known:
     """The names that a scenario may use; recipes and checks decide.
 
-    ``recipes``, ``versions`` and ``groups`` are by axis. ``outcome`` and ``check`` are what expect and
-    known-bad may name. None as ``platform``, ``outcome`` or ``check``: anything.
+    ``recipes``, ``versions`` and ``groups`` are by axis. ``last_action``: actions after which the kernel that
+    did them is gone. ``outcome`` and ``check`` are what expect and known-bad may name. None as ``platform``,
+    ``outcome`` or ``check``: anything.
     """
 
     recipes: Mapping[str, frozenset[str]]
     action: frozenset[str] = frozenset()
+    last_action: frozenset[str] = frozenset()
     versions: Mapping[str, Mapping[str, Version]] = field(default_factory=dict)
     groups: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     platform: frozenset[str] | None = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.checks.registry import check_names
+from harness.checks.asked import checks
 from harness.errors import HarnessError
 from harness.matrix.plan import StatedOutcome
 from harness.results.model import BAD
@@ -89,7 +89,7 @@ def _has_item(session: Session, planned: Planned, above: tuple[str, ...], expres
     names = (*above, planned.cell.id)
     words = [word.lower() for word in expression.idents()]
     left = [word for word in words if not any(word in name.lower() for name in names)]
-    items = {REQUIREMENTS, *check_names()}
+    items = {REQUIREMENTS, *checks()}
     if not any(word in item for word in left for item in items):
         return about(expression, names)
     run = session.run(planned.cell, planned.said)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.checks.asked import check_named
 from harness.checks.finding import Check
-from harness.checks.registry import check_named
 from harness.errors import HarnessError
 from harness.matrix.axes import AXES
 from harness.pytest_plugin.dimensions import NAMES, where

@@ -11,6 +11,7 @@ from harness.documents.document import Document, Loc, Problem, YamlError, load_d
 from harness.errors import HarnessError
 from harness.matrix.choices import Known
 from harness.paths import SHIPPED_PROJECT, Project
+from harness.recipes.action import GuestAction, read_action
 from harness.recipes.common import Located
 from harness.recipes.extends import whole_recipes
 from harness.recipes.firmware import FirmwareEntry, FirmwareFile, FirmwareRecipe
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.debian.index import PackageQuery
+    from harness.matrix.cell import Cell
 
 AnyKernel = KernelRecipe | ProbeRecipe
 AnyKernelEntry = KernelEntry | ProbeRecipe
@@ -48,12 +50,10 @@ class Catalog:
     firmware: Mapping[str, FirmwareRecipe]
     kernels: Mapping[str, AnyKernel]
     loaders: Mapping[str, LoaderRecipe] = field(default_factory=lambda: MappingProxyType(BUILT_IN))
-    actions: frozenset[str] = frozenset()
-    """What every guest can do: the files of ``guest-images/initramfs/actions``."""
+    actions: Mapping[str, GuestAction] = field(default_factory=dict)
+    """What guests can do: the files of ``guest-images/*/actions``."""
     guests: Mapping[str, GuestRecipe] = field(default_factory=dict)
     """Those that are a Debian, beside the initramfs guest."""
-    guest_actions: frozenset[str] = frozenset()
-    """What only a Debian can do: the files of ``guest-images/debian/actions``."""
     groups: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     """By axis and name of the group."""
     homes: Mapping[tuple[str, str], Path] = field(default_factory=dict)
@@ -75,6 +75,10 @@ class Catalog:
         """Return the recipe of a Debian guest; HarnessError with names that look like an unknown one."""
         return _lookup("guest", self.guests, name)
 
+    def actions_of(self, cell: Cell) -> tuple[GuestAction, ...]:
+        """Return what a cell's guest does, in order; HarnessError for an unknown action."""
+        return tuple(_lookup("action", self.actions, word.partition(":")[0]) for word in cell.action.split())
+
     def queries(self, home: Path | None = None) -> tuple[PackageQuery, ...]:
         """List the packages of all recipes, or of those of one root, each once: its lock file holds them."""
         axes = {"firmware": self.firmware, "kernel": self.kernels, "loader": self.loaders}
@@ -94,7 +98,8 @@ class Catalog:
                 "loader": frozenset(self.loaders),
                 "guest": frozenset(self.guests),
             },
-            action=self.actions | self.guest_actions,
+            action=frozenset(self.actions),
+            last_action=frozenset(name for name, action in self.actions.items() if action.last),
             groups=self.groups,
         )
 
@@ -131,16 +136,28 @@ def load_catalog(project: Project = SHIPPED_PROJECT) -> Catalog:
         firmware=MappingProxyType(whole),
         kernels=MappingProxyType(as_kernels),
         loaders=MappingProxyType(loaders),
-        actions=_actions(project, "initramfs"),
+        actions=MappingProxyType(_actions(project)),
         guests=MappingProxyType(guests),
-        guest_actions=_actions(project, "debian"),
         groups=groups,
         homes=_homes(project, [*firmware, *kernels, *probes, *loader_files, *guest_files]),
     )
 
 
-def _actions(project: Project, guest: str) -> frozenset[str]:
-    return frozenset(project.files(f"guest-images/{guest}/actions"))
+def _actions(project: Project) -> dict[str, GuestAction]:
+    """Return the actions of all guests; HarnessError for a name that two have, or that nobody has."""
+    found: dict[str, GuestAction] = {}
+    for guest, whole_system in (("initramfs", False), ("debian", True)):
+        for path in project.files(f"guest-images/{guest}/actions").values():
+            action = read_action(path, whole_system=whole_system)
+            if (first := found.setdefault(action.name, action)) is not action:
+                raise HarnessError(f"{path}: the action {action.name!r} is {first.where}, too", "rename one")
+    for action in found.values():
+        if action.followed_by and action.followed_by not in found:
+            raise HarnessError(
+                f"{action.where}: followed by unknown action {action.followed_by!r}",
+                near(action.followed_by, found),
+            )
+    return found
 
 
 def _homes(project: Project, documents: Iterable[Document[Any]]) -> Mapping[tuple[str, str], Path]:

@@ -83,7 +83,7 @@ class Boots:
                 f"{cell.id}: the kernel has no console with {cell.loader}: nothing can be judged",
                 f"boot the disk of `harness build {cell.loader}` by hand",
             )
-        return Traits(firmware, kernel, loader.entry(kernel))
+        return Traits(firmware, kernel, loader.entry(kernel), ingredients.catalog.actions_of(cell))
 
     def spec(self, cell: Cell) -> MachineSpec:
         """Return the machine that boots the cell; what it needs is fetched and built."""
@@ -171,7 +171,8 @@ def _boot(job: _Job, budget: Path | None) -> BootRecord:
 def _boot_now(job: _Job) -> BootRecord:
     cell, spec, talk = job.cell, job.spec, job.talk
     if cell.whole_system and talk is None:
-        spec, talk = with_ssh(spec, tuple(cell.action.split()), job.folder)
+        last = any(action.last for action in job.traits.actions)
+        spec, talk = with_ssh(spec, tuple(cell.action.split()), job.folder, last=last)
     return boot(
         spec,
         job.folder,

@@ -18,9 +18,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
-from harness.checks.actions import action_checks
-from harness.checks.debian import guest_checks
-from harness.checks.model import Expected, checks_for, expected
+from harness.checks.asked import checks_of
+from harness.checks.model import Expectation, expectation
 from harness.errors import HarnessError
 from harness.evidence.evidence import Evidence
 from harness.evidence.record import BootRecord, EndingKind
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
     from harness.run.context import Context
     from harness.run.pool import Demand
 
-_ENDS_EARLY = {"refuses-to-boot", "hangs"}
-
 
 class CellRun:
     """A cell, and what its scenario says about it; cells of the same values share one boot."""
@@ -54,34 +51,23 @@ class CellRun:
         return self._context.source.traits(self.cell)
 
     @cached_property
-    def modelled(self) -> Expected:
+    def modelled(self) -> Expectation:
         """What the rollout model says."""
-        cell, traits = self.cell, self.traits
-        return expected(
-            traits.firmware,
-            traits.kernel,
-            cell.memory_mib,
-            cell.platform,
-            cell.cmdline,
-            traits.entry,
-            cell.vcpus,
-        )
+        return expectation(self.cell, self.traits)
 
     @cached_property
-    def expected(self) -> Expected:
+    def expectation(self) -> Expectation:
         """What the rollout model says, unless the scenario knows better."""
-        if (said := self.said.expect) is None:
+        if (stated := self.said.expect) is None:
             return self.modelled
-        outcome = cast("Outcome", said.outcome)  # one of OUTCOMES, else the scenario is not valid
-        return replace(self.modelled, outcome=outcome, because=said.reason, source=said.link, refused_by=None)
+        outcome = cast("Outcome", stated.outcome)  # one of OUTCOMES, else the scenario is not valid
+        because, source = stated.reason, stated.link
+        return replace(self.modelled, outcome=outcome, because=because, source=source, refused_by=None)
 
     @cached_property
     def checks(self) -> tuple[Check, ...]:
         """Known before anything boots; the first one is about the boot itself."""
-        checks = (*checks_for(self.expected), *action_checks(self.cell.action))
-        if self.expected.outcome in _ENDS_EARLY:
-            return checks
-        return (*checks, *guest_checks(self.cell.guest, self.cell.action))
+        return checks_of(self.expectation)
 
     @property
     def demand(self) -> Demand:
@@ -91,8 +77,7 @@ class CellRun:
     @property
     def seconds(self) -> float:
         """A guess how long the boot takes."""
-        eager = self.expected.outcome in {"eager", "kernel-eager"}
-        return boot_seconds(self.cell, probe=self.expected.probe, eager=eager)
+        return boot_seconds(self.expectation)
 
     @cached_property
     def record(self) -> BootRecord:
@@ -105,7 +90,7 @@ class CellRun:
         try:
             return source.record(self.cell)
         except LaunchError:
-            if self.expected.refused_by != "hypervisor":
+            if self.expectation.refused_by != "hypervisor":
                 raise
             return BootRecord.load(source.folder(self.cell))
 
@@ -121,7 +106,7 @@ class CellRun:
             outcome, reported = self.record.ending, self.record.guest is not None
         except HarnessError as error:
             return error.what.partition("\n")[0]
-        if self.expected.outcome in _ENDS_EARLY or outcome.kind is EndingKind.COMPLETED:
+        if self.expectation.ends_early or outcome.kind is EndingKind.COMPLETED:
             return ""
         if self.cell.action and reported:
             return ""  # the boot itself went well; the checks of the action say the rest

@@ -14,6 +14,7 @@ from harness.run.pool import TOUCHED, VCPUS_PER_CPU, Demand
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from harness.checks.model import Expectation
     from harness.matrix.cell import Cell
     from harness.recipes.catalog import Catalog
 
@@ -24,8 +25,6 @@ _KERNEL = 7.0
 _PER_VCPU = 4.0
 _WHOLE_SYSTEM = 40.0
 _PER_GIB_EAGER = 0.02
-_ACTIONS = {"kexec": 7.0, "crash": 15.0, "reboot": 1.0, "drain": 3.0}
-_ACTION = 1.5
 """Seconds under emulation on an idle machine, from stored records. Only their order matters."""
 
 
@@ -40,14 +39,15 @@ def demand_of(cell: Cell, catalog: Catalog) -> Demand:
     return Demand(-(-cell.vcpus // VCPUS_PER_CPU), cell.memory_mib, touched)
 
 
-def boot_seconds(cell: Cell, *, probe: bool, eager: bool) -> float:
-    """Guess a boot's length. ``probe``: it is the EFI probe's; ``eager``: all memory is accepted at once."""
-    seconds = (_PROBE if probe else _KERNEL) + _PER_VCPU * (cell.vcpus - 1)
+def boot_seconds(what: Expectation) -> float:
+    """Guess the length of a cell's boot."""
+    cell = what.cell
+    seconds = (_PROBE if what.traits.kernel.probe else _KERNEL) + _PER_VCPU * (cell.vcpus - 1)
     if cell.whole_system:
         seconds += _WHOLE_SYSTEM
-    if eager:
+    if what.outcome in {"eager", "kernel-eager"}:
         seconds += _PER_GIB_EAGER * cell.memory_mib / 1024
-    return seconds + sum(_ACTIONS.get(word.partition(":")[0], _ACTION) for word in cell.action.split())
+    return seconds + sum(action.seconds for action in what.traits.actions)
 
 
 def longest_first(boots: Sequence[T], seconds: Callable[[T], float]) -> list[T]:

@@ -211,7 +211,7 @@ def check_line(
 
 def _expectation(run: CellRun) -> ExpectationData | None:
     try:
-        expected = run.expected
+        expected = run.expectation
     except HarnessError:
         return None  # what cannot be had has no traits
     said = run.said.expect

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.artifacts.traits import Traits
@@ -17,15 +17,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from harness.recipes.catalog import Catalog
+
 TRAITS = "traits.json"
 """The file beside a record that says what was booted: the cell, and what its ingredients could do."""
 
 
 @dataclass(frozen=True)
 class Replay:
-    """A folder of records, each in a folder that has the name of its cell."""
+    """A folder of records, each in a folder that has the name of its cell.
+
+    ``catalog`` knows the actions of records that do not say what their files said.
+    """
 
     path: Path
+    catalog: Catalog
 
     def __post_init__(self) -> None:
         """Refuse a folder that is not there."""
@@ -40,8 +46,12 @@ class Replay:
         return self.folder(cell).is_dir()
 
     def traits(self, cell: Cell) -> Traits:
-        """Return the traits that the boot left beside its record."""
-        return load_traits(self.folder(cell) / TRAITS)
+        """Return the traits that the boot left beside its record, and what its actions' files say.
+
+        Records from before they said so take the facts of actions from the catalog.
+        """
+        traits = load_traits(self.folder(cell) / TRAITS)
+        return traits if traits.actions else replace(traits, actions=self.catalog.actions_of(cell))
 
     def record(self, cell: Cell) -> BootRecord:
         """Return the stored record."""

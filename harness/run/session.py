@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.ingredients import Ingredients
-from harness.checks.registry import check_names
+from harness.checks.asked import checks
 from harness.checks.rollout import OUTCOMES
 from harness.matrix.expand import plan
 from harness.matrix.filters import CellFilter, read_filter
@@ -83,7 +83,7 @@ class Session:
     def context(self) -> Context:
         """What the runs of cells share: records come from boots, or in a replay from its folder."""
         replay = self.options.replay
-        source: RecordSource = self.boots if replay is None else Replay(replay)
+        source: RecordSource = self.boots if replay is None else Replay(replay, self.ingredients.catalog)
         return Context(self.ingredients.catalog, source)
 
     @cached_property
@@ -95,7 +95,7 @@ class Session:
             versions=versions(catalog, self.ingredients.lock_of),
             platform=frozenset(platforms()),
             outcome=frozenset(OUTCOMES),
-            check=check_names(),
+            check=frozenset(checks()),
         )
 
     @cached_property
@@ -189,7 +189,7 @@ class Session:
         replay = self.options.replay
         if replay is None:
             return on_host(self.options.platform, self.host)
-        return of_records(self.options.platform, Replay(replay).platforms())
+        return of_records(self.options.platform, Replay(replay, self.ingredients.catalog).platforms())
 
 
 def _new_records(out: Path) -> Path:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.checks.finding import Needs
 from harness.progress import say
 from harness.recipes.project import find_project
 from harness.run.options import Options
@@ -62,8 +63,8 @@ def test_its_cell_is_booted_and_judged(site: Path, tmp_path: Path) -> None:
     session.prepare([run], build=True)
     session.schedule([run])
     asked = [check for check in run.checks if not check.not_applicable(run.cell.platform)]
-    assert any(check.needs_ledger for check in asked)
+    assert any(check.needs is Needs.LEDGER for check in asked)
     assert [finding for check in asked for finding in check(run.evidence)] == []
     assert (run.record.platform, run.record.confidential["policy"]) == ("snp-debuggable", "0xb0000")
     assert run.record.counters["policy"] == 0xB0000
-    assert run.expected.outcome == "eager"
+    assert run.expectation.outcome == "eager"

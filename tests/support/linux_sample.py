@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 from harness.artifacts.firmware.traits import FirmwareTraits
 from harness.artifacts.kernel.traits import KernelTraits
 from harness.artifacts.traits import Traits
-from harness.checks.model import checks_for, expected
+from harness.checks.asked import checks_of
 from harness.evidence.evidence import Evidence
 from harness.evidence.record import BootRecord, Ending, EndingKind, guest_document, write_json
 from harness.evidence.text import plain_text
 from harness.matrix.cell import Cell
 from tests.support.data import DATA
+from tests.support.expectations import expected
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,7 +111,7 @@ class Sample:
     @property
     def checks(self) -> dict[str, Check]:
         what = expected(FIRMWARE, self.kernel, self.memory_mib, self.platform)
-        return {check.name: check for check in checks_for(what)}
+        return {check.name: check for check in checks_of(what)}
 
     def judge(self, check: Check) -> list[Finding]:
         if self.document is not None:

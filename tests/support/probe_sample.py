@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from harness.artifacts.firmware.traits import FirmwareTraits
 from harness.artifacts.probe import probe_traits
 from harness.artifacts.traits import Traits
-from harness.checks.model import checks_for, expected
+from harness.checks.asked import checks_of
 from harness.evidence.evidence import Evidence
 from harness.evidence.record import BootRecord, Ending, EndingKind
 from harness.matrix.cell import Cell
 from tests.support.data import DATA
+from tests.support.expectations import expected
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +78,7 @@ class Sample:
     @property
     def checks(self) -> dict[str, Check]:
         what = expected(self.firmware, self.traits, self.memory_mib, self.platform)
-        return {check.name: check for check in checks_for(what)}
+        return {check.name: check for check in checks_of(what)}
 
     def judge(self, check: Check) -> list[Finding]:
         (self.path / "guest.json").write_text(json.dumps(self.document))

@@ -20,8 +20,8 @@ from _pytest.fixtures import FixtureFunctionDefinition
 from pydantic import BaseModel
 from pydantic.json_schema import SkipJsonSchema
 
-from harness import checks, pytest_plugin
-from harness.checks.finding import Check
+from harness import pytest_plugin
+from harness.checks import asked
 from harness.checks.rollout import table
 from harness.cli.parser import parser
 from harness.cli.schema import FIXED
@@ -176,11 +176,9 @@ def _fixtures() -> Iterator[str]:
 
 
 def _checks() -> Iterator[str]:
-    yield from _head("check", "question", "needs the exact ledger")
-    for module in _modules(checks):
-        for value in vars(module).values():
-            if isinstance(value, Check) and value.judge.__module__ == module.__name__:
-                yield _row(f"`{value.name}`", value.question, "yes" if value.needs_ledger else "")
+    yield from _head("check", "question", "reads")
+    for check in asked.checks().values():
+        yield _row(f"`{check.name}`", check.question, str(check.needs))
 
 
 def _rollout() -> Iterator[str]:

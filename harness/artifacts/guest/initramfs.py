@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import stat
 import subprocess
@@ -39,7 +38,6 @@ _PART = 64 << 20
 _PARTS = 17
 _ARCHIVE = "initramfs.cpio"
 _COMPILE = ("gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s")
-_NEEDS = re.compile(r"^# needs (CONFIG_\w+(?: CONFIG_\w+)*)$", re.MULTILINE)
 
 
 def initramfs(project: Project, apt: AptRoot, lock: Lock) -> Path:
@@ -68,13 +66,6 @@ def initramfs(project: Project, apt: AptRoot, lock: Lock) -> Path:
         shutil.rmtree(work)
 
     return apt.store.get("initramfs", "probe", inputs, build, apt.progress, tools=("gcc",)).path / _ARCHIVE
-
-
-def action_needs(project: Project, action: str) -> tuple[str, ...]:
-    """List the kernel options that an action needs, by its line ``# needs CONFIG_A CONFIG_B``."""
-    path = project.files(ACTIONS).get(action)
-    found = _NEEDS.search(path.read_text(encoding="utf-8")) if path is not None else None
-    return tuple(found[1].split()) if found else ()
 
 
 def initramfs_with_kernel(base: Path, kernel: Path, apt: AptRoot) -> Path:

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from harness.artifacts.traits import Traits
 from harness.boot.cell_machine import done_line, machine_spec
 from harness.boot.phases import DONE, DONE_WITH_ACTIONS, Phase
 from harness.boot.watch import Watch
-from harness.checks.actions import action_checks
+from harness.checks import actions
+from harness.checks.asked import checks_of
+from harness.checks.finding import Check
 from harness.documents.document import Document, YamlError
 from harness.evidence.actions import ActionReport, parse_actions
 from harness.evidence.evidence import Evidence
@@ -36,6 +39,7 @@ from harness.matrix.choices import Known
 from harness.matrix.schema import Scenario, load_scenario
 from harness.platforms.host import Host
 from tests.support.data import PROJECT
+from tests.support.expectations import FIRMWARE, KERNEL, actions_of, catalog, expected
 
 if TYPE_CHECKING:
     from harness.artifacts.ingredients import Ingredients
@@ -54,11 +58,14 @@ def evidence(tmp_path: Path, action: str, serial: str, outcome: Ending = COMPLET
     (tmp_path / "serial.log").write_text(f"Linux version 6\n{serial}{ACTIONS_DONE}\n")
     write_json(tmp_path / "guest.json", {"schema": 1})
     record = BootRecord(path=tmp_path, cell="c", platform="snp-emulated", ending=outcome)
-    return Evidence(record, replace(CELL, action=action), cast("Any", None))
+    traits = Traits(FIRMWARE, KERNEL, actions=actions_of(action))
+    return Evidence(record, replace(CELL, action=action), traits)
 
 
 def findings(seen: Evidence) -> list[str]:
-    return [str(finding) for check in action_checks(seen.cell.action) for finding in check(seen)]
+    asked = {*checks_of(expected(FIRMWARE, KERNEL, 4096, "snp", action=seen.cell.action))}
+    of_actions = [check for check in vars(actions).values() if isinstance(check, Check) and check in asked]
+    return [str(finding) for check in of_actions for finding in check(seen)]
 
 
 def scenario(tmp_path: Path, action: str) -> Document[Scenario]:
@@ -68,9 +75,9 @@ def scenario(tmp_path: Path, action: str) -> Document[Scenario]:
         f"platform: [snp], action: [{action!r}]}}\n"
     )
     known = frozenset({"touch", "reboot", "kexec"})
-    return load_scenario(
-        path, Known({"firmware": frozenset({"fw"}), "kernel": frozenset({"k"})}, action=known)
-    )
+    last = frozenset({"reboot", "kexec"})
+    recipes = {"firmware": frozenset({"fw"}), "kernel": frozenset({"k"})}
+    return load_scenario(path, Known(recipes, action=known, last_action=last))
 
 
 def test_an_action_is_part_of_the_name() -> None:
@@ -109,8 +116,7 @@ def test_the_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         "Ingredients",
         SimpleNamespace(
             qemu=Path("/q"),
-            catalog=SimpleNamespace(guest_actions=frozenset()),
-            action_needs=lambda _name: (),
+            catalog=catalog(),
             firmware=lambda _name: file,
             kernel=lambda _name: file,
             initrd_of=lambda guest: Path("/", guest),
@@ -223,7 +229,6 @@ def test_the_end_must_be_the_one_asked_for(tmp_path: Path) -> None:
 
 
 def test_every_action_says_what_it_does() -> None:
-    actions = PROJECT / "guest-images/initramfs/actions"
-    for path in actions.iterdir():
+    for path in (PROJECT / "guest-images").glob("*/actions/*"):
         lines = path.read_text().splitlines()
         assert lines[1].startswith(f"# {path.name}"), path.name

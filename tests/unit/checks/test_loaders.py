@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.artifacts.traits import FirmwareTraits, KernelTraits, Traits
+from harness.checks.asked import checks_of
 from harness.checks.memory import HIGH_RAM_LOST
-from harness.checks.model import checks_for, expected
 from harness.evidence.evidence import Evidence
 from harness.evidence.record import BootRecord, Ending, EndingKind
 from harness.matrix.cell import Cell
+from tests.support.expectations import expected
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +44,7 @@ KERNEL = KernelTraits(
 
 def names(entry: Entry, memory: int = 8192, platform: str = "snp") -> set[str]:
     what = expected(FIRMWARE, KERNEL, memory, platform, entry=entry)
-    return {check.name for check in checks_for(what)}
+    return {check.name for check in checks_of(what)}
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.checks import boot
-from harness.checks.model import Expected, checks_for, expected
+from harness.checks.asked import checks_of
 from harness.errors import HarnessError
 from harness.evidence.record import EndingKind
 from tests.support.data import DATA
+from tests.support.expectations import expected
 from tests.support.linux_mutations import MUTATIONS
 from tests.support.linux_sample import FIRMWARE, K61, K72, K510, K612, SAMPLES, Sample
 from tests.support.packages import install
@@ -80,7 +81,7 @@ def test_death_is_seen_in_either_place(tmp_path: Path) -> None:
 def test_a_boot_that_is_known_to_hang_must_hang(kind: EndingKind, said: list[str], tmp_path: Path) -> None:
     sample = Sample("refuses", tmp_path)
     sample.outcome = replace(sample.outcome, kind=kind)
-    checks = checks_for(Expected("hangs", "because", "docs/x.md"))
+    checks = checks_of(replace(expected(FIRMWARE, K510, 8192, "snp"), outcome="hangs", refused_by=None))
     assert [finding.check for check in checks for finding in sample.judge(check)] == said
 
 
@@ -107,7 +108,7 @@ def test_expected_follows_the_firmware() -> None:
     no_snp = replace(FIRMWARE, technologies=())
     what = expected(no_snp, K612, 8192, "snp")
     assert what.outcome == "refuses-to-boot"
-    assert [check.name for check in checks_for(what)] == ["never-started"]
+    assert [check.name for check in checks_of(what)] == ["never-started"]
 
 
 def test_a_loader_that_dies_before_the_kernel_runs(tmp_path: Path) -> None:
@@ -132,7 +133,7 @@ def test_expected_refuses_unknown_platform() -> None:
 
 
 def test_ledger_checks_are_not_applicable_on_hardware() -> None:
-    checks = checks_for(expected(FIRMWARE, K612, 8192, "snp"))
+    checks = checks_of(expected(FIRMWARE, K612, 8192, "snp"))
     refused = {check.name for check in checks if check.not_applicable("snp")}
     assert {"firmware-left-high", "validated-once", "ledger-whole"} <= refused
     assert "technology-active" not in refused
@@ -164,9 +165,10 @@ def test_a_technology_without_acceptance(tmp_path: Path, site: Path, said: str, 
     """Its guests are asked what plain ones are, but for what the kernel says of itself."""
     (site / "es.py").write_text(SEV_ES)
     install(site, "es", "platforms", "sev-es-emulated = es:PLATFORM")
-    other = replace(expected(FIRMWARE, K612, 8192, "plain"), technology="sev-es")
-    asked = {check.name for check in checks_for(other)}
-    of_plain = {check.name for check in checks_for(replace(other, technology="none"))}
+    plain = expected(FIRMWARE, K612, 8192, "plain")
+    other = replace(plain, cell=replace(plain.cell, platform="sev-es-emulated"))
+    asked = {check.name for check in checks_of(other)}
+    of_plain = {check.name for check in checks_of(plain)}
     assert (asked - of_plain, of_plain - asked) == ({"technology-active"}, {"no-sev"})
     sample = Sample("plain", tmp_path)
     sample.platform = "sev-es-emulated"

@@ -12,7 +12,7 @@ import pytest
 
 from harness.artifacts.kernel.traits import KernelTraits
 from harness.artifacts.loader.traits import LoaderTraits
-from harness.checks.registry import check_names
+from harness.checks.asked import checks
 from harness.cli import entry, loader
 from harness.errors import ExitCode, HarnessError
 from harness.recipes.catalog import load_catalog
@@ -109,7 +109,7 @@ def test_guests(capsys: pytest.CaptureFixture[str]) -> None:
 def test_checks(capsys: pytest.CaptureFixture[str]) -> None:
     assert entry.main(["check", "list", "--json"]) == 0
     rows = {row["name"]: row["question"] for row in json.loads(capsys.readouterr().out)}
-    assert rows.keys() == check_names()
+    assert rows.keys() == checks().keys()
     assert all(question.endswith("?") for question in rows.values())
     assert entry.main(["check", "show", "no-sev"]) == 0
     assert f"question: {rows['no-sev']}" in capsys.readouterr().out

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from harness.checks.debian import guest_checks
+from harness.artifacts.traits import Traits
+from harness.checks.asked import checks_of
+from harness.checks.debian import SNP_SELF, SSH_REACHED, STRESS_VERIFIED, SYSTEM_RUNS
 from harness.evidence.actions import ActionReport
 from harness.evidence.evidence import Evidence
 from harness.evidence.problems import EvidenceError
@@ -18,12 +21,14 @@ from harness.evidence.snp_report import parse_response
 from harness.evidence.ssh import IS_RUNNING, LIST_FAILED, OS_RELEASE, RELEASE, SSH_REPORT, parse_ssh
 from harness.machine.ssh import Keys, Ssh, SshError, forwarded_port
 from harness.matrix.cell import Cell
+from tests.support.expectations import FIRMWARE, KERNEL, actions_of, expected
 from tests.support.ssh_server import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from harness.checks.finding import Check
     from harness.machine.qmp import Monitor
 
 NONCE = "5a" * 64
@@ -100,6 +105,9 @@ ANSWERS = {
 }
 
 
+CHECKS = (SSH_REACHED, SYSTEM_RUNS, STRESS_VERIFIED, SNP_SELF)
+
+
 def evidence(
     folder: Path,
     answers: dict[str, str] | None = None,
@@ -117,8 +125,8 @@ def evidence(
     spec = {"confidential": made if platform != "plain" else None}
     record = BootRecord(path=folder, cell="c", platform=platform, ending=outcome, spec=spec)
     cell = Cell("fw", "k", "direct", 4096, platform, action=ACTION, guest="debian-trixie")
-    traits = SimpleNamespace(kernel=SimpleNamespace(version="6.12.1"))
-    seen = Evidence(record, cell, cast("Any", traits))
+    traits = Traits(FIRMWARE, replace(KERNEL, version="6.12.1"), actions=actions_of(ACTION))
+    seen = Evidence(record, cell, traits)
     seen.__dict__["actions"] = (
         ActionReport("snp", 0, SNP | (snp or {})),
         ActionReport("stress-ng:64:2:5", 0, STRESS | (stress or {})),
@@ -127,17 +135,16 @@ def evidence(
 
 
 def findings(seen: Evidence) -> list[str]:
-    return [str(found) for check in guest_checks(seen.cell.guest, seen.cell.action) for found in check(seen)]
+    return [str(found) for check in CHECKS for found in check(seen)]
 
 
 def test_a_good_guest(tmp_path: Path) -> None:
-    assert [check.name for check in guest_checks("debian-trixie", ACTION)] == [
-        "ssh-reached",
-        "system-runs",
-        "stress-verified",
-        "snp-self",
-    ]
-    assert guest_checks("initramfs", ACTION) == ()
+    def asked(**axes: Any) -> set[Check]:
+        return {*CHECKS} & {*checks_of(expected(FIRMWARE, KERNEL, 4096, "snp", **axes))}
+
+    assert asked(action=ACTION, guest="debian-trixie") == {*CHECKS}
+    assert asked(guest="debian-trixie") == {SSH_REACHED, SYSTEM_RUNS}
+    assert asked() == set()
     assert findings(evidence(tmp_path)) == []
     plain = evidence(tmp_path, platform="plain", snp={"sev_status": "0x0", "device": False})
     assert findings(plain) == []

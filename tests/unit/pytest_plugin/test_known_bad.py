@@ -156,13 +156,13 @@ def test_an_expected_outcome_takes_the_models_place(scenario: Callable[[str], Pa
     path = scenario(f"{TWO}expect:\n  - {{when: {{platform: plain}}, outcome: eager, {WHY}}}\n")
     session = Session(Options(), find_project(tmp_path), lambda _line: None)
     emulated, plain = (session.run(it.cell, it.said) for it in session.select(session.plan(path)))
-    assert emulated.expected.outcome == "refuses-to-boot"
-    assert (plain.expected.outcome, plain.expected.because) == ("eager", "because")
-    assert plain.expected.source == "https://example.org/1"
-    assert emulated.expected.refused_by == "kernel"
+    assert emulated.expectation.outcome == "refuses-to-boot"
+    assert (plain.expectation.outcome, plain.expectation.because) == ("eager", "because")
+    assert plain.expectation.source == "https://example.org/1"
+    assert emulated.expectation.refused_by == "kernel"
     path.write_text(path.read_text().replace("platform: plain}", "platform: snp}"))
     other = Session(Options(), find_project(tmp_path), lambda _line: None)
-    overridden = [other.run(it.cell, it.said).expected for it in other.select(other.plan(path))]
+    overridden = [other.run(it.cell, it.said).expectation for it in other.select(other.plan(path))]
     assert [what.refused_by for what in overridden] == [None, None]
     names = {check.name for check in plain.checks}
     assert "accepted-before-kernel" in names

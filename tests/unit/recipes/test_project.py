@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from harness import paths
-from harness.artifacts.guest.initramfs import BUSYBOX, action_needs
+from harness.artifacts.guest.initramfs import BUSYBOX
 from harness.artifacts.ingredients import Ingredients
 from harness.artifacts.probe import SOURCES
 from harness.artifacts.qemu import qemu_inputs
@@ -104,7 +104,7 @@ def test_recipes_of_both_are_known(own: Any) -> None:
             "guest-images/kernels.yaml": KERNELS.replace("NAME", "lab-6.12"),
             "guest-images/loaders.yaml": LOADERS,
             "guest-images/guests.yaml": GUESTS.replace("NAME", "lab-guest"),
-            "guest-images/initramfs/actions/hello": "# needs CONFIG_NET\necho\n",
+            "guest-images/initramfs/actions/hello": "# hello: says so.\n#\n# needs CONFIG_NET\necho\n",
             "guest-images/debian/actions/greet": "echo\n",
         }
     )
@@ -117,8 +117,9 @@ def test_recipes_of_both_are_known(own: Any) -> None:
     assert dict(catalog.loaders["mine"].binaries) == dict(shipped.loaders["grub-2.12"].binaries)
     assert set(catalog.guests) - set(shipped.guests) == {"lab-guest"}
     assert catalog.known().action - shipped.known().action == {"hello", "greet"}
-    assert action_needs(project, "hello") == ("CONFIG_NET",)
-    assert action_needs(project, "kexec") == action_needs(Project((SHIPPED,)), "kexec") != ()
+    assert catalog.actions["hello"].needs == ("CONFIG_NET",)
+    assert catalog.actions["greet"].whole_system
+    assert catalog.actions["kexec"] == shipped.actions["kexec"]
     assert [query.key for query in catalog.queries(project.own)] == [
         "trixie:src:edk2=2025.02-*",
         "trixie:linux-image-6.12.*[0-9]-amd64",

@@ -16,6 +16,7 @@ from harness.errors import HarnessError
 from harness.machine.spec import Drive
 from harness.matrix.cell import Cell
 from harness.platforms.host import Host
+from harness.recipes.catalog import load_catalog
 from harness.recipes.project import find_project
 from harness.run.options import Options
 from harness.run.replay import TRAITS, load_traits
@@ -33,6 +34,7 @@ def test_the_machine_boots_from_the_loaders_disk() -> None:
 
     ingredients: Any = SimpleNamespace(
         qemu=Path("/qemu"),
+        catalog=load_catalog(),
         initrd_of=lambda guest: Path("/", guest),
         firmware=lambda _: SimpleNamespace(path=Path("/fd"), traits=SimpleNamespace(kernel_hashes=False)),
         kernel=lambda _: SimpleNamespace(path=Path("/k"), words=None),
@@ -49,7 +51,7 @@ def test_expectations_follow_the_entry(tmp_path: Path) -> None:
     started = Session(Options(), find_project(tmp_path), lambda _: None)
     for loader, outcome in (("grub-2.06-bookworm", "memory-lost"), ("grub-2.12", "eager")):
         cell = Cell("debian-2025.02", "debian-6.1", loader, 8192, "snp-emulated")
-        assert started.run(cell).expected.outcome == outcome
+        assert started.run(cell).expectation.outcome == outcome
     with pytest.raises(HarnessError, match=r"the kernel has no console with boot-file"):
         started.prepare(
             [started.run(Cell("debian-2025.02", "debian-6.1", "boot-file", 2048, "plain"))], build=False
@@ -67,7 +69,7 @@ def test_a_replay_reads_the_entry(tmp_path: Path, records: Path, entry: str | No
     path = tmp_path / cell.id / TRAITS
     path.write_text(json.dumps(told if entry is None else {**told, "entry": entry}))
     replay = Session(Options(replay=tmp_path), find_project(tmp_path), lambda _: None)
-    assert replay.run(cell).expected.outcome == outcome
+    assert replay.run(cell).expectation.outcome == outcome
     path.write_text("[]")
     with pytest.raises(HarnessError, match="cannot be read"):
         load_traits(path)

@@ -86,7 +86,7 @@ def test_a_cell_from_plan_to_verdict(
     (planned,) = session.plan(scenario).planned
     assert (planned.cell.id, planned.lacks) == (STORED.replace("plain", "slow"), "")
     run = session.run(planned.cell)
-    assert run.expected.outcome == "plain"
+    assert run.expectation.outcome == "plain"
     seen: dict[str, Any] = {}
 
     def boot(spec: Any, folder: Path, **arguments: Any) -> BootRecord:

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from harness.matrix.cell import Cell
 from harness.run.estimate import boot_seconds, by_end, longest_first
 from harness.run.pool import BootPool, Demand, host_capacity, host_size
+from tests.support.expectations import FIRMWARE, KERNEL, expected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,8 +128,9 @@ def test_host_size() -> None:
 
 def test_which_boots_are_long() -> None:
     def seconds(*, probe: bool = False, eager: bool = False, **axes: Any) -> float:
-        cell = Cell("f", "k", "direct", axes.pop("memory", 8192), "snp", **axes)
-        return boot_seconds(cell, probe=probe, eager=eager)
+        kernel = replace(KERNEL, probe=probe)
+        told = expected(FIRMWARE, kernel, axes.pop("memory", 8192), "snp", **axes)
+        return boot_seconds(replace(told, outcome="eager" if eager else "lazy"))
 
     usual = seconds()
     assert seconds(probe=True) < usual < seconds(eager=True) < seconds(eager=True, memory=65536)

@@ -67,7 +67,7 @@ def test_a_boot_is_judged_from_its_record(stand_ins: Any, scenario: Path, tmp_pa
     assert sorted(stand_ins.booted) == [EMULATED, PLAIN]
     assert session.records.parent == tmp_path / "out/records"
     assert sorted(path.name for path in session.records.iterdir()) == [EMULATED, PLAIN]
-    assert [run.expected.outcome for run in runs] == ["refuses-to-boot", "plain"]
+    assert [run.expectation.outcome for run in runs] == ["refuses-to-boot", "plain"]
 
 
 def test_a_replay_needs_no_ingredient_and_finds_the_same(
