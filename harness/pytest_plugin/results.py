@@ -8,12 +8,14 @@ that the run is over.
 from __future__ import annotations
 
 import sys
+from datetime import date
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.paths import SHIPPED
-from harness.pytest_plugin.items import CAUSES, RECORDER, SESSION, CheckItem
+from harness.pytest_plugin.items import CAUSES, QUARANTINE, RECORDER, SESSION, CheckItem
+from harness.results.quarantine import FILE, Quarantine
 from harness.run.recorder import Invocation, Recorder
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ def start_recorder(config: pytest.Config) -> None:
     )
     config.stash[RECORDER] = Recorder(session.records, invocation, session.progress)
     config.stash[CAUSES] = {}
+    config.stash[QUARANTINE] = Quarantine.load(session.project.scenarios.parent / FILE)
 
 
 def _selection(config: pytest.Config, session: Session) -> str:
@@ -59,6 +62,21 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write how the run ended, in the process that the user started."""
-    if not hasattr(session.config, "workerinput"):
-        session.config.stash[RECORDER].end(int(session.exitstatus))
+    """Write how the run ended, in the process that the user started; quarantine that is over fails it."""
+    config = session.config
+    if hasattr(config, "workerinput"):
+        return
+    if session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
+        for line in _quarantine_problems(config, session):
+            config.stash[SESSION].progress(line)
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    config.stash[RECORDER].end(int(session.exitstatus))
+
+
+def _quarantine_problems(config: pytest.Config, session: pytest.Session) -> list[str]:
+    """Return which entries have expired, and in a run of all that there is which meet nothing."""
+    if not any(isinstance(item, CheckItem) for item in session.items):
+        return []  # workers judge: they collect the same items, and their controller has none
+    asked = [(item.run.cell.id, item.check.name) for item in session.items if isinstance(item, CheckItem)]
+    whole = _selection(config, config.stash[SESSION]) == "--full" and not config.getoption("replay")
+    return config.stash[QUARANTINE].problems(asked, date.today(), whole=whole)  # noqa: DTZ011  # a day here

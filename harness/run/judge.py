@@ -4,18 +4,22 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.checks.finding import CANNOT_JUDGE
 from harness.errors import ExitCode, HarnessError
+from harness.results.model import BAD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import date
 
     from harness.checks.finding import Check, Finding
+    from harness.matrix.cell import Cell
     from harness.matrix.plan import KnownBad
     from harness.results.model import State
+    from harness.results.quarantine import Quarantine
     from harness.run.cell_run import CellRun
 
 
@@ -59,6 +63,18 @@ def judge(run: CellRun, check: Check, *, first: bool) -> Answer:
     seconds = time.monotonic() - begin
     bad = run.said.bad(check.name)
     return Answer(check, *_state(findings, bad), bad=bad, seconds=round(seconds, 4))
+
+
+def in_quarantine(answer: Answer, cell: Cell, quarantine: Quarantine, today: date) -> Answer:
+    """Return the answer, excused when it is a failure of the guest's that an entry of the file is about."""
+    if answer.state not in BAD - {"host-error"}:
+        return answer
+    found = quarantine.find(cell.id, answer.check.name, today)
+    if found is None:
+        return answer
+    entry, where = found
+    reason = f"in quarantine until {entry.until}, by {where}: {entry.reason} ({entry.link})"
+    return replace(answer, state="known-bad", reason=reason)
 
 
 def _no_record(check: Check, error: HarnessError, cause: str, *, first: bool) -> Answer:

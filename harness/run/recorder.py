@@ -20,6 +20,7 @@ from harness.platforms.registry import platform_named
 from harness.results.folder import RUN, VERDICT, RunWriter
 from harness.results.identity import checkout, harness_version, host_data
 from harness.results.model import (
+    BAD,
     PROJECT,
     SCHEMA,
     BootLine,
@@ -32,6 +33,7 @@ from harness.results.model import (
     PhaseData,
     RunData,
 )
+from harness.results.retention import needless, remove
 from harness.store.file_tree import write_atomically
 
 if TYPE_CHECKING:
@@ -134,7 +136,10 @@ class Recorder:
         self._write(LackLine(cell=cell.id, scenario=scenario, reason=reason, at=_now()))
 
     def verdict(self, run: CellRun) -> None:
-        """Write ``verdict.json`` into the cell's record: how it was judged so far, and why."""
+        """Write ``verdict.json`` into the cell's record: how it was judged so far, and why.
+
+        What only the boot needed (overlays, keys) goes at once where nothing failed.
+        """
         lines = self._lines.get(run.cell.id, [])
         record = _record_of(run)
         if record is None or not lines or not record.path.is_relative_to(self._folder):
@@ -147,6 +152,8 @@ class Recorder:
         }
         with self._told():
             write_atomically(record.path / VERDICT, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+            if not any(line.state in BAD for line in lines):
+                remove(needless(record.path))
 
     def end(self, code: int) -> None:
         """Write that the run is over; nothing where nobody answered anything."""

@@ -10,13 +10,11 @@ import pytest
 
 from harness.errors import HostError
 from harness.results.folder import RESULTS, StoredRun
-from tests.support.data import DATA
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-EMULATED = "debian-2025.02+debian-5.10+direct+2G+snp-emulated"
 PLAIN = "debian-2025.02+debian-6.1+direct+2G+plain"
 SCENARIO = """\
 name: NAME
@@ -145,5 +143,64 @@ def test_what_is_known_bad_says_by_which_rule(pytester: pytest.Pytester, records
     assert line.findings[0].values == {"alarm": "bug"}
 
 
-def test_stored_records_are_there() -> None:
-    assert (DATA / "records" / EMULATED).is_dir()
+QUARANTINE = """\
+quarantine:
+  - cell: debian-2025.02+*
+    check: reaches-userspace
+    reason: hangs in 1 of 50
+    link: https://example.org/1
+    until: UNTIL
+"""
+
+
+@pytest.mark.parametrize(("until", "code"), [("2999-12-31", 0), ("2020-01-01", 1)])
+def test_quarantine(
+    pytester: pytest.Pytester,
+    scenarios: Path,
+    records: Path,
+    edit_index: Callable[..., None],
+    until: str,
+    code: int,
+) -> None:
+    assert scenarios.is_dir()
+    (pytester.path / "quarantine.yaml").write_text(QUARANTINE.replace("UNTIL", until))
+    edit_index(records / PLAIN, kind="hang", detail="no console byte for 40 s")
+    result = pytester.runpytest_inprocess("scenarios", "--replay", records, "--records", "here")
+    assert result.ret == code
+    lines = [line for line in stored(pytester.path / "here").checks if line.check == "reaches-userspace"]
+    assert {line.state for line in lines} == {"failed" if code else "known-bad"}
+    assert lines[0].findings
+    if code:
+        assert "expired on 2020-01-01" in result.stdout.str()
+    else:
+        assert lines[0].reason.startswith("in quarantine until 2999-12-31, by ")
+        assert result.parseoutcomes()["xfailed"] == 2
+
+
+def test_an_expired_entry_fails_a_green_run(
+    pytester: pytest.Pytester, scenarios: Path, records: Path
+) -> None:
+    assert scenarios.is_dir()
+    (pytester.path / "quarantine.yaml").write_text(QUARANTINE.replace("UNTIL", "2020-01-01"))
+    result = pytester.runpytest_inprocess("scenarios", "--replay", records, "--records", "here")
+    assert result.ret == 1
+    assert "failed" not in result.parseoutcomes()
+    assert "quarantine.yaml:2:5: debian-2025.02+*, reaches-userspace: expired on 2020-01-01" in (
+        result.stdout.str()
+    )
+
+
+def test_overlays_and_keys_of_passed_boots_go(
+    pytester: pytest.Pytester, scenarios: Path, stand_ins: Any
+) -> None:
+    assert scenarios.is_dir()
+
+    def leave() -> None:
+        folder = pytester.path / "here" / PLAIN
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "disk0.qcow2").write_bytes(bytes(4096))
+
+    stand_ins.in_boot = leave
+    pytester.runpytest_inprocess("scenarios", "--records", "here")
+    assert not (pytester.path / "here" / PLAIN / "disk0.qcow2").exists()
+    assert (pytester.path / "here" / PLAIN / "serial.log").exists()
