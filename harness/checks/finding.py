@@ -98,7 +98,7 @@ class Check:
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield what is wrong; EvidenceError where evidence is missing or damaged."""
         for problem in self.judge(evidence):
-            said = Problem("", problem) if isinstance(problem, str) else problem
+            said = Problem("as-worded", problem) if isinstance(problem, str) else problem
             yield Finding(self.name, said.what, said.evidence, said.kind, said.values)
 
     def not_applicable(self, platform: str) -> str:

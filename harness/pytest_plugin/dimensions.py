@@ -52,6 +52,7 @@ class CellError(HarnessError, pytest.Collector.CollectError):
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Make the marks known."""
     config.stash[OWN] = set()
     config.addinivalue_line(
         "markers", f"{MARK}(AXIS=VALUE, …): the cell of a test; each value of a list is one"

@@ -10,7 +10,7 @@ judge.
 from __future__ import annotations
 
 import argparse
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 _WORKER_RECORDS = "harness_records"
 _WORKER_BUDGET = "harness_budget"
 BUDGET = pytest.StashKey["TemporaryDirectory[str]"]()
+WANTED = pytest.StashKey[dict[pytest.Item, Any]]()
+"""The cells whose boots have not been started, by the items that need them."""
 FIXTURES = ("dimensions", "ladder", "machines", "own_items")
 OTHERS = ("exit_codes", "results")
 pytest_plugins = [f"harness.pytest_plugin.{name}" for name in (*FIXTURES, *OTHERS)]
@@ -285,17 +287,36 @@ def _counted(chosen: list[Chosen]) -> list[str]:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Start the boots of the selected items, several at once; an xdist worker boots only what it is given."""
+    """Start the boots of the selected items, several at once; an xdist worker boots only what it is given.
+
+    Without scenarios they wait for the first item that needs one: what runs before is no boot's business.
+    """
     config = session.config
     if hasattr(config, "workerinput") or session.testsfailed:
         return
     _refuse_wrong_selection(config, platforms_of(config.stash[SESSION], session.items))
     if config.option.collectonly:
         return
+    config.stash[WANTED] = wanted_runs(session.items)
+    if not any(isinstance(item, CheckItem) for item in config.stash[WANTED]):
+        return
     try:
-        config.stash[SESSION].schedule(dict.fromkeys(wanted_runs(session.items).values()))
+        _start_wanted(config)
     except HarnessError as error:
         end_run(config, error)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Start the boots when the first test comes that needs one."""
+    if item in item.config.stash.get(WANTED, {}):
+        with suppress(HarnessError):  # the test that asks for the boot tells it
+            _start_wanted(item.config)
+
+
+def _start_wanted(config: pytest.Config) -> None:
+    wanted, config.stash[WANTED] = config.stash[WANTED], {}
+    config.stash[SESSION].schedule(dict.fromkeys(wanted.values()))
 
 
 def _refuse_wrong_selection(config: pytest.Config, platforms: set[str]) -> None:

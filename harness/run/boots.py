@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import errno
-from contextlib import contextmanager, nullcontext
+import fcntl
+import os
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -156,8 +158,30 @@ class _Job:
 
 def _boot(job: _Job, budget: Path | None) -> BootRecord:
     """Boot when the host has room; a guest that QEMU does not start leaves a record that says so."""
+    if budget is None:
+        return _boot_here(job)
+    with _claimed(budget.parent / "boots" / job.folder.name) as first:
+        if not first:
+            return BootRecord.load(job.folder)  # another process of this run has booted it
+        with Budget(budget).hold(job.demand):
+            return _boot_here(job)
+
+
+@contextmanager
+def _claimed(lock: Path) -> Iterator[bool]:
+    """Hold a lock of the run, waiting for it; give whether nobody has held it before."""
+    lock.parent.mkdir(exist_ok=True)
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        first = not os.fstat(file.fileno()).st_size
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield first
+
+
+def _boot_here(job: _Job) -> BootRecord:
     cell, folder = job.cell, job.folder
-    with nullcontext() if budget is None else Budget(budget).hold(job.demand), writable(folder):
+    with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / TRAITS, {"cell": asdict(cell), **job.traits.to_json()})
         try:

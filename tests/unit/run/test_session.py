@@ -256,3 +256,19 @@ def test_close_forgets_the_boots_that_have_not_begun(stand_ins: Any, scenario: P
     go_on.set()
     assert runs[0].record.cell == EMULATED
     assert stand_ins.booted == [EMULATED]
+
+
+def test_processes_of_one_run_share_a_boot(stand_ins: Any, scenario: Path, tmp_path: Path) -> None:
+    """Workers of xdist: whoever asks second waits for the first one's record, or hears that there is none."""
+    budget = tmp_path / "run" / "budget"
+    budget.parent.mkdir()
+    Budget.create(budget, Demand(4, 64 << 10))
+    workers = [start(tmp_path, records=tmp_path / "records", budget=budget) for _ in range(2)]
+    runs = [worker.run(cells(worker, scenario)[PLAIN]) for worker in workers]
+    assert runs[0].record == runs[1].record
+    assert stand_ins.booted == [PLAIN]
+    stand_ins.failures[EMULATED] = HarnessError("no such CPU")
+    for worker, said in zip(workers, ("no such CPU", "no boot.json, so an unfinished boot"), strict=True):
+        with pytest.raises(HarnessError, match=said):
+            _ = worker.run(cells(worker, scenario)[EMULATED]).record
+    assert stand_ins.booted == [PLAIN, EMULATED]
