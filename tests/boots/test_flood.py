@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.boot.cell_machine import done_line, machine_spec
-from harness.boot.driver import boot
 from harness.evidence.actions import parse_actions
 from harness.evidence.record import EndingKind
 from harness.formats.cpio import CpioEntry, cpio_archive
 from harness.machine import console
 from harness.machine.machine import Machine
 from harness.matrix.cell import Cell
-from harness.platforms.host import Host
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.artifacts.ingredients import Ingredients
+    from harness.machine.spec import MachineSpec
+    from harness.pytest_plugin.ladder import BootFactory
 
 pytestmark = pytest.mark.qemu
 
@@ -37,18 +36,25 @@ echo '"said":{KIB}'
 """
 
 
-def test_a_guest_that_floods_its_console(
-    ingredients: Ingredients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(console, "TAIL_BYTES", TAIL)
-    monkeypatch.setattr(Machine.__init__, "__kwdefaults__", {"console_cap": CAP})
-    cell = Cell("debian-2025.02", "debian-6.12", "direct", 512, "plain", action="flood")
-    spec = machine_spec(cell, ingredients, Host())
+@pytest.fixture
+def cell() -> Cell:
+    """Return a cell with an action that no scenario knows."""
+    return Cell("debian-2025.02", "debian-6.12", "direct", 512, "plain", action="flood")
+
+
+@pytest.fixture
+def spec(spec: MachineSpec, ingredients: Ingredients, tmp_path: Path) -> MachineSpec:
+    """Return the cell's machine with the action in its initramfs."""
     entry = CpioEntry("actions/flood", stat.S_IFREG | 0o755, ACTION.encode())
     initrd = tmp_path / "initrd"
     initrd.write_bytes(ingredients.initrd.read_bytes() + cpio_archive([entry]))
-    spec = replace(spec, initrd=initrd)
-    record = boot(spec, tmp_path / "record", cell_id=cell.id, platform=cell.platform, done=done_line(cell))
+    return replace(spec, initrd=initrd)
+
+
+def test_a_guest_that_floods_its_console(boot: BootFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "TAIL_BYTES", TAIL)
+    monkeypatch.setattr(Machine.__init__, "__kwdefaults__", {"console_cap": CAP})
+    record = boot().record
     assert record.ending.kind is EndingKind.COMPLETED
     size = record.consoles["serial"]
     assert size.bytes > KIB << 10

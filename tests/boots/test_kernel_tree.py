@@ -11,20 +11,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.artifacts.kernel.files import BZIMAGE, kernel_files, modules_folders
-from harness.boot.cell_machine import done_line, machine_spec
-from harness.boot.driver import boot
-from harness.evidence.actions import parse_actions
-from harness.evidence.guest_report import parse_guest
 from harness.evidence.record import EndingKind
 from harness.formats.cpio import CpioEntry, cpio_archive
 from harness.matrix.cell import Cell
-from harness.platforms.host import Host
 from harness.recipes.kernel import KernelRecipe
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.artifacts.ingredients import Ingredients
+    from harness.evidence.evidence import Evidence
+    from harness.machine.spec import MachineSpec
 
 pytestmark = pytest.mark.qemu
 
@@ -61,27 +58,35 @@ def build_tree(root: Path, ingredients: Ingredients) -> Path:
     return root
 
 
-def test_a_build_tree_boots_and_its_modules_load(ingredients: Ingredients, tmp_path: Path) -> None:
-    tree = build_tree(tmp_path / "linux", ingredients)
-    name = ingredients.choose_kernel(f"tree:{tree}")
-    cell = Cell("debian-2025.02", name, "direct", 2048, "snp-emulated", action="load-modules")
-    spec = machine_spec(cell, ingredients, Host())
-    assert spec.kernel == tree / BZIMAGE
+@pytest.fixture
+def cell(ingredients: Ingredients, tmp_path: Path) -> Cell:
+    """Return a cell whose kernel is a build tree, which no scenario could name."""
+    name = ingredients.choose_kernel(f"tree:{build_tree(tmp_path / 'linux', ingredients)}")
+    return Cell("debian-2025.02", name, "direct", 2048, "snp-emulated", action="load-modules")
+
+
+@pytest.fixture
+def spec(spec: MachineSpec, cell: Cell, ingredients: Ingredients, tmp_path: Path) -> MachineSpec:
+    """Return the cell's machine with the tree's modules, and the action that loads them, in its initramfs."""
     entries = [
         CpioEntry("actions/load-modules", stat.S_IFREG | 0o755, ACTION.encode()),
         CpioEntry("modules", stat.S_IFDIR | 0o755),
         *(
             CpioEntry(f"modules/{path.name}", stat.S_IFREG | 0o644, path.read_bytes())
-            for path in ingredients.modules(name, WANTED)
+            for path in ingredients.modules(cell.kernel, WANTED)
         ),
     ]
     initrd = tmp_path / "initrd"
     initrd.write_bytes(ingredients.initrd.read_bytes() + cpio_archive(entries))
-    spec = replace(spec, initrd=initrd)
-    record = boot(spec, tmp_path / "record", cell_id=cell.id, platform=cell.platform, done=done_line(cell))
-    assert record.ending.kind is EndingKind.COMPLETED
-    assert record.guest is not None
-    assert parse_guest(record.guest).kernel.release == ingredients.kernel(name).traits.version
-    (report,) = parse_actions(record.whole_text)
+    return replace(spec, initrd=initrd)
+
+
+def test_a_build_tree_boots_and_its_modules_load(
+    evidence: Evidence, spec: MachineSpec, tmp_path: Path
+) -> None:
+    assert spec.kernel == tmp_path / "linux" / BZIMAGE
+    assert evidence.record.ending.kind is EndingKind.COMPLETED
+    assert evidence.guest.kernel.release == evidence.traits.kernel.version
+    (report,) = evidence.actions
     assert report.errors == ""
     assert set(report.result["loaded"].split()) >= {"ext4", "jbd2", "mbcache", "sev_guest", "tsm"}
