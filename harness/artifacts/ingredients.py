@@ -220,7 +220,7 @@ class Ingredients:
 
     @cached_property
     def initrd(self) -> Path:
-        """The initramfs guest: static busybox, our probe and its actions."""
+        """The initramfs guest: static busybox, our reporter and its actions."""
         return initramfs(self.project, self._apt, self.base_lock)
 
     def initrd_of(self, guest: str) -> Path:
@@ -236,6 +236,6 @@ class Ingredients:
         return debian_disk(self.catalog.guest_recipe(guest), self.project, self._apt)
 
     def guest_initrd(self, kernel: str) -> Path:
-        """Return the initramfs that starts a Debian guest on a kernel: the kernel's modules and our probe."""
+        """Return the initramfs that starts a Debian guest: the kernel's modules and our reporter."""
         modules = self.modules(kernel, module_names(self.kernel(kernel).options))
         return debian_initrd(self.initrd, modules, self.project, self._apt)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The document that the probe in the guest prints (``guest-images/initramfs/probe``), schema version 1."""
+"""The document that the reporter prints (``guest-images/initramfs/reporter``), schema version 1."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ TABLE = (
         "",
         show=repr,
     ),
-    Axis("guest", str, "names of guest recipes; initramfs is busybox and our probe", GUESTS[0], named=True),
+    Axis("guest", str, "names of guest recipes; initramfs: busybox and our reporter", GUESTS[0], named=True),
 )
 """In the order of nesting: the last one varies fastest."""
 

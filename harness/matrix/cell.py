@@ -17,7 +17,7 @@ LOADERS = ("direct",)
 """Loaders without a recipe. ``direct``: QEMU's ``-kernel``; the firmware starts the kernel's EFI stub."""
 
 GUESTS = ("initramfs", "initramfs-large")
-"""Guests without a recipe. ``initramfs``: busybox and our probe. ``initramfs-large``: the same, but
+"""Guests without a recipe. ``initramfs``: busybox and our reporter. ``initramfs-large``: the same, but
 more than a GiB."""
 
 _MIB = {"M": 1, "G": 1024}

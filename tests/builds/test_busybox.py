@@ -21,11 +21,11 @@ OVERLAY = PROJECT / "guest-images" / "initramfs"
 
 
 @pytest.mark.qemu
-def test_probe_quotes_for_json(ingredients: Ingredients) -> None:
+def test_reporter_quotes_for_json(ingredients: Ingredients) -> None:
     """Loaders add initrd= with a backslash, users quotes. By the guest's own awk: others differ."""
     package = ingredients.apt.extract(ingredients.lock.require(BUSYBOX), [BUSYBOX_PATH])
     found = re.search(
-        r"^function quote\(text\) \{.*?^\}", (OVERLAY / "probe").read_text(), re.MULTILINE | re.DOTALL
+        r"^function quote\(text\) \{.*?^\}", (OVERLAY / "reporter").read_text(), re.MULTILINE | re.DOTALL
     )
     assert found
     text = r'initrd=\initrd dyndbg="file *.c +p" x="y\"'

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""What starts a Debian guest: an initramfs with the kernel's modules, our probe and our actions.
+"""What starts a Debian guest: an initramfs with the kernel's modules, our reporter and our actions.
 
 It mounts the disk (``harness.artifacts.guest.debian_disk``) and adds what the harness wants of the guest: any
 kernel and any loader can boot any guest.

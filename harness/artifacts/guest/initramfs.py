@@ -65,7 +65,7 @@ def initramfs(project: Project, apt: AptRoot, lock: Lock) -> Path:
         build_initramfs(busybox, work, directory / _ARCHIVE)
         shutil.rmtree(work)
 
-    return apt.store.get("initramfs", "probe", inputs, build, apt.progress, tools=("gcc",)).path / _ARCHIVE
+    return apt.store.get("initramfs", "guest", inputs, build, apt.progress, tools=("gcc",)).path / _ARCHIVE
 
 
 def initramfs_with_kernel(base: Path, kernel: Path, apt: AptRoot) -> Path:
@@ -87,7 +87,7 @@ def initramfs_with_kernel(base: Path, kernel: Path, apt: AptRoot) -> Path:
         (directory / _ARCHIVE).write_bytes(archive + cpio_archive(boot))
 
     store = apt.store
-    return store.get("initramfs", "probe-and-kernel", inputs, build, apt.progress).path / _ARCHIVE
+    return store.get("initramfs", "guest-and-kernel", inputs, build, apt.progress).path / _ARCHIVE
 
 
 def initramfs_large(base: Path, apt: AptRoot) -> Path:

@@ -79,7 +79,7 @@ def test_cpio_reads_it(busybox: Path, tmp_path: Path) -> None:
     listed = subprocess.run(
         ["cpio", "-it"], input=(tmp_path / "a").read_bytes(), capture_output=True, check=True
     )
-    assert {"init", "probe", "dev/console"} <= set(listed.stdout.decode().split())
+    assert {"init", "reporter", "dev/console"} <= set(listed.stdout.decode().split())
 
 
 def test_padding() -> None:
@@ -103,7 +103,7 @@ def test_no_init(busybox: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_probe_prints_the_sentinels_the_record_waits_for() -> None:
-    probe = (OVERLAY / "probe").read_text()
-    assert DOCUMENT_BEGIN in probe
-    assert DOCUMENT_END in probe
+def test_reporter_prints_the_sentinels_the_record_waits_for() -> None:
+    reporter = (OVERLAY / "reporter").read_text()
+    assert DOCUMENT_BEGIN in reporter
+    assert DOCUMENT_END in reporter
