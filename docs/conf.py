@@ -31,6 +31,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 autodoc_inherit_docstrings = False
+autodoc_default_options = {"no-value": True}
 
 apidoc_modules = [
     {

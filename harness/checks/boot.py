@@ -210,7 +210,7 @@ NO_SNP_CLAIM = Check(
 )
 DIES_ON_UNVALIDATED = Check(
     "dies-on-unvalidated-access",
-    "Does a kernel without SNP support die on its first unvalidated page?",
+    "Does a kernel that lacks SNP support die on its first unvalidated page?",
     _dies_on_unvalidated_access,
     Needs.RECORD,
 )

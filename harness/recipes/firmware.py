@@ -105,7 +105,7 @@ class Expect(Strict):
     """Traits that the image must have, or lack; see ``FirmwareTraits``."""
 
     technologies: tuple[Text, ...] | None = Field(
-        default=None, description="what the hypervisor must prepare is told for guests of these, at least"
+        default=None, description="technologies whose guests it describes to the hypervisor, at least"
     )
     memory_acceptance: bool | None = Field(default=None, description="has the protocol for lazy acceptance")
     accepts_at_exit: bool | None = Field(

@@ -149,7 +149,7 @@ def _help(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
 
 def _options() -> Iterator[str]:
     parser = Parser(_ispytest=True)
-    for module in _modules(pytest_plugin):
+    for module in modules(pytest_plugin):
         if add := getattr(module, "pytest_addoption", None):
             add(parser)
     yield from _head("option", "what it does")
@@ -160,14 +160,15 @@ def _options() -> Iterator[str]:
                 yield _row(f"`{_written(action)}`", _help(action, made))
 
 
-def _modules(package: ModuleType) -> list[ModuleType]:
+def modules(package: ModuleType) -> list[ModuleType]:
+    """Return the modules of a package, imported."""
     found = pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
     return [importlib.import_module(module.name) for module in found]
 
 
 def _fixtures() -> Iterator[str]:
     yield from _head("fixture", "what it gives")
-    for module in _modules(pytest_plugin):
+    for module in modules(pytest_plugin):
         for name, value in vars(module).items():
             if isinstance(value, FixtureFunctionDefinition) and not name.startswith("_"):
                 yield _row(

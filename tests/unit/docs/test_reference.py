@@ -64,3 +64,17 @@ def test_every_page_is_in_the_index() -> None:
     names = [path.relative_to(DOCS).with_suffix("").as_posix() for path in sorted(DOCS.rglob("*.md"))]
     names.remove("index")
     assert [name for name in names if f"({name}.md" not in index or f"   {name}\n" not in tree] == []
+
+
+def pins(name: str) -> dict[str, set[str]]:
+    """Return the versions that a lock file pins, by package; several where Python versions differ."""
+    found: dict[str, set[str]] = {}
+    for package, version in re.findall(r"^([a-z0-9.-]+)==(\S+)", (PROJECT / name).read_text(), re.MULTILINE):
+        found.setdefault(package, set()).add(version)
+    return found
+
+
+def test_pages_are_built_with_the_projects_own_versions() -> None:
+    tests, docs = pins("requirements.lock"), pins("docs/requirements.lock")
+    assert {"pydantic", "pytest", "jinja2"} <= docs.keys()
+    assert {name: docs[name] for name in docs.keys() & tests.keys() if docs[name] != tests[name]} == {}

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Words that ``docs/style.md`` does without, in pages and in the questions of checks."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness import checks
+from harness.checks.finding import Check
+from tests.support.markdown import Page, page, pages
+from tests.support.reference_tables import modules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_AVOIDED = re.compile(
+    r"\b(?:likewise|for else|as ever|(?:is|are|was|were|be|been|being) (?:told|asked|said))\b", re.IGNORECASE
+)
+_NEGATED = re.compile(r"\b(?:no|not|never|nobody|nothing|none|neither|nor|without)\b", re.IGNORECASE)
+
+
+def avoided(found: Page) -> Iterator[str]:
+    """Yield a page's lines with such words; those in code style are examples."""
+    for number, line in enumerate(found.path.read_text().splitlines(), start=1):
+        if words := _AVOIDED.search(re.sub(r"`[^`]*`", "", line)):
+            yield f"{found.path}:{number}: {words[0]}"
+
+
+@pytest.mark.parametrize("found", pages(), ids=lambda found: str(found.path))
+def test_pages(found: Page) -> None:
+    assert list(avoided(found)) == []
+
+
+def test_avoided_words_are_noticed(tmp_path: Path) -> None:
+    (tmp_path / "page.md").write_text("What it is told.\n\nThe code `likewise` is said to be fine.\n")
+    assert [line.rpartition(": ")[2] for line in avoided(page(tmp_path / "page.md"))] == [
+        "is told",
+        "is said",
+    ]
+
+
+def questions() -> list[str]:
+    """Return the question of every check."""
+    every = [value for module in modules(checks) for value in vars(module).values()]
+    return sorted({value.question for value in every if isinstance(value, Check)})
+
+
+def test_questions_are_positive() -> None:
+    """Yes means well, so that a reader need not turn a question round."""
+    assert len(questions()) > 60
+    assert [text for text in questions() if _NEGATED.search(text) or _AVOIDED.search(text)] == []
+    assert _NEGATED.search("Does nobody touch it?")
