@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add ``list`` and ``show``."""
-    show = add_verbs(parser, _list, _show, "a check's question, and which cells it is asked of")
+    show = add_verbs(parser, _list, _show, "a check's question, and which cells get it")
     show.add_argument("name", metavar="NAME", help="the check").completer = checks  # type: ignore[attr-defined]
 
 

@@ -29,7 +29,7 @@ COMMANDS = MappingProxyType(
         "kernel": "kernels that guests boot, and what each can do",
         "loader": "loaders, and how each enters a kernel",
         "guest": "what runs in a guest: the initramfs guests, and whole Debians",
-        "check": "the questions that a boot is asked",
+        "check": "the questions to a boot",
         "shell": "boot a Debian guest to work in, and say how to log in",
         "runs": "list the runs that there are, the newest first",
         "history": "say since when and how often cells and checks fail, or what was never met",

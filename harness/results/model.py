@@ -165,7 +165,7 @@ class RunData(Strict):
     host: HostData
     qemu: str = Field(default="", description="version")
     qemu_key: str = Field(default="", description="key of the build in the store, or the program's path")
-    files: tuple[str, ...] = Field(default=(), description="scenario files that were asked for")
+    files: tuple[str, ...] = Field(default=(), description="scenario files that the command line named")
     selection: str = Field(default="", description="what limited the cells: -k, --cell, options of axes")
 
 

@@ -44,9 +44,11 @@ _AXES = {axis.name for axis in TABLE}
 
 def rewritten(text: str) -> str:
     """Return a page's text with its tables as the code has them now."""
-    return _SECTION.sub(
-        lambda found: found[1] + "".join(f"{row}\n" for row in TABLES[found[2]]()) + found[3], text
-    )
+    return _SECTION.sub(lambda found: f"{found[1]}\n{_rows(found[2])}\n{found[3]}", text)
+
+
+def _rows(name: str) -> str:
+    return "".join(f"{row}\n" for row in TABLES[name]())
 
 
 def pages_with_tables() -> list[Path]:
@@ -121,10 +123,18 @@ def _command(parser: argparse.ArgumentParser, name: str) -> Iterator[str]:
         if isinstance(action, argparse._SubParsersAction):
             texts = {choice.dest: choice.help or "" for choice in action._choices_actions}
             for word, inner in action.choices.items():
-                yield _row(f"`{name} {word}{_arguments(inner)}`", texts.get(word, ""))
+                said = "; ".join([texts.get(word, ""), *_positionals(inner)])
+                yield _row(f"`{name} {word}{_arguments(inner)}`", said)
                 yield from _command(inner, f"{name} {word}")
-        elif action.option_strings or action.help:
+        elif action.option_strings:
             yield _row(f"`{name} {_written(action)}`", _help(action, parser))
+
+
+def _positionals(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Yield what each argument of a command that is no option means, where its help says so."""
+    for one in parser._actions:
+        if not one.option_strings and one.help and not isinstance(one, argparse._SubParsersAction):
+            yield f"{_written(one).strip('[] …')}: {_help(one, parser)}"
 
 
 def _arguments(parser: argparse.ArgumentParser) -> str:
@@ -167,13 +177,17 @@ def modules(package: ModuleType) -> list[ModuleType]:
 
 
 def _fixtures() -> Iterator[str]:
-    yield from _head("fixture", "what it gives")
+    yield from _head("fixture", "what it gives", "how to choose it")
     for module in modules(pytest_plugin):
-        for name, value in vars(module).items():
-            if isinstance(value, FixtureFunctionDefinition) and not name.startswith("_"):
-                yield _row(
-                    f"`{value.name}`", " ".join((inspect.getdoc(value._get_wrapped_function()) or "").split())
-                )
+        for value in vars(module).values():
+            if isinstance(value, FixtureFunctionDefinition) and not value.name.startswith("_"):
+                text = inspect.getdoc(value._get_wrapped_function()) or ""
+                first, _, rest = text.partition("\n\n")
+                yield _row(f"`{value.name}`", _one_line(first), _one_line(rest))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.replace("``", "`").split())
 
 
 def _checks() -> Iterator[str]:

@@ -10,6 +10,7 @@ import pytest
 
 from harness.boot.phases import Phase
 from harness.checks.rollout import OUTCOMES
+from harness.errors import ExitCode
 from harness.evidence.record import EndingKind
 from tests.support.data import PROJECT
 from tests.support.markdown import page
@@ -56,6 +57,12 @@ def test_settings() -> None:
 def test_words_of_boots() -> None:
     assert {*EndingKind, *(phase.label for phase in Phase)} <= words_of("reference/records.md")
     assert set(OUTCOMES) - {"hangs"} <= words_of("explanation/rollout.md")
+
+
+def test_exit_codes() -> None:
+    text = (DOCS / "reference/exit-codes.md").read_text()
+    found = re.findall(r"^\| (\d+) \|", text, re.MULTILINE)
+    assert found == [str(int(code)) for code in sorted({pytest.ExitCode.OK, *ExitCode})]
 
 
 def test_every_page_is_in_the_index() -> None:

@@ -3,16 +3,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.pytest_plugin.items import SESSION
 from tests.support.markdown import Page, page, pages
-from tests.support.snippets import Doors, continued, problems
+from tests.support.snippets import Doors, command_problems, continued, problems
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_COMMAND = re.compile(r"(?:harness|pytest|\./run|tox) (?!.*[\[|…=]$)[^\[|…]+$")
+"""A command line in code style; those with brackets or bars show a form."""
+_OF_THE_CODE = "command-line.md"
+"""Its tables hold every command line in a form."""
 
 
 @pytest.fixture
@@ -26,6 +32,10 @@ def wrong(found: Page, doors: Doors) -> list[str]:
     said: list[str] = []
     for number, fence in enumerate(found.fences):
         said += problems(fence, continued(fence, list(found.fences[:number])), doors)
+    spans = [] if found.path.name == _OF_THE_CODE else found.codes
+    for line, text in spans:
+        mistakes = command_problems(text, doors) if _COMMAND.match(text) else ()
+        said += [f"{found.path}:{line}: {it}" for it in mistakes if "arguments are required" not in it]
     return said
 
 
@@ -54,7 +64,9 @@ def test_wrong_blocks_are_noticed(doors: Doors, tmp_path: Path) -> None:
         "": "",
     }
     text = "\n".join(f"```{info}\n{text}```\n" for info, text in blocks.items())
-    (tmp_path / "page.md").write_text(f"{text}\n    indented\n")
+    (tmp_path / "page.md").write_text(
+        f"{text}\n    indented\n\nCall `harness plam`, or `harness plan [FILE]`.\n"
+    )
     said = "\n".join(wrong(page(tmp_path / "page.md"), doors))
     for part in (
         "unknown key 'matirx'",
@@ -73,6 +85,7 @@ def test_wrong_blocks_are_noticed(doors: Doors, tmp_path: Path) -> None:
         "tox.ini has no environment gone",
         "No module named 'harness.gone'",
         "rm has no checker",
+        "invalid choice: 'plam'",
         "language 'perl' has no checker",
         "a block without a language",
     ):
