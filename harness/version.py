@@ -34,7 +34,8 @@ def harness_version() -> Version:
     if (PACKAGE.parent / ".git").exists():
         commit = _git("rev-parse", "HEAD")
         if commit:
-            return Version(version, commit, bool(_git("status", "--porcelain", "--untracked-files=no")))
+            release = version.partition(_LOCAL)[0]  # the commit is that of now, not of the installation
+            return Version(release, commit, bool(_git("status", "--porcelain", "--untracked-files=no")))
     return Version(version, version.partition(_LOCAL)[2].partition(".")[0])
 
 

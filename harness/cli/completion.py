@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Iterable, Mapping
 
     Completer = Callable[..., Iterable[str]]
 
 _FILES = ("file:", "tree:")
+_AXES = ("firmware", "kernel", "loader", "guest")
 
 
 def complete() -> None:
@@ -26,6 +28,17 @@ def complete() -> None:
 
     words = os.environ.get("COMP_LINE", "").split()[1:]
     argcomplete.autocomplete(parser(words))
+
+
+def completed(parser: argparse.ArgumentParser) -> Callable[..., None]:
+    """Return an ``add_argument`` whose options for axes and cells are completed."""
+
+    def add(option: str, **how: Any) -> None:
+        axis = option.removeprefix("--")
+        completer = cells if axis == "cell" else recipes(axis) if axis in _AXES else None
+        parser.add_argument(option, **how).completer = completer  # type: ignore[attr-defined]
+
+    return add
 
 
 def recipes(axis: str) -> Completer:
@@ -61,7 +74,7 @@ def cells(prefix: str, **_given: Any) -> Iterable[str]:
         return [f"{done}{comma}{word}=" for word in names]
     parts = prefix.split("+")
     before = "+".join(parts[:-1])
-    order = ("firmware", "kernel", "loader")
+    order = _AXES[:3]  # of the parts of an id that are names
     at = len(parts) - 1
     ids = [f"{before}{'+' if before else ''}{name}" for name in names[order[at]]] if at < len(order) else []
     return [*ids, *(f"{word}=" for word in names)] if at == 0 else ids

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.cli.completion import completed
 from harness.cli.output import add_json
 from harness.errors import ExitCode, HarnessError
 from harness.matrix.pairs import selection
@@ -36,7 +37,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-k", dest="keywords", metavar="EXPR", help="only cells that match, as with pytest")
     parser.add_argument("--platform", type=platform_choice, default=AUTO, metavar="NAME", help=PLATFORM_HELP)
-    add_axis_options(parser.add_argument)
+    add_axis_options(completed(parser))
     parser.add_argument(
         "--format", choices=("text", "markdown"), default="text", help="text (the default) or markdown"
     )

@@ -36,7 +36,20 @@ if TYPE_CHECKING:
     from tests.support.markdown import Fence
 
 OF_OTHERS = frozenset(
-    {".", "addr2line", "cd", "gdb", "git", "grep", "less", "pre-commit", "qemu-system-x86_64", "sh"}
+    {
+        ".",
+        "addr2line",
+        "cd",
+        "eval",
+        "gdb",
+        "git",
+        "grep",
+        "less",
+        "pre-commit",
+        "qemu-system-x86_64",
+        "sh",
+        "towncrier",
+    }
 )
 """Programs of others that console blocks may call: their arguments are not tried."""
 SETTINGS = re.compile(r"^(HARNESS_[A-Z_]+|XDG_CACHE_HOME)=")
