@@ -43,6 +43,9 @@ COMMANDS = MappingProxyType(
     }
 )
 """What each command does, in the order of the help."""
+_RESULTS = ("runs", "history", "compare", "summary", "report", "table", "records")
+_SUB_ROOMS = MappingProxyType(dict.fromkeys(_RESULTS, "results."))
+"""Where a command's module is, when it is not in this room itself."""
 
 _DESCRIPTION = """\
 Everything about boots of confidential guests that is no test; pytest boots and judges.
@@ -108,7 +111,7 @@ def parser(words: Sequence[str] | None = None) -> Parser:
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         if wanted in {None, name}:
-            import_module(f"harness.cli.{name}").add(command)
+            import_module(f"harness.cli.{_SUB_ROOMS.get(name, '')}{name}").add(command)
     return made
 
 

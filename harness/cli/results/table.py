@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.cli.stored import RUN_HELP, add_records, stored_run
+from harness.cli.results.stored import RUN_HELP, add_records, stored_run
 from harness.results.report.pages import page_of
 from harness.results.table import FORMATS, show_tables, tables
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def add(parser: argparse.ArgumentParser) -> None:
     """Add its arguments."""
     parser.add_argument("run_", nargs="?", default="last", metavar="RUN", help=f"{RUN_HELP} (default: last)")
-    parser.add_argument("--format", choices=FORMATS, default="markdown")
+    parser.add_argument("--format", choices=FORMATS, default="markdown", help="default: markdown")
     parser.add_argument("--json", action="store_true", help="the same as --format json")
     parser.add_argument(
         "--link",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.cli.stored import RUN_HELP, add_records, records_of, stored_run
+from harness.cli.results.stored import RUN_HELP, add_records, records_of, stored_run
 from harness.errors import ExitCode
 from harness.results.compare import compare
 from harness.results.folder import earlier_runs
@@ -22,7 +22,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Add its arguments."""
     parser.add_argument("base", metavar="BASE", help=RUN_HELP)
     parser.add_argument("head", nargs="?", metavar="HEAD", help="default: the newest run")
-    parser.add_argument("--format", choices=FORMATS, default="text")
+    parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
     parser.add_argument("--json", action="store_true", help="the same as --format json")
     add_records(parser)
     parser.epilog = "exit codes: 0 nothing is worse, 1 something is (a new failure, a cell that is missing)"

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.cli.output import add_json, print_rows
-from harness.cli.stored import add_records, records_of
+from harness.cli.results.stored import add_records, records_of
 from harness.results.history import History
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.cli.stored import RUN_HELP, add_base, add_records, comparison_with, stored_run
+from harness.cli.results.stored import RUN_HELP, add_base, add_records, comparison_with, stored_run
 from harness.results.summary import github_annotations, markdown_summary
 
 if TYPE_CHECKING:

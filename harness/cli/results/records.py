@@ -6,7 +6,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from harness.cli.stored import RUN_HELP, add_records, records_of, stored_run
+from harness.cli.results.stored import RUN_HELP, add_records, records_of, stored_run
 from harness.results.report.drawing import size_text
 from harness.results.retention import old_runs, pack_record, parse_age, remove, size_of
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.stored import RUN_HELP, add_base, add_records, comparison_with, stored_run
+from harness.cli.results.stored import RUN_HELP, add_base, add_records, comparison_with, stored_run
 from harness.errors import HarnessError
 from harness.results.kcidb import as_kcidb
 from harness.results.redact import Redaction, redacted_run
@@ -24,7 +24,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all", action="store_true", help="pages for all cells, not only failed and changed ones"
     )
-    parser.add_argument("--format", choices=("html", "kcidb"), default="html")
+    parser.add_argument(
+        "--format", choices=("html", "kcidb"), default="html", help="pages, or a file for KernelCI"
+    )
     parser.add_argument(
         "--origin", default="ovmf_acceptance", help="who submits, for kcidb (default: %(default)s)"
     )
