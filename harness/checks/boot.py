@@ -202,11 +202,14 @@ DIES_IN_LOADER = Check(
     Needs.LEDGER,
 )
 NEVER_STARTED = Check(
-    "never-started", "Does QEMU refuse to start a guest without SEV metadata?", _never_started, Needs.RECORD
+    "never-started",
+    "Does QEMU refuse to start a guest that lacks SEV metadata?",
+    _never_started,
+    Needs.RECORD,
 )
 HANGS = Check("hangs", "Known fault: does the boot go on for ever?", _hangs, Needs.RECORD)
 NO_SNP_CLAIM = Check(
-    "no-snp-claim", "Is a kernel without SNP support silent about SEV-SNP?", _no_snp_claim, Needs.LOG
+    "no-snp-claim", "Is a kernel that lacks SNP support silent about SEV-SNP?", _no_snp_claim, Needs.LOG
 )
 DIES_ON_UNVALIDATED = Check(
     "dies-on-unvalidated-access",

@@ -322,7 +322,7 @@ PROTOCOL_OFFERED = Check(
     "protocol-offered", "Is the acceptance protocol there, once and under its GUID?", _is_offered, Needs.PROBE
 )
 PROTOCOL_ABSENT = Check(
-    "protocol-absent", "Is the acceptance protocol absent without SEV-SNP?", _is_not_offered, Needs.PROBE
+    "protocol-absent", "Is the acceptance protocol left to SEV-SNP guests?", _is_not_offered, Needs.PROBE
 )
 ALLOW_SUCCEEDS = Check(
     "allow-succeeds", "Did AllowUnacceptedMemory succeed each time?", _allow_succeeds, Needs.PROBE

@@ -43,6 +43,7 @@ class Replay:
         return self.path / cell.id
 
     def holds(self, cell: Cell) -> bool:
+        """Return whether the folder holds a record of the cell."""
         return self.folder(cell).is_dir()
 
     def traits(self, cell: Cell) -> Traits:

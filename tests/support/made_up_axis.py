@@ -85,14 +85,15 @@ def shown(scenario: Path) -> dict[str, Any]:
 
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        entry.main(["plan", "--format", "json", str(scenario)])
+        entry.main(["plan", "--json", str(scenario)])
+    session = Session(Options(), find_project(Path.cwd()), print)
     ingredients: Any = SimpleNamespace(
+        catalog=session.ingredients.catalog,
         qemu=Path("/qemu"),
         initrd_of=lambda guest: Path("/", guest),
         firmware=lambda _: SimpleNamespace(path=Path("/fd"), traits=SimpleNamespace(kernel_hashes=False)),
         kernel=lambda _: SimpleNamespace(path=Path("/k"), words=None),
     )
-    session = Session(Options(), find_project(Path.cwd()), print)
     cells = session.plan(scenario).cells
     commands = {cell.id: argv(machine_spec(cell, ingredients, Host()), ByHand()) for cell in cells}
     found = [find_cell(text, session).id for cell in cells for text in (cell.id, write_form(cell))]

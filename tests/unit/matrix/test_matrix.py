@@ -293,7 +293,7 @@ def test_empty_axis(scenario: Load) -> None:
 def test_table(scenario: Load) -> None:
     document = scenario(TWO_BY_TWO + "exclude:\n  - {kernel: k-1, firmware: fw-2}\n")
     assert table(plan(document, EMULATED)).splitlines() == [
-        "s: 3 cells, 1 left out",
+        "s: 3 cells, a run takes all of them, 1 left out",
         "  all cells: loader direct, memory 8G, platform snp-emulated",
         "   firmware  kernel",
         "   fw-1      k-1",

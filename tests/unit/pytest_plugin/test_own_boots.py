@@ -156,7 +156,7 @@ def test_a_boot_that_ended_wrongly_passes_no_check(
 def test_an_unknown_check(pytester: pytest.Pytester) -> None:
     result, text = run(pytester, f"{ON_PLAIN}def test_it(check):\n    check('no-alarm')\n")
     result.assert_outcomes(failed=1)
-    assert "test_own.py:6: check('no-alarm')\nunknown check 'no-alarm'; did you mean 'no-alarms'" in text
+    assert "test_own.py:6: check('no-alarm')\nunknown check 'no-alarm'\n  did you mean 'no-alarms'" in text
 
 
 def test_what_the_platform_cannot_show(pytester: pytest.Pytester, records: Path) -> None:
