@@ -81,7 +81,7 @@ FIGURES = {
 
 
 def sides(figure: Figure, options: argparse.Namespace, ingredients: Ingredients) -> dict[str, MachineSpec]:
-    """Give the two machines that a figure compares, the one that may cost more first.
+    """Return the two machines that a figure compares, the one that may cost more first.
 
     Without ``nokaslr`` a kernel lies elsewhere each time, and how that suits QEMU's TLB differs by percents.
     """
@@ -117,7 +117,7 @@ def sides(figure: Figure, options: argparse.Namespace, ingredients: Ingredients)
 
 
 def unpatched(ingredients: Ingredients) -> Path:
-    """Give the folder of a QEMU without our patches."""
+    """Return the folder of a QEMU without our patches."""
     return build_qemu(load_qemu(), ingredients.apt, ingredients.lock, patched=False).path
 
 

@@ -47,7 +47,7 @@ def timed(work: Callable[[], object]) -> Cost:
 
 
 def with_disk(ingredients: Ingredients) -> list[str]:
-    """Name the loaders that have a disk."""
+    """Return the loaders that have a disk."""
     return [name for name, recipe in ingredients.catalog.loaders.items() if not recipe.is_direct]
 
 
@@ -83,7 +83,7 @@ def told(name: str, what: str, one: Cost) -> bool:
 
 
 def boots(options: argparse.Namespace, ingredients: Ingredients) -> Mapping[str, Cost]:
-    """Give the medians of boots, emulated and plain."""
+    """Return the medians of boots, emulated and plain."""
     sides = {}
     for name, kernel in (("initramfs", options.kernel), ("probe", PROBE)):
         for platform in ("snp-emulated", "plain"):

@@ -67,7 +67,7 @@ class Ratio:
 
 
 def spec_of(cell: Cell, ingredients: Ingredients, **changes: object) -> MachineSpec:
-    """Give the machine that the harness boots the cell on, on this host's emulation."""
+    """Return the machine that the harness boots the cell on, on this host's emulation."""
     return replace(machine_spec(cell, ingredients, EMULATING), **changes)  # type: ignore[arg-type]  # by name
 
 
@@ -143,5 +143,5 @@ def report(costs: Mapping[str, Sequence[Cost]], ratios: Sequence[Ratio]) -> bool
 
 
 def loaded() -> str:
-    """Say how busy the machine is: a wall clock ratio means little when it is."""
+    """Return how busy the machine is: a wall clock ratio means little when it is."""
     return f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}"

@@ -41,7 +41,7 @@ class HarnessError(Exception):
 
 
 class HostError(HarnessError):
-    """The host, its network or its mirror cannot do what is asked; the subject under test is not judged."""
+    """The host, its network or its mirror cannot do its part; the subject under test is not judged."""
 
     exit_code = ExitCode.HOST
 

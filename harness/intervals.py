@@ -77,7 +77,7 @@ class IntervalSet:
         return self & other.complement(low, high)
 
     def complement(self, low: int, high: int) -> IntervalSet:
-        """Give the part of [low, high) that is not in the set."""
+        """Return the part of [low, high) that is not in the set."""
         gaps = []
         cursor = low
         for start, end in self.bounds:
@@ -89,7 +89,7 @@ class IntervalSet:
         return IntervalSet.of((start, end) for start, end in gaps if start < end)
 
     def from_address(self, address: int) -> IntervalSet:
-        """Give the part at ``address`` and above."""
+        """Return the part at ``address`` and above."""
         return self & IntervalSet.span(address, 1 << 64)
 
     @property
@@ -141,7 +141,7 @@ class IntervalAccumulator:
         self._ends[first:last] = ends
 
     def overlap(self, start: int, end: int) -> IntervalSet:
-        """Give the part of [start, end) that is in the set."""
+        """Return the part of [start, end) that is in the set."""
         first = bisect_right(self._ends, start)
         last = bisect_left(self._starts, end)
         pairs = zip(self._starts[first:last], self._ends[first:last], strict=True)

@@ -89,7 +89,7 @@ def project_file(start: Path) -> Path | None:
 
 
 def cache_dir() -> Path:
-    """Give the cache: ``HARNESS_CACHE``, else below ``XDG_CACHE_HOME``, else below ``~/.cache``."""
+    """Return the cache: ``HARNESS_CACHE``, else below ``XDG_CACHE_HOME``, else below ``~/.cache``."""
     if override := os.environ.get("HARNESS_CACHE"):
         return Path(override).expanduser().absolute()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"

@@ -112,13 +112,13 @@ class Ingredients:
         return self._apt
 
     def queries(self) -> tuple[PackageQuery, ...]:
-        """List the packages that the project's own lock file has to hold."""
+        """Return the packages that the project's own lock file has to hold."""
         own = self.lock_file.parent
         shared = (*load_qemu(self.project).queries(), BUSYBOX) if own == self.project.roots[-1] else ()
         return (*self.catalog.queries(own), *shared)
 
     def own_guests(self) -> tuple[GuestRecipe, ...]:
-        """List the Debian guests whose packages are the project's own to renew."""
+        """Return the Debian guests whose packages are the project's own to renew."""
         own = self.lock_file.parent
         return tuple(
             it for name, it in self.catalog.guests.items() if self.catalog.homes["guest", name] == own
@@ -140,7 +140,7 @@ class Ingredients:
         return build_qemu(recipe, self._apt, self.base_lock, self.project).path / BINARY
 
     def why_qemu(self) -> str:
-        """Say whether QEMU would be built anew, and which of its inputs changed."""
+        """Return whether QEMU would be built anew, and which of its inputs changed."""
         recipe = load_qemu(self.project)
         inputs = qemu_inputs(recipe, self.base_lock, self.project)
         return self._apt.store.explain(KIND, recipe.package, inputs)
@@ -159,7 +159,7 @@ class Ingredients:
         return self._chosen.get(name) or self.catalog.firmware_recipe(name)
 
     def why_firmware(self, name: str) -> str:
-        """Say whether firmware would be built anew, and which of its inputs changed."""
+        """Return whether firmware would be built anew, and which of its inputs changed."""
         return explain(self.firmware_recipe(name), self._apt, self.lock_of("firmware", name))
 
     def firmware(self, name: str) -> Firmware:

@@ -39,7 +39,7 @@ LINK = (
 
 
 def probe_traits(options: str) -> KernelTraits:
-    """Say what the probe can do as a kernel: whatever its options tell it to."""
+    """Return what the probe can do as a kernel: whatever its options tell it to."""
     allows = parse_probe_options(options).allow > 0
     return KernelTraits(
         version="efi-probe",

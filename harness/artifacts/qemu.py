@@ -39,7 +39,7 @@ _LIBRARIES = {"glib-2.0": "libglib2.0-dev", "pixman-1": "libpixman-1-dev"}
 def qemu_inputs(
     recipe: QemuRecipe, lock: Lock, project: Project = SHIPPED_PROJECT, *, patched: bool = True
 ) -> dict[str, JSONValue]:
-    """Give everything that a built QEMU depends on."""
+    """Return everything that a built QEMU depends on."""
     source_query, data_query = recipe.queries()
     wanted, data = lock.require(source_query), lock.require(data_query)
     folder = _folder(project)
@@ -102,7 +102,7 @@ def _patches(folder: Path, patched: bool) -> list[Path]:
 
 
 def _files(folder: Path, patched: bool) -> list[Path]:
-    """List what is laid over the source; the choice of devices is not part of the emulation."""
+    """Return what is laid over the source; the choice of devices is not part of the emulation."""
     files = folder / _OURS
     below = files if patched else files / "configs"
     return sorted(path.relative_to(files) for path in below.rglob("*") if path.is_file())

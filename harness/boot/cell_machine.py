@@ -28,12 +28,12 @@ DEBIAN_CMDLINE = "net.ifnames=0 systemd.show_status=0"
 
 
 def done_line(cell: Cell) -> re.Pattern[str]:
-    """Give the serial line after which the guest has told everything."""
+    """Return the serial line after which the guest has told everything."""
     return DONE_WITH_ACTIONS if cell.action or cell.whole_system else DONE
 
 
 def limits(cell: Cell, spec: MachineSpec) -> dict[Phase, Limit]:
-    """Give the limits of each phase of the cell's boot."""
+    """Return the limits of each phase of the cell's boot."""
     factor = platform_named(cell.platform).deadline_factor
     return deadlines(spec.accel, spec.memory_mib, factor, debian=cell.whole_system)
 

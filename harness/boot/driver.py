@@ -225,7 +225,7 @@ def _finish(record: BootRecord) -> None:
 
 
 def _script(spec: MachineSpec, record_dir: Path, cell_id: str) -> str:
-    """Give the by-hand command; files that QEMU would write into the record become relative."""
+    """Return the by-hand command; files that QEMU would write into the record become relative."""
     if (own := spec.confidential) is not None:
         mine = f"{record_dir}/"
         properties = tuple((key, value.removeprefix(mine)) for key, value in own.properties)
@@ -282,7 +282,7 @@ def _harness_version() -> str:
 
 
 def _host() -> dict[str, str | int]:
-    """Give the facts that a result depends on: kernel, processor, memory in MiB, distribution."""
+    """Return the facts that a result depends on: kernel, processor, memory in MiB, distribution."""
     cpuinfo = Path("/proc/cpuinfo").read_text()
     models = (
         line.partition(":")[2].strip() for line in cpuinfo.splitlines() if line.startswith("model name")

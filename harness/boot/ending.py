@@ -22,7 +22,7 @@ _ENDS = {"SHUTDOWN", "RESET", "GUEST_PANICKED", "STOP"}
 
 
 def ends(event: Event) -> bool:
-    """Say whether a QMP event means that the guest does not go on."""
+    """Return whether a QMP event means that the guest does not go on."""
     return event.name in _ENDS or TERMINATION_EVENT.search(event.name) is not None
 
 
@@ -37,7 +37,7 @@ def judge(
     limits: Mapping[Phase, Limit],
     survives_faults: bool = False,
 ) -> Ending | None:
-    """Give the outcome, None while the boot may go on.
+    """Return the outcome, None while the boot may go on.
 
     What the consoles said comes first: a panic explains the reset that follows it. ``returncode`` is
     QEMU's if it has ended, ``qemu_log`` the end of its output (may be empty while no event `ends` the boot),
@@ -64,13 +64,13 @@ def judge(
 
 
 def never_started(returncode: int | None, qemu_log: str) -> Ending:
-    """Give the outcome of a QEMU that ended before its guest could run; ``qemu_log`` is its output."""
+    """Return the outcome of a QEMU that ended before its guest could run; ``qemu_log`` is its output."""
     detail = f"QEMU ended with exit code {returncode}{_said(qemu_log)}"
     return Ending(EndingKind.QEMU_EXIT, Phase.LAUNCH.label, "", detail)
 
 
 def next_look(seen: Seen, limits: Mapping[Phase, Limit]) -> float:
-    """Give the time at which the boot is a hang, unless something happens before."""
+    """Return the time at which the boot is a hang, unless something happens before."""
     limit, began = limits[seen.phase], seen.marks[-1].t
     return min(began + limit.deadline, max(seen.last_byte, began) + limit.silence)
 
@@ -106,7 +106,7 @@ def _by_event(
 
 
 def _termination(event: Event) -> str:
-    """Say who ended the guest and why; a negative reason set means that the guest did not ask for it."""
+    """Return who ended the guest and why; a negative reason set means that the guest did not ask for it."""
     data = {key: int(str(event.data.get(key, 0))) for key in ("reason-set", "reason-code", "rip")}
     who = f"by {event.data.get('phase')} at {data['rip']:#x}, vCPU {event.data.get('vcpu')}"
     if data["reason-set"] < 0:
@@ -116,7 +116,7 @@ def _termination(event: Event) -> str:
 
 
 def _by_fault(events: Sequence[Event]) -> tuple[EndingKind, str] | None:
-    """Give the end of a guest that got a #VC it cannot survive, but has not ended yet."""
+    """Return the end of a guest that got a #VC it cannot survive, but has not ended yet."""
     faults = (event.data for event in events if event.name == FAULT_EVENT)
     data = next((data for data in faults if not str(data.get("operation")).startswith(_BY_DEVICE)), None)
     if data is None:

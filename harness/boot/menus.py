@@ -102,7 +102,7 @@ def expect(serial: Serial, pattern: str) -> str:
 
 
 def ask_shell(serial: Serial, command: str) -> str:
-    """Give what the UEFI shell answers to a command; its prompt must have been seen."""
+    """Return what the UEFI shell answers to a command; its prompt must have been seen."""
     serial.send(command + ENTER)
     answer = expect(serial, SHELL_PROMPT)
     return answer.partition("\n")[2].replace("\r", "")

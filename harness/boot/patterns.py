@@ -32,7 +32,7 @@ def _remark(name: str, regex: str, meaning: str) -> Pattern:
 
 
 PATTERNS = (
-    # A crash that was asked for hands over to the crash kernel; without one the message gets an end.
+    # A crash on purpose hands over to the crash kernel; without one the message gets an end.
     _death(
         "kernel-panic",
         r"Kernel panic - not syncing(?!: sysrq triggered crash)|---\[ end Kernel panic",
@@ -126,7 +126,7 @@ SEV_TERM), which QEMU 10.0 does not know and stops at."""
 
 
 def matches(line: str, *, in_document: bool) -> Iterator[Pattern]:
-    """Give the patterns that match one console line.
+    """Yield the patterns that match one console line.
 
     The guest's document may quote older messages, so inside it only a line that begins with the message (or
     with the kernel's time stamp and the message) counts.

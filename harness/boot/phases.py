@@ -44,7 +44,7 @@ DONE_WITH_ACTIONS = re.compile(rf"^{ACTIONS_DONE}$")
 
 
 def phase_of(line: str, done: re.Pattern[str] = DONE) -> Phase | None:
-    """Give the phase that one serial line shows to have begun, None for an ordinary line."""
+    """Return the phase that one serial line shows to have begun, None for an ordinary line."""
     if done.search(line):
         return Phase.DONE
     return next((phase for phase, regex in reversed(STARTS) if regex.search(line)), None)
@@ -81,7 +81,7 @@ _KVM = 0.5
 def deadlines(
     accel: str, memory_mib: int, factor: float = 1.0, *, debian: bool = False
 ) -> dict[Phase, Limit]:
-    """Give each phase's limits for an accelerator (QEMU's word) and a memory size, times ``factor``."""
+    """Return each phase's limits for an accelerator (QEMU's word) and a memory size, times ``factor``."""
     scale = factor * (_KVM if accel.partition(",")[0] == "kvm" else 1.0)
     extra = _PER_GIB * memory_mib / 1024
     return {

@@ -67,7 +67,7 @@ class SshSession:
             except SshError:
                 if not (self.last and number == len(self.actions)):
                     raise
-                return  # the guest is gone, as it was told
+                return  # the guest has powered itself off
         said.append(ssh.run("/bin/busybox sh /tell done", _ASK_SECONDS))
         with contextlib.suppress(SshError):  # the connection may go first
             ssh.run("systemctl poweroff", _ASK_SECONDS)

@@ -22,7 +22,7 @@ class Talk(Protocol):
         """Prepare while the guest is paused: watch consoles."""
 
     def run(self, machine: Machine) -> None:
-        """Talk; return when all is said, raise HarnessError when the guest does not answer as it should.
+        """Talk to the end of the script; HarnessError when the guest does not answer as it should.
 
         Once ``machine.ended`` is not None every wait must end soon.
         """

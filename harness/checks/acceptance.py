@@ -42,7 +42,7 @@ def _told_exit(call: ExitCall) -> str:
 
 
 def _at_handover(evidence: Evidence) -> RmpState:
-    """Give the state when ExitBootServices was granted: what the firmware leaves to its loader."""
+    """Return the state when ExitBootServices was granted: what the firmware leaves to its loader."""
     line = evidence.ledger.handover
     if line is None:
         raise EvidenceError(

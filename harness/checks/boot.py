@@ -51,7 +51,7 @@ def _no_alarms(evidence: Evidence) -> Iterator[Problem]:
     for alarm in alarms(evidence.record.serial_text):
         yield Problem("alarm", f"the kernel log shows a {alarm.kind}", alarm.line, alarm=alarm.kind)
     for said in evidence.record.left_out:
-        yield Problem("flood", f"the guest floods its console, and nothing can be said of a part: {said}")
+        yield Problem("flood", f"the guest floods its console, and a part of it proves nothing: {said}")
 
 
 def _all_cpus_online(evidence: Evidence) -> Iterator[Problem]:

@@ -22,7 +22,7 @@ _UNIT = 2 << 20
 
 
 def _table_pages(evidence: Evidence) -> int:
-    """Give the most pages that Linux's table of unaccepted memory can lie in, 0 without such a table.
+    """Return the most pages that Linux's table of unaccepted memory can lie in, 0 without such a table.
 
     Linux counts them as its own, though they are ACPI data to e820 (``reserve_unaccepted()``).
     """

@@ -39,7 +39,7 @@ class Finding:
     values: Mapping[str, Value] = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
-        """Give the text for a terminal: what a guest wrote cannot act on it."""
+        """Return the text for a terminal: what a guest wrote cannot act on it."""
         return printable(
             "\n".join([f"{self.check}: {self.what}", *(f"    {line}" for line in self.evidence)])
         )

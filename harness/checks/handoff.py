@@ -98,7 +98,7 @@ def _unaccepted_at_start(evidence: Evidence) -> Iterator[Problem]:
 
 
 def _moves(before: Map, after: Map) -> Iterator[tuple[str, str, IntervalSet]]:
-    """Give what changed its type: (from, to, where)."""
+    """Yield what changed its type: (from, to, where)."""
     kinds_before = {entry.type for entry in before.entries}
     kinds_after = {entry.type for entry in after.entries}
     for old in sorted(kinds_before):
@@ -223,7 +223,7 @@ def _batched(evidence: Evidence) -> Iterator[Problem]:
     if len(runs) > most:
         yield Problem(
             "not-batched",
-            f"{entries} page state changes of high RAM were asked for in {len(runs)} parts, not in {most}",
+            f"{entries} page state changes of high RAM came in {len(runs)} parts, not in {most}",
             entries=entries,
             parts=len(runs),
             enough=most,
@@ -231,7 +231,7 @@ def _batched(evidence: Evidence) -> Iterator[Problem]:
 
 
 def _faults_are_ours(evidence: Evidence) -> Iterator[Problem]:
-    """Ask that nobody touched a page that was not validated, but for the probe where it was told to."""
+    """Ask that nobody touched a page that was not validated, but for the probe where its options say so."""
     provoked = {result.fault.address for result in evidence.probe.touched if result.fault is not None}
     for fault in evidence.ledger.faults[:_MOST_LINES]:
         if fault.gpa not in provoked:

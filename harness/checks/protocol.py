@@ -39,7 +39,7 @@ def _attempt_line(number: int, attempt: Attempt) -> str:
 
 
 def attempt_lines(probe: ProbeReport) -> tuple[str, ...]:
-    """Give one line of evidence per call of ExitBootServices."""
+    """Return one line of evidence per call of ExitBootServices."""
     return tuple(_attempt_line(number, attempt) for number, attempt in enumerate(probe.attempts, start=1))
 
 
@@ -63,7 +63,7 @@ def _reports(evidence: Evidence) -> Iterator[Problem]:
     if bool(probe.options.allow) != evidence.traits.kernel.unaccepted_memory:
         yield Problem(
             "told-otherwise",
-            "the probe was told otherwise than its recipe says",
+            "the probe's options are not those of its recipe",
             probe.cmdline,
             evidence.traits.kernel.sources.get("unaccepted_memory", ""),
         )

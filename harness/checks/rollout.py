@@ -27,13 +27,13 @@ Outcome = Literal[
     "plain",
 ]
 """``eager``: the firmware accepts all memory before the kernel runs. ``lazy``: the kernel gets the RAM at
-4 GiB and above unaccepted. ``kernel-eager``: likewise, and the kernel is told to accept it while it boots.
+4 GiB and above unaccepted. ``kernel-eager``: the same, and the command line makes it accept all in its boot.
 ``nothing-to-accept``: there is no such RAM. ``memory-lost``: all of it is lost, a known fault of a loader.
 ``refuses-to-boot``: kernel, firmware or loader end the boot. ``hangs``: the boot never ends, a known fault.
 ``plain``: nothing is accepted, since the platform knows no acceptance."""
 
 RefusedBy = Literal["kernel", "hypervisor", "loader"]
-"""Who, where that is asked: each refuses in its own way. ``hypervisor``: does not even start the guest."""
+"""Who, where a row names one: each refuses in its own way. ``hypervisor``: does not even start the guest."""
 
 TABLE = "rollout.yaml"
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)

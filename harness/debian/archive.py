@@ -3,7 +3,7 @@
 
 Every suite has its own root below ``<cache>/apt/<suite>-<digest>/``, so that its index is fetched only when a
 package of it is wanted and one suite that fails does not touch the others. apt checks the signatures and the
-digests; a download is compared once more with the digest that was asked for.
+digests; a download is compared once more with the digest of its index.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _NOT_FOUND = "Not found in archive"  # GNU tar, of a pattern that no member matc
 
 
 class NotInPackageError(HarnessError):
-    """A package does not hold what was asked for; any other HarnessError says nothing about its content."""
+    """A package lacks a wanted file; any other HarnessError says nothing about its content."""
 
 
 def deb_file(artifact: Artifact) -> Path:
@@ -177,7 +177,7 @@ class AptRoot:
         self.progress(f"fetching {target.name}{_mebibytes(size)}")
         self._suite(suite).run(argv, f"{target.name} from {self.mirror} ({suite})", target.parent, size)
         if digest_file(target) != sha256:
-            raise HostError(f"{target.name} from {self.mirror} does not have the digest that was asked for")
+            raise HostError(f"{target.name} from {self.mirror} does not have the digest that its index gives")
 
     def _suite(self, name: str) -> SuiteRoot:
         if name not in self.suites:
@@ -236,7 +236,7 @@ class AptRoot:
             suite.run(argv, what, directory, package.size)
         debs = list(directory.glob("*.deb"))
         if len(debs) != 1 or digest_file(debs[0]) != package.sha256:
-            raise HarnessError(f"what apt fetched as {what} does not have the digest that was asked for")
+            raise HarnessError(f"what apt fetched as {what} does not have the digest that its index gives")
         debs[0].rename(directory / f"{package.package}.deb")
 
 

@@ -153,7 +153,7 @@ class SuiteRoot:
         return {**os.environ, "APT_CONFIG": str(self._root / "apt.conf"), "LC_ALL": "C"}
 
     def ask(self, argv: Sequence[str]) -> str:
-        """Give what one of apt's programs says about the index; HarnessError when it fails."""
+        """Return what one of apt's programs says about the index; HarnessError when it fails."""
         self._prepare()
         done = subprocess.run(argv, env=self._environment(), capture_output=True, text=True, check=False)
         if done.returncode:

@@ -142,7 +142,7 @@ class _Closed(GenerateJsonSchema):
 
 
 def near(word: str, known: Iterable[str]) -> str:
-    """Say what was meant by an unknown ``word``: up to three names that look like it, else all known ones."""
+    """Return what an unknown ``word`` may mean: up to three names that look like it, else all known ones."""
     names = list(known)
     lower = {name.lower(): name for name in names}
     if close := [lower[name] for name in difflib.get_close_matches(word.lower(), lower)]:
@@ -190,7 +190,7 @@ def _is_short(node: yaml.Node, minimum: int) -> bool:
 
 
 def _explain(error: ErrorDetails, place: Place, schema: dict[str, Any]) -> str:
-    """Say what is wrong and what was meant, for one of pydantic's errors."""
+    """Return what is wrong and what was meant, for one of pydantic's errors."""
     context = error.get("ctx", {})
     match error["type"]:
         case "missing":

@@ -150,7 +150,7 @@ def _syntax_message(error: yaml.MarkedYAMLError) -> str:
 
 
 def found(node: yaml.Node) -> str:
-    """Say what a value is: ``the number 6.10``."""
+    """Return what a value is: ``the number 6.10``."""
     match node.tag.removeprefix(TAG):
         case "int" | "float":
             return f"the number {node.value}"

@@ -50,7 +50,7 @@ def compose_toml(source: Source) -> yaml.MappingNode:
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """Give each statement with the offset of its first line; lines without one are left out."""
+    """Yield each statement with the offset of its first line; lines without one are left out."""
     start, statement = 0, ""
     for line in text.splitlines(keepends=True):
         statement += line
@@ -65,7 +65,7 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _values(text: str, start: int) -> Iterator[int]:
-    """Give the offset of each value, that of a list before those of its items."""
+    """Yield the offset of each value, that of a list before those of its items."""
     return (match.start() for match in _VALUE.finditer(text, start) if match[0][0] not in "]}#")
 
 

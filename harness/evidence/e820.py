@@ -52,7 +52,7 @@ def _kind(text: str) -> str:
 
 
 def parse_e820(log: str) -> tuple[E820Entry, ...]:
-    """Give the map as the kernel received it, in printed order; empty when no line is there.
+    """Return the map as the kernel received it, in printed order; empty when no line is there.
 
     Entries that overlap or have an unknown kind are an EvidenceError.
     """
@@ -71,5 +71,5 @@ def parse_e820(log: str) -> tuple[E820Entry, ...]:
 
 
 def ranges_of_kind(entries: Iterable[E820Entry], *kinds: str) -> IntervalSet:
-    """Give the addresses of all entries of the given kinds; of all entries when no kind is named."""
+    """Return the addresses of all entries of the given kinds; of all entries when no kind is named."""
     return IntervalSet.of((entry.start, entry.end) for entry in entries if not kinds or entry.kind in kinds)

@@ -33,7 +33,7 @@ def _hex(value: Any) -> Any:
 
 
 def type_name(number: int) -> str:
-    """Give Linux's name of an EFI memory type."""
+    """Return Linux's name of an EFI memory type."""
     return TYPE_NAMES[number] if number < len(TYPE_NAMES) else f"type={number}"
 
 
@@ -151,7 +151,7 @@ class ProbeReport(_Part):
 
     @property
     def options(self) -> ProbeOptions:
-        """What the probe was told to do; EvidenceError when this harness does not understand it."""
+        """The options of the probe; EvidenceError when this harness does not understand it."""
         try:
             return parse_probe_options(self.cmdline)
         except ValueError as error:

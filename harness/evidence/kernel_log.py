@@ -48,24 +48,24 @@ class Alarm:
 
 
 def kernel_release(log: str) -> str | None:
-    """Give the release from the banner, as ``uname -r`` says it; None when the kernel printed none."""
+    """Return the release from the banner, as ``uname -r`` says it; None when the kernel printed none."""
     match = _VERSION.search(log)
     return match["release"] if match else None
 
 
 def sev_features(log: str) -> frozenset[str] | None:
-    """Give the active features (``SEV``, ``SEV-ES``, ``SEV-SNP``), None when the kernel has no such line."""
+    """Return the active features (``SEV``, ``SEV-ES``, ``SEV-SNP``), None where no line names them."""
     match = _FEATURES.search(log)
     return frozenset(match["words"].split()) - {"AMD"} if match else None
 
 
 def sev_lines(log: str) -> tuple[str, ...]:
-    """Give every line that speaks of SEV, without its time stamp."""
+    """Return every line that speaks of SEV, without its time stamp."""
     return tuple(_TIMESTAMP.sub("", line).strip() for line in _SEV.findall(log))
 
 
 def alarms(log: str) -> tuple[Alarm, ...]:
-    """Give every line that means that something went wrong, in order, each once per line."""
+    """Return every line that means that something went wrong, in order, each once per line."""
     found = []
     for line in log.splitlines():
         kind = next((kind for kind, pattern in _ALARMS if pattern.search(line)), None)

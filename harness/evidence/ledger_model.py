@@ -174,7 +174,7 @@ class Ledger:
         return self.end is None
 
     def select(self, *ops: Operation, phase: Phase | None = None) -> Iterator[Event]:
-        """Give the events of the given operations (all, when none is named), of one phase or of any."""
+        """Yield the events of the given operations (all, when none is named), of one phase or of any."""
         return (
             event
             for event in self.events
@@ -182,19 +182,19 @@ class Ledger:
         )
 
     def first(self, *ops: Operation, phase: Phase | None = None) -> Event | None:
-        """Give the first such event in the order of the ledger."""
+        """Return the first such event in the order of the ledger."""
         return next(self.select(*ops, phase=phase), None)
 
     def validated_by(self, *phases: Phase) -> IntervalSet:
-        """Give all pages that one of the phases validated at some time, whatever became of them."""
+        """Return all pages that one of the phases validated at some time, whatever became of them."""
         return covered(event for event in self.events if event.op in VALIDATING and event.phase in phases)
 
     def before(self, line: int) -> RmpState:
-        """Give the state just before the ledger's line of that number."""
+        """Return the state just before the ledger's line of that number."""
         return replay(event for event in self.events if event.line < line)
 
     def final(self) -> RmpState:
-        """Give the state at the ledger's end."""
+        """Return the state at the ledger's end."""
         return replay(self.events)
 
     @property
@@ -207,7 +207,7 @@ class Ledger:
         return sum(event.size for event in self.select(op, phase=phase)) // self.page_size
 
     def validated_twice(self) -> tuple[tuple[Event, IntervalSet], ...]:
-        """Give the events that validated pages which already were validated, with those pages.
+        """Return the events that validated pages which already were validated, with those pages.
 
         Both what QEMU marked (``validate-again``) and what a replay of the ledger shows by itself. A page
         that was made shared or rescinded in between is not validated any more and does not count.
@@ -216,7 +216,7 @@ class Ledger:
 
 
 def covered(events: Iterable[Event]) -> IntervalSet:
-    """Give all pages that the events touch."""
+    """Return all pages that the events touch."""
     return IntervalSet.of((event.gpa, event.end) for event in events)
 
 
@@ -248,7 +248,7 @@ class _Replay:
 
 
 def replay(events: Iterable[Event]) -> RmpState:
-    """Give the state after ``events``, from launch on."""
+    """Return the state after ``events``, from launch on."""
     now = _Replay()
     for event in events:
         now.apply(event)

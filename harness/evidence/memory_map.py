@@ -93,7 +93,7 @@ def _descriptor(match: re.Match[str]) -> MemoryDescriptor:
 
 
 def attribute_names(bits: int) -> frozenset[str]:
-    """Name the bits of EFI_MEMORY_DESCRIPTOR.Attribute; unknown ones as ``bit-N``."""
+    """Return the names of the bits of EFI_MEMORY_DESCRIPTOR.Attribute; unknown ones as ``bit-N``."""
     return frozenset(ATTRIBUTES.get(bit, f"bit-{bit}") for bit in range(64) if bits >> bit & 1)
 
 
@@ -105,7 +105,7 @@ def _attributes(text: str) -> frozenset[str]:
 
 
 def parse_memory_map(log: str) -> tuple[MemoryDescriptor, ...]:
-    """Give the firmware's map from a log of a kernel booted with ``efi=debug``; empty when it printed none.
+    """Return the firmware's map from a log of a kernel booted with ``efi=debug``; empty when it printed none.
 
     Linux prints a second map later (its own, for SetVirtualAddressMap): only the first counts. Other console
     output between the lines is skipped; an entry that is missing or contradicts itself is an EvidenceError.
@@ -125,7 +125,7 @@ def parse_memory_map(log: str) -> tuple[MemoryDescriptor, ...]:
 
 
 def parse_config_tables(log: str) -> dict[str, int]:
-    """Give the table names that Linux knows and their addresses (``efi: ACPI=0x... Unaccepted=0x...``)."""
+    """Return the table names that Linux knows and their addresses (``efi: ACPI=0x... Unaccepted=0x...``)."""
     match = _TABLES.search(log)
     if match is None:
         return {}
@@ -133,5 +133,5 @@ def parse_config_tables(log: str) -> dict[str, int]:
 
 
 def ranges_of(entries: Iterable[MemoryDescriptor], *types: str) -> IntervalSet:
-    """Give the addresses of all entries of the given types."""
+    """Return the addresses of all entries of the given types."""
     return IntervalSet.of((entry.start, entry.end) for entry in entries if entry.type in types)

@@ -181,12 +181,12 @@ class BootRecord:
         write_json(self.path / INDEX, data)
 
     def file(self, name: str) -> Path | None:
-        """Give the path of one of the record's files, None when this boot left none."""
+        """Return the path of one of the record's files, None when this boot left none."""
         path = self.path / name
         return path if path.is_file() else None
 
     def bytes_of(self, name: str) -> bytes:
-        """Give the content of one of the record's files, empty when this boot left none."""
+        """Return the content of one of the record's files, empty when this boot left none."""
         path = self.file(name)
         return path.read_bytes() if path is not None else b""
 
@@ -212,7 +212,7 @@ class BootRecord:
 
     @property
     def left_out(self) -> list[str]:
-        """Say which consoles said more than their logs hold."""
+        """Return which consoles said more than their logs hold."""
         return [
             f"{name}.log lacks {size.dropped} of the {size.bytes} bytes that came"
             for name, size in self.consoles.items()
@@ -256,7 +256,7 @@ class BootRecord:
 
 
 def first_kernel(serial_text: str) -> str:
-    """Give the log up to the first action of the guest, all of it when there is none."""
+    """Return the log up to the first action of the guest, all of it when there is none."""
     return serial_text.partition(f"{ACTION_BEGIN} ")[0]
 
 

@@ -38,7 +38,7 @@ class SshReport(_Part):
     said: tuple[Said, ...]
 
     def answer(self, command: str) -> Said:
-        """Return what was said to a question; EvidenceError when it was never asked."""
+        """Return the answer to a question; EvidenceError when the harness never put it."""
         for said in self.said:
             if said.command == command:
                 return said

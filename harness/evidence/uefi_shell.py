@@ -52,7 +52,7 @@ def parse_shell_memmap(text: str) -> ShellMap:
 
 
 def parse_handles(text: str) -> dict[int, frozenset[str]]:
-    """Give each handle that ``dh`` lists and the names of its protocols; EvidenceError when it lists none."""
+    """Return each handle that ``dh`` lists and the names of its protocols; EvidenceError for none."""
     handles = {
         int(match["number"], 16): frozenset(_PROTOCOL.findall(match["protocols"]))
         for match in _HANDLE.finditer(text)

@@ -111,7 +111,7 @@ def _tree(files: Mapping[str, Content]) -> _Node:
 
 
 def _lay_out(root: _Node) -> int:
-    """Give every node its clusters, one after the other from 2; returns the first free cluster."""
+    """Return every node its clusters, one after the other from 2; returns the first free cluster."""
     free = 2
     for node, parent in _walk(root):
         size = node.size
@@ -185,7 +185,7 @@ def _entry(short: bytes, attributes: int, first: int, size: int) -> bytes:
 
 
 def _short_names(children: Mapping[str, _Node]) -> dict[str, str]:
-    """Give each name one of 8.3: itself where that is one in capitals, else an alias with a number."""
+    """Return each name one of 8.3: itself where that is one in capitals, else an alias with a number."""
     names: dict[str, str] = {}
     for number, name in enumerate(children, start=1):
         base, dot, extension = name.rpartition(".") if "." in name else (name, "", "")

@@ -97,7 +97,7 @@ def _over(changed: Mapping[str, bytes | None], read: Read) -> Read:
 
 
 def _apply(diff: FileDiff, current: Read, before: Read) -> dict[str, bytes | None]:
-    """Give what a diff makes of ``current`` content. ``before`` is the content before the whole patch.
+    """Return what a diff makes of ``current`` content. ``before`` is the content before the whole patch.
 
     Git names the files of a rename or copy as they are before the patch, in whatever order it lists them.
     """
@@ -133,7 +133,7 @@ def _mail(raw: bytes) -> tuple[str, bytes]:
 
 
 def _texts(message: Message) -> list[bytes]:
-    """Give the decoded texts of a mail, in which quoted-printable and base64 are undone."""
+    """Return the decoded texts of a mail, in which quoted-printable and base64 are undone."""
     texts = []
     for part in message.walk():
         payload = part.get_payload(decode=True)

@@ -105,7 +105,7 @@ class _GitHeader:
         return (self._old, self._new) if self._old and self._new else (old, new)
 
     def alone(self) -> list[FileDiff]:
-        """Give what has no hunks: a rename or copy as it is, an empty file that comes or goes."""
+        """Return what has no hunks: a rename or copy as it is, an empty file that comes or goes."""
         return [FileDiff(self._old, self._new, (), self.copies)] if self._old or self._new else []
 
 
@@ -176,7 +176,7 @@ def _hunk(lines: list[bytes], first: int, head: re.Match[bytes]) -> Hunk:
 
 
 def apply_diff(diff: FileDiff, content: bytes | None) -> bytes | None:
-    """Give the file after the change, None for one that goes away; ``content`` is None for one not there.
+    """Return the file after the change, None for one that goes away; ``content`` is None for one not there.
 
     Raises DiffError with the lines of every hunk that does not fit.
     """
@@ -209,7 +209,7 @@ def apply_diff(diff: FileDiff, content: bytes | None) -> bytes | None:
 
 
 def _as_file_has_it(hunk: Hunk, lines: list[bytes]) -> Hunk:
-    """Give the hunk with the file's line ends, if both sides use but one kind and these differ."""
+    """Return the hunk with the file's line ends, if both sides use but one kind and these differ."""
     file_has, hunk_has = _ends(lines), _ends([*hunk.old, *hunk.new])
     if not lines or file_has == hunk_has or None in {file_has, hunk_has}:
         return hunk
@@ -223,7 +223,7 @@ def _as_file_has_it(hunk: Hunk, lines: list[bytes]) -> Hunk:
 
 
 def _ends(lines: list[bytes]) -> bytes | None:
-    """Give what every line ends in: CR LF or LF; None when they are mixed."""
+    """Return what every line ends in: CR LF or LF; None when they are mixed."""
     ends = {b"\r\n" if line.endswith(b"\r\n") else b"\n" for line in lines if line.endswith(b"\n")}
     return ends.pop() if len(ends) == 1 else None
 
@@ -238,7 +238,7 @@ def _find(wanted: tuple[bytes, ...], lines: list[bytes], expected: int, least: i
 
 
 def _rejection(hunk: Hunk, which: str, lines: list[bytes], expected: int) -> str:
-    """Say why a hunk does not fit, and show it."""
+    """Return why a hunk does not fit, and show it."""
 
     def shown(line: bytes) -> str:
         return line.rstrip(b"\r\n").decode("utf-8", "replace")

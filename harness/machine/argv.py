@@ -38,7 +38,7 @@ class ByHand:
 
 
 def argv(spec: MachineSpec, channels: Channels | ByHand) -> tuple[str, ...]:
-    """Give the whole command, program first.
+    """Return the whole command, program first.
 
     A plain machine differs from a confidential one in having neither the object nor
     ``confidential-guest-support``, beside its accelerator.

@@ -74,7 +74,7 @@ _current: Background | None = None
 
 
 def background() -> Background:
-    """Give this process's loop, starting it on first use."""
+    """Return this process's loop, starting it on first use."""
     global _current  # noqa: PLW0603 - one per process is the point
     with _lock:
         if _current is None:

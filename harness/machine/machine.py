@@ -153,7 +153,7 @@ class Machine:
         self.consoles["serial"].write(data)
 
     def wait(self, look: Callable[[], T | None], until: float) -> T | None:
-        """Give ``look()`` once it is not None; give up with None when the clock reaches ``until``.
+        """Return ``look()`` once it is not None; give up with None when the clock reaches ``until``.
 
         It looks whenever something happens: console data, a QMP event, QEMU's exit.
         """

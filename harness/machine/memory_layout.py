@@ -24,7 +24,7 @@ _DEFAULT_BITS = 40
 
 
 def configured_ram(memory_mib: int) -> IntervalSet:
-    """Give the RAM ranges for ``-m memory_mib`` (MiB).
+    """Return the RAM ranges for ``-m memory_mib`` (MiB).
 
     Up to 2815 MiB all RAM is below 4 GiB. From 2816 MiB on, 2 GiB are, and the rest starts at 4 GiB, or at 1
     TiB where it and the 64-bit PCI window would otherwise reach AMD's HyperTransport range.
@@ -38,7 +38,7 @@ def configured_ram(memory_mib: int) -> IntervalSet:
 
 
 def high_ram(memory_mib: int) -> IntervalSet:
-    """Give the RAM at 4 GiB and above: the only RAM that firmware may leave unaccepted."""
+    """Return the RAM at 4 GiB and above: the only RAM that firmware may leave unaccepted."""
     return configured_ram(memory_mib).from_address(FOUR_GIB)
 
 

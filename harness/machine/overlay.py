@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def on_overlays(drives: Sequence[Drive], folder: Path) -> tuple[Drive, ...]:
-    """Give every raw drive that may be written an overlay ``diskN.qcow2`` in ``folder``."""
+    """Return every raw drive that may be written an overlay ``diskN.qcow2`` in ``folder``."""
     return tuple(_overlaid(drive, folder / f"disk{number}.qcow2") for number, drive in enumerate(drives))
 
 

@@ -112,7 +112,7 @@ class Process:
 
     @property
     def returncode(self) -> int | None:
-        """Give the exit code (negative: signal number), None while it runs."""
+        """Return the exit code (negative: signal number), None while it runs."""
         return self._popen.returncode
 
     def wait(self, seconds: float) -> int | None:
@@ -134,7 +134,7 @@ class Process:
 
 
 def read_tail(log: Path) -> str:
-    """Give the end of a log file as text, in whole lines, empty when there is none."""
+    """Return the end of a log file as text, in whole lines, empty when there is none."""
     try:
         text = log.read_text(errors="replace").strip()
     except FileNotFoundError:

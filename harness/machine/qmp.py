@@ -89,7 +89,7 @@ class Monitor:
         return self.execute("qom-get", path=path, property=name)
 
     def properties(self, path: str) -> dict[str, object]:
-        """Give all readable properties of a QOM object; raise ``MonitorError`` when there is none."""
+        """Return all readable properties of a QOM object; raise ``MonitorError`` when there is none."""
         listed = self.execute("qom-list", path=path)
         values: dict[str, object] = {}
         for entry in listed if isinstance(listed, list) else []:

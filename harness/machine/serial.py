@@ -35,7 +35,7 @@ _BEGUN = re.compile(rb"\x1b(?:\[[0-?]{0,64}[ -/]{0,8})?\Z")
 
 
 def split_sequences(data: bytes) -> tuple[bytes, bytes]:
-    """Give the data without terminal sequences, and the beginning of one at its end."""
+    """Return the data without terminal sequences, and the beginning of one at its end."""
     begun = _BEGUN.search(data)
     end = begun.start() if begun else len(data)
     return _SEQUENCE.sub(b"", data[:end]), data[end:]
@@ -85,7 +85,7 @@ class Serial(_TextSpawn):
         return self._since_match >= MOST_BETWEEN
 
     def read_nonblocking(self, size: int = 1, timeout: float | None = None) -> str:
-        """Give what has come, at most ``size`` bytes; pexpect's EOF once QEMU has ended, else its TIMEOUT.
+        """Return what has come, at most ``size`` bytes; pexpect's EOF once QEMU has ended, else its TIMEOUT.
 
         TIMEOUT, too, when `MOST_BETWEEN` bytes have come since `wait_for` began.
         """
@@ -123,7 +123,7 @@ class Serial(_TextSpawn):
         return self.send(text + ENTER)
 
     def isalive(self) -> bool:
-        """Say whether the guest may still answer."""
+        """Return whether the guest may still answer."""
         return not self._end()
 
     def _end(self) -> str:
@@ -135,5 +135,5 @@ class Serial(_TextSpawn):
 
 
 def last_words(serial: Serial) -> str:
-    """Give the end of what was read since the last match, for a message."""
+    """Return the end of what was read since the last match, for a message."""
     return " ".join(str(serial.before or "").split())[-200:]

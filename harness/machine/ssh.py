@@ -90,7 +90,7 @@ def _new_key() -> str:
 
 
 def public_line(private: str) -> str:
-    """Give the public half of a key as authorized_keys and known_hosts write it."""
+    """Return the public half of a key as authorized_keys and known_hosts write it."""
     key = _load(private)
     return f"{key.get_name()} {key.get_base64()}"
 

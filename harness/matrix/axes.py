@@ -165,17 +165,17 @@ _tuple: Any = tuple
 
 
 def several(item: Any) -> Any:
-    """Give the type of a list."""
+    """Return the type of a list."""
     return _annotated[_tuple[item, ...], Field(min_length=1)]
 
 
 def one_or_many(item: Any) -> Any:
-    """Give the type of a list that may also be written as its single item."""
+    """Return the type of a list that may also be written as its single item."""
     return _annotated[_tuple[item, ...], Field(min_length=1), BeforeValidator(_listed), _OneOrMany()]
 
 
 def one(axis: Axis) -> Any:
-    """Give the type of one plain value."""
+    """Return the type of one plain value."""
     if not axis.named:
         return axis.value
 
@@ -188,7 +188,7 @@ def one(axis: Axis) -> Any:
 
 
 def listed(axis: Axis) -> Any:
-    """Give the type of an item of the matrix: a value, or for a named axis all that a text stands for."""
+    """Return the type of an item of the matrix: a value, or for a named axis all that a text stands for."""
 
     def choose(value: Any, info: ValidationInfo) -> Choice:
         if axis.named and isinstance(info.context, Known):
@@ -204,7 +204,7 @@ def listed(axis: Axis) -> Any:
 
 
 def tested(axis: Axis) -> Any:
-    """Give the type of an item of a condition: as in the matrix, or a comparison."""
+    """Return the type of an item of a condition: as in the matrix, or a comparison."""
     read = axis.read
     if read is None:
         return listed(axis)

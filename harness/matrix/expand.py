@@ -105,7 +105,7 @@ class _Expansion:
                 self._problem((kind,), f"{kind}: there is no matrix for its rules")
 
     def _axes(self, matrix: Matrix) -> Iterable[tuple[Any, ...]]:
-        """List the values of every axis; an item that adds none is a problem."""
+        """Return the values of every axis; an item that adds none is a problem."""
         for axis in AXES:
             seen: dict[Any, None] = {}
             for number, choice in enumerate(matrix.choices(axis)):
@@ -186,7 +186,7 @@ class _Expansion:
         self.points, self.included = made, included
 
     def _made(self) -> Plan:
-        """Name the real platforms; two platforms of the file can be the same one on this host."""
+        """Return the real platforms; two platforms of the file can be the same one on this host."""
         said = self._said()
         planned: dict[Cell, Planned] = {}
         removed = [Removed(self._cell(point), reason) for point, reason in self.gone]
@@ -239,7 +239,7 @@ class _Expansion:
 
 
 def _answered(said: Said, kind: str, entry: Any) -> str:
-    """Say where the question that a rule answers of a cell is answered already; "" when it is not."""
+    """Return where the question that a rule answers of a cell is answered already; "" when it is not."""
     if kind == "expect" and said.expect is not None:
         return said.expect.where
     checks = entry.checks if kind == "known-bad" else ()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""What a scenario asks for on this host: cells, and what is said about each beside its axes."""
+"""What a scenario asks for on this host: cells, and what rules say about each."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class Rule:
         return lambda point: all(point[index] in accepted for index, accepted in wanted)
 
     def idle(self, document: Document[Scenario], points: Collection[Point], values: Values) -> list[Problem]:
-        """Say why the rule is about none of ``points``; nothing when it is about one."""
+        """Return why the rule is about none of ``points``; nothing when it is about one."""
         if any(map(self.matcher(values), points)):
             return []
         label = f"{self.kind}[{self.number}]: matches no cell"

@@ -66,7 +66,7 @@ def as_markdown(shown: Shown) -> str:
 
 
 def as_json(shown: Shown) -> dict[str, Any]:
-    """Give the plan as JSON values; cells carry their axes under the names that scenarios use."""
+    """Return the plan as JSON values; cells carry their axes under the names that scenarios use."""
     plan = shown.plan
     return {
         "scenario": plan.scenario,
@@ -164,7 +164,7 @@ def _texts(cell: Cell, axes: Iterable[Axis]) -> list[str]:
 
 
 def _notes(planned: Planned) -> Iterable[str]:
-    """Say what rules did to a cell, or say about it."""
+    """Return what rules did to a cell, or say about it."""
     yield from (f"overridden, {change}" for change in planned.changes)
     if expect := planned.said.expect:
         yield f"expected to be {expect.outcome} by {expect.where}: {expect.reason} ({expect.link})"

@@ -49,7 +49,7 @@ def plan_values(
 
 
 def _in_python(message: str, several: set[str]) -> str:
-    """Say ``kernel: …`` where a scenario's message says ``matrix.kernel[0]: …``."""
+    """Return ``kernel: …`` where a scenario's message says ``matrix.kernel[0]: …``."""
     message = re.sub(r"^matrix(?:\.|: )", "", message).replace("unknown key", "unknown axis")
     found = re.match(r"(\w+)\[\d+\]", message)
     return message if found is None or found[1] in several else message.replace(found[0], found[1], 1)

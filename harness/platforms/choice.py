@@ -41,7 +41,7 @@ def of_records(choice: str, names: Collection[str]) -> Callable[[str], str]:
 
 
 def wanted(choice: str, platform: str) -> bool:
-    """Say whether cells of ``platform`` run under the user's choice."""
+    """Return whether cells of ``platform`` run under the user's choice."""
     return choice in {AUTO, platform}
 
 

@@ -92,7 +92,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def is_ours(test: pytest.Item, name: str) -> bool:
-    """Say whether a fixture is this plugin's for a test: whether nobody has put another in its place."""
+    """Return whether a fixture is this plugin's for a test: whether nobody has put another in its place."""
     # pytest has no public way to ask which fixture a name stands for.
     found = test.session._fixturemanager.getfixturedefs(name, test) or ()  # noqa: SLF001
     return bool(found) and found[-1].func.__module__.startswith(f"{__package__}.")

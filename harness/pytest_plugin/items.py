@@ -88,7 +88,7 @@ def named(config: pytest.Config, path: Path) -> set[str] | None:
 
 
 def _has_item(session: Session, planned: Planned, above: tuple[str, ...], expression: Expression) -> bool:
-    """Say whether ``-k`` selects an item of a cell; its checks, which want ingredients, come last."""
+    """Return whether ``-k`` selects an item of a cell; its checks, which want ingredients, come last."""
     names = (*above, planned.cell.id)
     words = [word.lower() for word in expression.idents()]
     left = [word for word in words if not any(word in name.lower() for name in names)]
@@ -139,7 +139,7 @@ class ScenarioFile(pytest.File):
 def refuse_idle_rules(session: Session, chosen: Chosen, runs: list[CellRun]) -> None:
     """Raise HarnessError for a known-bad check, or an expected outcome, that changes nothing.
 
-    None of the rule's cells is asked the check, or the rollout model says the same of all of them. Only known
+    None of the rule's cells gets the check, or the rollout model says the same of all of them. Only known
     when the run takes all of them as the scenario writes them.
     """
     options = session.options
@@ -289,6 +289,6 @@ class CheckItem(pytest.Item):
 
 
 def _in_short(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
-    """Give the text meant for the user, without a traceback; "" for an error that is ours."""
+    """Return the text meant for the user, without a traceback; "" for an error that is ours."""
     ours = (HarnessError, FindingsError)
     return str(excinfo.value) if isinstance(excinfo.value, ours) else ""

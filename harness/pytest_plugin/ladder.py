@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def _cell(request: pytest.FixtureRequest, **values: Any) -> Cell:
-    """Give the test's `Cell`, made of its dimensions: one boot of the matrix, with an id.
+    """Return the test's `Cell`, made of its dimensions: one boot of the matrix, with an id.
 
     Choose it with ``@pytest.mark.cell(kernel="debian-6.1", memory=["2G", "8G"])``, or define fixtures for
     single dimensions (``memory``, ``kernel``, …), or one named ``cell`` that returns a Cell.

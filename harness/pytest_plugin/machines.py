@@ -57,7 +57,7 @@ def guest(request: pytest.FixtureRequest, cell: Cell, spec: MachineSpec) -> Iter
 
 @contextmanager
 def _folder(request: pytest.FixtureRequest, cell: Cell) -> Iterator[Path]:
-    """Give the folder of a test's consoles, and tell the report of it."""
+    """Yield the folder of a test's consoles, and tell the report of it."""
     folder = request.config.stash[SESSION].records / folder_name(request.node.nodeid)
     request.node.user_properties += [("platform", cell.platform), ("console", str(folder / "serial.log"))]
     yield folder

@@ -67,7 +67,7 @@ def _own_run(item: pytest.Item) -> CellRun | None:
 
 
 def runs_a_guest(item: pytest.Item) -> bool:
-    """Say whether a test runs a guest of its own, beside the boots that several tests share."""
+    """Return whether a test runs a guest of its own, beside the boots that several tests share."""
     return isinstance(item, pytest.Function) and bool(RUNNING & set(item.fixturenames))
 
 

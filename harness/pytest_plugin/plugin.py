@@ -221,7 +221,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def _progress(config: pytest.Config) -> Progress:
-    """Long work (downloads, builds) must show, so it is told past pytest's capturing."""
+    """Long work (downloads, builds) must show, so its lines go past pytest's capturing."""
 
     def tell(line: str) -> None:
         reporter = config.pluginmanager.getplugin("terminalreporter")

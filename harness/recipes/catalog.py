@@ -80,7 +80,7 @@ class Catalog:
         return tuple(_lookup("action", self.actions, word.partition(":")[0]) for word in cell.action.split())
 
     def queries(self, home: Path | None = None) -> tuple[PackageQuery, ...]:
-        """List the packages of all recipes, or of those of one root, each once: its lock file holds them."""
+        """Return the packages of all recipes, or of one root's, each once: its lock file holds them."""
         axes = {"firmware": self.firmware, "kernel": self.kernels, "loader": self.loaders}
         recipes = [
             axes[axis][name]

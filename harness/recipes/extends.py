@@ -18,7 +18,7 @@ Places = Mapping[str, "Located[FirmwareEntry]"]
 
 
 def whole_recipes(places: Places, problems: list[Problem]) -> dict[str, FirmwareRecipe]:
-    """Give every recipe with what it extends worked in, in the order of ``places``.
+    """Return every recipe with what it extends worked in, in the order of ``places``.
 
     Those that cannot be had are left out: each unknown name, each cycle and each patch that is not there is a
     problem of its own, but what extends a wrong recipe is not told again.

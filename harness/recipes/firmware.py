@@ -37,7 +37,7 @@ class Prebuilt(Strict):
     path: PathInPackage = Field(description="the .fd inside the package, such as usr/share/ovmf/OVMF.fd")
 
     def query(self) -> PackageQuery:
-        """Say which package holds the firmware."""
+        """Return which package holds the firmware."""
         return PackageQuery(self.package, self.suite, self.version)
 
 
@@ -52,7 +52,7 @@ class DebianSource(Strict):
     )
 
     def query(self) -> PackageQuery:
-        """Say which source package it is."""
+        """Return which source package it is."""
         return PackageQuery(self.package, self.suite, self.version, source=True)
 
 
@@ -140,7 +140,7 @@ class FirmwareEntry(Strict):
     expect: Expect | None = Field(default=None, description="the build fails if the image has other traits")
 
     def build_keys(self) -> list[str]:
-        """Name the keys given here that only a build has a use for."""
+        """Return the keys given here that only a build has a use for."""
         keys = ("patches", "dsc", "arch", "target", "toolchain", "defines", "pcds")
         return [key for key in keys if getattr(self, key) is not None]
 
@@ -177,7 +177,7 @@ class FirmwareRecipe:
     expect: tuple[tuple[str, bool | tuple[str, ...]], ...] = ()
 
     def queries(self) -> tuple[PackageQuery, ...]:
-        """List the packages that are needed."""
+        """Return the packages that are needed."""
         package = self.source.prebuilt or self.source.debian_source
         return (package.query(),) if package else ()
 

@@ -38,19 +38,19 @@ class Prebuilt(Strict):
     )
 
     def query(self) -> PackageQuery:
-        """Say which package holds vmlinuz."""
+        """Return which package holds vmlinuz."""
         return PackageQuery(self.package, self.suite, self.version)
 
     def config_query(self) -> PackageQuery | None:
-        """Say which package holds the config, None for none; it is built together with the image's."""
+        """Return which package holds the config, None for none; it is built together with the image's."""
         return self._beside("linux-base-")
 
     def modules_query(self) -> PackageQuery | None:
-        """Say which package holds the kernel's modules, None for none."""
+        """Return which package holds the kernel's modules, None for none."""
         return self._beside("linux-modules-")
 
     def queries(self) -> tuple[PackageQuery, ...]:
-        """List the packages that are needed, each once."""
+        """Return the packages that are needed, each once."""
         every = (self.query(), self.config_query(), self.modules_query())
         return tuple(dict.fromkeys(query for query in every if query is not None))
 
@@ -130,7 +130,7 @@ class KernelRecipe:
         return f"{self.where}: kernel {self.name}" if self.where else f"kernel {self.name}"
 
     def queries(self) -> tuple[PackageQuery, ...]:
-        """List the packages that are needed."""
+        """Return the packages that are needed."""
         return self.source.prebuilt.queries() if self.source.prebuilt is not None else ()
 
     def path(self, written: str) -> Path:

@@ -36,7 +36,7 @@ class BinaryRecipe(Strict):
     path: PathInPackage = Field(description="the program inside the package")
 
     def query(self) -> PackageQuery:
-        """Say which package holds the program."""
+        """Return which package holds the program."""
         return PackageQuery(self.package, self.suite, self.version)
 
 
@@ -151,7 +151,7 @@ class LoaderRecipe:
         return "stub" in self.kind.binaries() or (grub is not None and grub.command != "chainloader")
 
     def queries(self) -> tuple[PackageQuery, ...]:
-        """List the packages that are needed."""
+        """Return the packages that are needed."""
         return tuple(dict.fromkeys(binary.query() for _, binary in self.binaries))
 
 

@@ -50,7 +50,7 @@ def new_project(folder: Path) -> Project:
 
 
 def _files(name: str) -> Iterator[tuple[str, str]]:
-    """Give the template's files with their texts; licence lines are the template's, not the user's."""
+    """Yield the template's files with their texts; licence lines are the template's, not the user's."""
     for path, file in SHIPPED_PROJECT.files(TEMPLATE).items():
         if "__pycache__" not in path:  # which an installation makes
             text = _LICENCE.sub("", file.read_text(encoding="utf-8"))

@@ -31,7 +31,7 @@ class ProbeRecipe(Strict):
     )
 
     def queries(self) -> tuple[PackageQuery, ...]:
-        """List the packages that are needed: none."""
+        """Return the packages that are needed: none."""
         return ()
 
 

@@ -21,7 +21,7 @@ _TOUCH = {"usable": USABLE, "unaccepted": frozenset({UNACCEPTED}), "all": USABLE
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """What the probe is told to do; ``docs/reference/efi-probe.md`` explains each.
+    """What the probe does; ``docs/reference/efi-probe.md`` explains each.
 
     ``allow`` counts calls of AllowUnacceptedMemory, ``exits`` calls of ExitBootServices at most, of which
     the first ``stale`` use a stale key. ``accept_mib`` is in MiB, ``touch`` holds EFI memory types, ``step``
@@ -47,7 +47,7 @@ def _number(text: str, most: int, least: int = 0) -> int:
 
 
 def _one_of(text: str, first: str, second: str) -> bool:
-    """Say whether it is the second."""
+    """Return whether it is the second."""
     if text not in {first, second}:
         raise ValueError(f"{text!r} is neither {first} nor {second}")
     return text == second

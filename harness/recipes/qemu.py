@@ -32,7 +32,7 @@ class QemuRecipe(Strict):
     configure: Annotated[tuple[str, ...], Field(min_length=1, description="options of QEMU's configure")]
 
     def queries(self) -> tuple[PackageQuery, PackageQuery]:
-        """Give the source package and the package with data files."""
+        """Return the source package and the package with data files."""
         return (
             PackageQuery(self.package, self.suite, self.version, source=True),
             PackageQuery(self.data.package, self.suite, self.version),

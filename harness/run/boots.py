@@ -71,7 +71,7 @@ class Boots:
         return self._records / cell.id
 
     def holds(self, cell: Cell) -> bool:
-        """Say that every cell has a record: it only has to boot."""
+        """Return true, for every cell has a record: it only has to boot."""
         del cell
         return True
 

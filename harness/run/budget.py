@@ -83,7 +83,7 @@ class Budget:
 
 
 def _lives(token: str) -> bool:
-    """Say whether the process that a token belongs to is there; it is one of this user's."""
+    """Return whether the process that a token belongs to is there; it is one of this user's."""
     try:
         os.kill(int(token.partition(".")[0]), 0)
     except ProcessLookupError:

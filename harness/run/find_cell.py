@@ -70,13 +70,13 @@ def _looked_up(text: str, platform: str, session: Session) -> Cell:
 
 
 def _of_scenarios(session: Session) -> Iterator[Cell]:
-    """Give the cells of all scenarios, each on the platform that its file names."""
+    """Yield the cells of all scenarios, each on the platform that its file names."""
     for path in sorted(session.project.scenarios.rglob("*.yaml")):
         yield from plan(load_scenario(path, session.known), lambda asked: asked).cells
 
 
 def _of_records(text: str, session: Session) -> Iterator[Cell]:
-    """Give the cells of stored records of this name, the newest run first."""
+    """Yield the cells of stored records of this name, the newest run first."""
     for path in sorted(session.project.out.glob(f"records/*/{text}/{TRAITS}"), reverse=True):
         if (cell := load_cell(path)) is not None:
             yield cell

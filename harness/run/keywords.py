@@ -25,13 +25,13 @@ def compiled(text: str) -> Expression:
 
 
 def about(expression: Expression, names: Iterable[str]) -> bool:
-    """Say whether an expression holds where each of its words is looked for in ``names``."""
+    """Return whether an expression holds where each of its words is looked for in ``names``."""
     lower = [name.lower() for name in names]
     return expression.evaluate(lambda word, /, **_: any(word.lower() in name for name in lower))
 
 
 def also_taken(expression: Expression | None, cells: Sequence[Cell]) -> list[str]:
-    """Say which longer names words of ``-k`` took that are whole names themselves, a line for each word."""
+    """Return a line for each word of ``-k`` that is a whole name and took longer names, too."""
     lines = []
     for word in expression.idents() if expression is not None else ():
         for axis in ("firmware", "kernel", "loader", "guest"):

@@ -40,12 +40,12 @@ class Demand:
 
 
 def host_capacity() -> Demand:
-    """Give this host's processors, and its memory in MiB that is available now."""
+    """Return this host's processors, and its memory in MiB that is available now."""
     return _host("MemAvailable:")
 
 
 def host_size() -> Demand:
-    """Give this host's processors and all of its memory in MiB."""
+    """Return this host's processors and all of its memory in MiB."""
     return _host("MemTotal:")
 
 

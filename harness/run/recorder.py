@@ -167,7 +167,7 @@ class Recorder:
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
-        """Say once that results cannot be written; what was written stays."""
+        """Report once that results cannot be written; what was written stays."""
         if self._failed:
             with contextlib.suppress(OSError):
                 yield

@@ -145,7 +145,7 @@ class Session:
         )
 
     def select(self, plan: Plan) -> tuple[Planned, ...]:
-        """Give the cells that this run judges: a selection, or those that the replayed folder holds."""
+        """Return the cells that this run judges: a selection, or those that the replayed folder holds."""
         if self.options.replay is None:
             return selection(plan, full=self.options.full)
         return tuple(planned for planned in plan.planned if self.context.source.holds(planned.cell))
@@ -159,7 +159,7 @@ class Session:
     def prepare(self, runs: Iterable[CellRun], *, build: bool) -> None:
         """Fetch what the cells are judged by, and with ``build`` all that their boots need.
 
-        Done before the first cell is shown, so that what cannot be had is told once and not by every cell.
+        Done before the first cell is shown, so that one message names what cannot be had, and not every cell.
         """
         runs = tuple(runs)
         for run in runs:

@@ -18,7 +18,7 @@ class RecordSource(Protocol):
     """Boots (`Boots`) or stored records (`Replay`): one record for each cell, and the traits beside it."""
 
     def holds(self, cell: Cell) -> bool:
-        """Say whether the source has, or can make, a record of the cell."""
+        """Return whether the source has, or can make, a record of the cell."""
 
     def traits(self, cell: Cell) -> Traits:
         """Return the traits of the cell's ingredients; HarnessError when these cannot be had."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""A warm work tree: sources that follow what is asked for, beside the outputs of earlier builds.
+"""A warm work tree: sources that follow each request, next to the outputs of earlier builds.
 
 Layout below ``root``: ``source/`` (sources, and what builds make among them), ``state.json`` (which file
 holds what), ``building`` (there while sources or outputs are in motion; its time is the beginning of that).
@@ -120,7 +120,7 @@ class WorkTree:
         return len(stale) + len(gone)
 
     def _holds(self, name: str, content: str, have: Mapping[str, tuple[str, Look | None]]) -> bool:
-        """Say whether a file has this content; reads it only when its look has changed."""
+        """Return whether a file has this content; reads it only when its look has changed."""
         path = self.source / name
         known, look = have.get(name, ("", None))
         now = _look(path)

@@ -65,7 +65,7 @@ def _explains(node: ast.AST) -> bool:
 
 
 def differences(old: JSONValue, new: JSONValue, where: str = "") -> list[str]:
-    """List what changed between two JSON values, one line per leaf, such as ``patches.0: 'a' -> 'b'``."""
+    """Return what changed between two JSON values, one line per leaf, such as ``patches.0: 'a' -> 'b'``."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         lines = []
         for name in sorted({*old, *new}):
@@ -83,7 +83,7 @@ def differences(old: JSONValue, new: JSONValue, where: str = "") -> list[str]:
 
 
 def _of_lists(old: Sequence[JSONValue], new: Sequence[JSONValue], where: str) -> list[str]:
-    """List what came, went or changed; what only moved up or down because of that is not told."""
+    """Return what came, went or changed; what only moved up or down because of that is not told."""
     lines = []
     matcher = difflib.SequenceMatcher(None, [*map(canonical, old)], [*map(canonical, new)], autojunk=False)
     for kind, old_at, old_end, new_at, new_end in matcher.get_opcodes():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 PATIENCE = 1.0
-"""Seconds of silent waiting before the user is told what is waited for."""
+"""Seconds of silent waiting before a message says what the wait is for."""
 _POLL = 0.05
 _NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT}
 

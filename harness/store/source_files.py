@@ -108,7 +108,7 @@ def _entries(root: Path, below: str = "") -> Iterator[tuple[str, os.stat_result]
         try:
             status = os.lstat(f"{root}/{name}")
         except (FileNotFoundError, NotADirectoryError):
-            continue  # deleted, and git has not been told
+            continue  # deleted, and git does not know yet
         if stat.S_ISDIR(status.st_mode):
             yield from _entries(root / name, f"{below}{name}/")
         else:
@@ -124,7 +124,7 @@ def _plain_names(root: Path) -> Iterator[str]:
 
 
 def _git_names(root: Path) -> Iterator[str]:
-    """List what git tracks or would add."""
+    """Yield what git tracks or would add."""
     command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     done = subprocess.run(
         command, capture_output=True, check=False, env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"}

@@ -46,7 +46,7 @@ HALT = b"\xfa\xf4\xeb\xfd"
 
 
 def rom(code: bytes) -> bytes:
-    """Give a 64 KiB firmware image: code at its start, the reset vector's jump to it near its end."""
+    """Return a 64 KiB firmware image: code at its start, the reset vector's jump to it near its end."""
     return (code + HALT).ljust(0xFFF0, b"\x90") + b"\xe9\x0d\x00".ljust(16, b"\x90")
 
 

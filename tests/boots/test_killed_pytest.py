@@ -30,7 +30,7 @@ def descendants(pid: int) -> Iterator[int]:
 
 
 def is_qemu(pid: int, binary: Path) -> bool:
-    """Say whether the process runs this program; a zombie runs none."""
+    """Return whether the process runs this program; a zombie runs none."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/exe").readlink() == binary
     return False

@@ -80,7 +80,7 @@ class Firmware:
         return (self.build(name, **recipe).path / "OVMF.fd").read_text()
 
     def compiled(self) -> list[str]:
-        """Give what was compiled since the last call."""
+        """Return what was compiled since the last call."""
         tracks = self.root / "compiled"
         lines = tracks.read_text().split() if tracks.exists() else []
         tracks.unlink(missing_ok=True)

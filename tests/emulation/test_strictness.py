@@ -46,7 +46,7 @@ def answers(
 
 
 def names(program: tuple[Path, ...]) -> list[str]:
-    """Give a program's rules; reflect.c's macros complete theirs."""
+    """Return a program's rules; reflect.c's macros complete theirs."""
     text = "".join(path.read_text() for path in program)
     found = guest.rules(program)
     found += [

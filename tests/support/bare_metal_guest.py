@@ -21,7 +21,7 @@ SECONDS = 60
 
 
 def rules(sources: Iterable[Path] | None = None) -> list[str]:
-    """Give the names of the rules in ``sources`` (default: the whole guest's), in no particular order."""
+    """Return the names of the rules in ``sources`` (default: the whole guest's), in no particular order."""
     return [
         name
         for path in (sources or sorted(SOURCE.glob("*.c")))
@@ -51,7 +51,7 @@ def build(folder: Path, sources: Iterable[Path] | None = None) -> Path:
 
 
 def command(qemu: Path, image: Path, debug: Path, properties: str = "", **options: int) -> list[str]:
-    """Give QEMU's command line.
+    """Return QEMU's command line.
 
     The guest writes to the file ``debug``. ``properties`` go to the object, ``options`` to the guest.
     """

@@ -54,7 +54,7 @@ class Uses:
         return cls(imported, attributes)
 
     def from_outside(self, module: Module, name: str) -> bool:
-        """Say whether another room imports a name of a module, or the module and takes the name from it."""
+        """Return whether another room imports a module's name, or the module and takes it from there."""
         own = {module.room}
         whole = self.imports.get(module.name, set()) - own
         return bool(self.imports.get(f"{module.name}.{name}", set()) - own or whole & self.attribute(name))

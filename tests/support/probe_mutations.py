@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def entry_at(map_: Line, address: int) -> list[Any]:
-    """Give the descriptor that begins at ``address``."""
+    """Return the descriptor that begins at ``address``."""
     return next(entry for entry in map_["entries"] if int(entry[1], 16) == address)
 
 

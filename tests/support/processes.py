@@ -32,7 +32,7 @@ def wait_for(path: Path) -> int:
 
 
 def alive(pid: int) -> bool:
-    """Say whether the process runs; a zombie that nobody has reaped yet does not."""
+    """Return whether the process runs; a zombie that nobody has reaped yet does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):

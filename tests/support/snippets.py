@@ -66,7 +66,7 @@ class Doors:
 
 
 def problems(fence: Fence, before: list[Fence], doors: Doors) -> Iterator[str]:
-    """Say what is wrong with a block; ``before`` are those that it continues, the first one first."""
+    """Yield what is wrong with a block; ``before`` are those that it continues, the first one first."""
     checker = _CHECKERS.get(fence.language)
     if checker is None:
         what = f"language {fence.language!r}" if fence.info else "a block without a language"
@@ -177,7 +177,7 @@ def _commands(text: str) -> Iterator[str]:
 
 
 def command_problems(command: str, doors: Doors) -> Iterator[str]:
-    """Say what is wrong with a line of shell: each of its commands is parsed by its program's own parser."""
+    """Yield what is wrong with a line of shell, by the own parser of each of its programs."""
     lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     part: list[str] = []
@@ -236,7 +236,7 @@ def _pytest(arguments: list[str], doors: Doors) -> Iterator[str]:
 
 
 def _unknown_names(options: argparse.Namespace | None, doors: Doors) -> Iterator[str]:
-    """Name the recipes that an option names and the catalog does not have."""
+    """Yield the recipes that an option names and the catalog does not have."""
     catalog = doors.session.ingredients.catalog
     recipes = {"firmware": catalog.firmware, "kernel": catalog.kernels, "loader": catalog.loaders}
     for axis, known in recipes.items():

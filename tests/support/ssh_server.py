@@ -67,7 +67,7 @@ def _answer(channel: paramiko.Channel, command: bytes) -> None:
 
 @contextlib.contextmanager
 def serving() -> Iterator[Callable[[Keys], int]]:
-    """Give what starts a server for keys and returns its port.
+    """Yield what starts a server for keys and returns its port.
 
     It drops the first connection, as a guest that boots.
     """

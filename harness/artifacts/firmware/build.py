@@ -45,7 +45,7 @@ _WAY = 1
 
 
 def build_inputs(recipe: FirmwareRecipe, source: Edk2Source) -> dict[str, JSONValue]:
-    """Give everything that a built image depends on."""
+    """Return everything that a built image depends on."""
     return {
         "source": source.content,
         "patches": [f"{path.name} {_digest(path)}" for path in recipe.patches],
@@ -54,7 +54,7 @@ def build_inputs(recipe: FirmwareRecipe, source: Edk2Source) -> dict[str, JSONVa
 
 
 def explain_firmware(recipe: FirmwareRecipe, apt: AptRoot, lock: Lock) -> str:
-    """Say whether the image would be built anew, and which of its inputs changed."""
+    """Return whether the image would be built anew, and which of its inputs changed."""
     source = edk2_source(recipe, apt, lock)
     return apt.store.explain(KIND, recipe.name, build_inputs(recipe, source))
 
@@ -69,7 +69,7 @@ def build_firmware(recipe: FirmwareRecipe, apt: AptRoot, lock: Lock) -> Artifact
     def build(directory: Path) -> None:
         edk2_build.check_tools()
         pristine = source.open()
-        # Before the wait for another build in the same tree: what does not apply is told at once.
+        # Before the wait for another build in the same tree: what does not apply ends the build at once.
         patches = [patch for path in recipe.patches for patch in read_patches(path)]
         overlay = apply_patches(patches, pristine.read)
         work = _work_tree(recipe, source, overlay)
@@ -108,7 +108,7 @@ def _work_tree(recipe: FirmwareRecipe, source: Edk2Source, overlay: Mapping[str,
 
 
 def _flags(recipe: FirmwareRecipe) -> dict[str, JSONValue]:
-    """Give what changes every module: options and tools."""
+    """Return what changes every module: options and tools."""
     options = dataclasses.asdict(recipe.options)
     options["defines"], options["pcds"] = dict(recipe.options.defines), dict(recipe.options.pcds)
     running = {name: _started(command) for name, command in VERSIONS.items()}  # at once: each takes a while

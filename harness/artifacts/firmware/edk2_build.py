@@ -61,7 +61,7 @@ def check_tools() -> None:
 
 
 def toolchain(source: Path, options: BuildOptions) -> str:
-    """Give the toolchain's name in this tree: GCC since edk2-stable202308, GCC5 before."""
+    """Return the toolchain's name in this tree: GCC since edk2-stable202308, GCC5 before."""
     if options.toolchain is not None:
         return options.toolchain
     template = source / "BaseTools/Conf/tools_def.template"
@@ -121,7 +121,7 @@ def collect(output: Path, source: Path, arch: str, directory: Path) -> None:
 
 
 def _environment(work: WorkTree) -> list[str]:
-    """Give a command prefix that sets what edksetup.sh would, and nothing of the caller's own settings."""
+    """Return a command prefix that sets what edksetup.sh would, and nothing of the caller's own settings."""
     source = work.source
     settings = {
         "PATH": f"{source}/BaseTools/BinWrappers/PosixLike:{os.environ.get('PATH', os.defpath)}",

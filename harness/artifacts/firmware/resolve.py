@@ -51,14 +51,14 @@ def resolve_firmware(recipe: FirmwareRecipe, apt: AptRoot, lock: Lock) -> Firmwa
 
 
 def explain(recipe: FirmwareRecipe, apt: AptRoot, lock: Lock) -> str:
-    """Say whether the image would be made anew, and why."""
+    """Return whether the image would be made anew, and why."""
     if not recipe.source.is_image:
         return explain_firmware(recipe, apt, lock)
     return f"firmware {recipe.name}: nothing is built, it is {recipe.source.way}: {_origin(recipe, lock)}"
 
 
 def contradictions(recipe: FirmwareRecipe, traits: FirmwareTraits) -> list[str]:
-    """List where an image differs from the recipe's ``expect``, with what each trait was read from."""
+    """Return where an image differs from the recipe's ``expect``, with what each trait was read from."""
     found = dataclasses.asdict(traits)
     return [
         f"{name} is {told(found[name])} ({traits.sources.get(name, '')})"

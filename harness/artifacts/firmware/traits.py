@@ -93,7 +93,7 @@ class FirmwareTraits:
 
 
 def table_entries(image: bytes) -> dict[UUID, bytes]:
-    """Give the GUIDed table's entries; empty when the image has no such table."""
+    """Return the GUIDed table's entries; empty when the image has no such table."""
     end = len(image) - _TABLE_END
     if end < _ENTRY_TAIL or image[end - 16 : end] != TABLE_FOOTER.bytes_le:
         return {}
@@ -112,7 +112,7 @@ def table_entries(image: bytes) -> dict[UUID, bytes]:
 
 
 def sev_sections(image: bytes) -> tuple[MetadataSection, ...]:
-    """Give the SEV metadata's sections; empty when the image has none."""
+    """Return the SEV metadata's sections; empty when the image has none."""
     pointer = table_entries(image).get(SEV_METADATA)
     if pointer is None:
         return ()
@@ -138,7 +138,7 @@ def _unpacked(image: bytes) -> Iterator[bytes]:
     while place >= 4:
         header = place - 4
         (offset,) = struct.unpack_from("<H", image, place + 16)
-        # The same GUID also stands as a value in code; a section header is told by its type byte.
+        # The same GUID also stands as a value in code; a section header shows by its type byte.
         if image[header + 3] == _GUID_DEFINED and offset >= 24:
             decoder = lzma.LZMADecompressor(format=lzma.FORMAT_ALONE)
             try:

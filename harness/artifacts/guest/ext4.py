@@ -2,7 +2,7 @@
 """An ext4 file system from a tar archive, byte for byte the same each time.
 
 ``mke2fs -d`` copies a folder in the order of names. What is left to chance is when each inode was changed and
-read last: mke2fs takes it from the unpacked files, and is told afterwards. Layout: Linux
+read last: mke2fs takes it from the unpacked files, and learns of it afterwards. Layout: Linux
 ``Documentation/filesystems/ext4/``, chapters "Super Block", "Block Group Descriptors", "Index Nodes".
 """
 

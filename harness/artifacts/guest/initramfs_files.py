@@ -37,7 +37,7 @@ def _overlay_entries(overlay: Path) -> list[CpioEntry]:
 
 
 def initramfs_entries(busybox: bytes, overlay: Path) -> list[CpioEntry]:
-    """List the content: directories, /dev/console, busybox, overlay.
+    """Return the content: directories, /dev/console, busybox, overlay.
 
     The kernel opens /dev/console for /init before anything can mount devtmpfs, so the node is in the archive.
     """

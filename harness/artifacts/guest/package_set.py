@@ -71,7 +71,7 @@ def fetch_set(name: str, packages: Iterable[PackageVersion], apt: AptRoot) -> Pa
         wanted = {package.sha256 for package in packages}
         there = {digest_file(path) for path in directory.iterdir()}
         if there != wanted:
-            raise HostError(f"what apt fetched for {name} are not the packages that were asked for")
+            raise HostError(f"what apt fetched for {name} are not the packages of its lock file")
 
     return apt.store.get("debs", name, inputs, build, apt.progress, tools=("apt",)).path
 

@@ -87,7 +87,7 @@ def modules(recipe: KernelRecipe, names: Sequence[str], apt: AptRoot, lock: Lock
 
 
 def module_set(folder: Path, lists: Path) -> ModuleSet:
-    """List the modules below an installed lib/modules/RELEASE or a build tree, by modules.order in ``lists``.
+    """Return the modules below lib/modules/RELEASE or a build tree, by modules.order in ``lists``.
 
     The lists name installed modules as kernel/PATH.ko, those of a build tree as PATH.o.
     """

@@ -29,7 +29,7 @@ _CODE: Mapping[str, tuple[tuple[str, ...], bytes]] = {
 }
 """By technology: the options that a kernel with its guest code has, and a message of that code."""
 TECHNOLOGIES = tuple(_CODE)
-"""Those that a kernel can be asked for."""
+"""Those that are read from kernels."""
 _UNACCEPTED_MESSAGE = b"Memory acceptance protocol failed"
 
 _OPTION = re.compile(r"^(?P<name>CONFIG_\w+)=(?P<value>.+)$", re.MULTILINE)

@@ -41,7 +41,7 @@ class Payload:
 
 
 def esp_files(recipe: LoaderRecipe, binaries: Mapping[str, Path], payload: Payload) -> dict[str, Content]:
-    """Give the partition's files by path; HarnessError with the recipe's place for what cannot be made."""
+    """Return the partition's files by path; HarnessError with the recipe's place for what cannot be made."""
     kind = recipe.kind
     own: dict[str, Content] = {KERNEL: payload.kernel}
     if payload.initrd is not None:
@@ -102,7 +102,7 @@ def grub_config(grub: Grub, payload: Payload) -> str:
 
 
 def _second(payload: Payload) -> Payload:
-    """Give what the second entry of a menu starts: the same, told apart by a word that the kernel ignores."""
+    """Return what a menu's second entry starts: the same, with a word that the kernel ignores."""
     return replace(payload, cmdline=f"{payload.cmdline} {SECOND_WORD}".strip())
 
 
@@ -132,7 +132,7 @@ def _grub_word(word: str) -> str:
 
 
 def _stub_options(payload: Payload) -> str:
-    """Give the load options for a kernel that firmware starts: its stub reads initrd= from its own disk."""
+    """Return the load options for a kernel that firmware starts: its stub reads initrd= from its own disk."""
     initrd = f" initrd=\\{INITRD}" if payload.initrd is not None else ""
     return f"{payload.cmdline}{initrd}".strip()
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Entry = Literal["efi-stub", "handover", "legacy", "legacy-no-cbit", "legacy-by-firmware", "none"]
 """``efi-stub``: the kernel's PE entry. ``handover``: its EFI handover entry, which leads into the stub.
 ``legacy``: its 32-bit entry, after the loader itself has left boot services and has written e820.
-``legacy-no-cbit``: likewise, but the loader copies the kernel through page tables of its own, without C-bit,
+``legacy-no-cbit``: the same, but the loader copies the kernel through page tables of its own, without C-bit,
 so that an SNP guest's pages become shared and lose their contents.
 ``legacy-by-firmware``: OVMF's own LoadLinuxLib, with which an SNP guest gets no initramfs.
 ``none``: the loader refuses the kernel."""
@@ -60,7 +60,7 @@ class LoaderTraits:
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def entry(self, kernel: KernelTraits) -> Entry:
-        """Say how the loader enters this kernel."""
+        """Return how the loader enters this kernel."""
         if self.with_stub == "handover" and not kernel.handover:
             return "none"
         return self.with_stub if kernel.efi_stub or kernel.probe else self.without_stub
@@ -156,6 +156,6 @@ def _version(recipe: LoaderRecipe, pattern: re.Pattern[bytes], image: bytes, mis
 
 def _untold(recipe: LoaderRecipe, why: str) -> HarnessError:
     return HarnessError(
-        f"{recipe.where}: how loader {recipe.name} enters a kernel cannot be told: {why}",
+        f"{recipe.where}: how loader {recipe.name} enters a kernel is unknown: {why}",
         "is the recipe's path the program that it should be?",
     )

@@ -159,7 +159,7 @@ def firmware(request: pytest.FixtureRequest) -> Firmware:
 
 
 def catches(run: CellRun) -> Iterator[Catch]:
-    """Give what the checks found wrong.
+    """Yield what the checks found wrong.
 
     Not what they could not judge: missing evidence says nothing about the mutant. Nor anything about a boot
     that hung, since whatever did not happen by the deadline would count.

@@ -119,7 +119,7 @@ def test_how_grub_enters(command: str, image: bytes, version: str, entries: tupl
 
 def test_what_binaries_do_not_tell() -> None:
     with pytest.raises(
-        HarnessError, match=r"l\.yaml:5:5: how loader g enters a kernel cannot be told: GRUB 2\.12"
+        HarnessError, match=r"l\.yaml:5:5: how loader g enters a kernel is unknown: GRUB 2\.12"
     ):
         grub("linuxefi", GRUB_212)
     with pytest.raises(HarnessError, match=r"\.sbat says no version of GRUB"):

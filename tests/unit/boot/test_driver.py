@@ -37,7 +37,7 @@ KERNEL = {"serial": "EFI stub: hello\r\nLinux version 6.12\r\nRun /init as init 
 
 
 def resident() -> int:
-    """Give the memory that this process has, in bytes."""
+    """Return the memory that this process has, in bytes."""
     pages = Path("/proc/self/statm").read_text().split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
@@ -230,7 +230,7 @@ def test_a_flood_without_end_is_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -
     assert 100_000 < size < 100_000 + TAIL_BYTES + 100
     findings = NO_ALARMS(Evidence(record, cast("Any", None), cast("Any", None)))
     assert [finding.what for finding in findings] == [
-        f"the guest floods its console, and nothing can be said of a part: {record.left_out[0]}"
+        f"the guest floods its console, and a part of it proves nothing: {record.left_out[0]}"
     ]
 
 

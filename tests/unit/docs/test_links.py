@@ -26,7 +26,7 @@ _MADE_UP = ("docs/a.md", "docs/gone.md", "docs/x.md", "docs/interop/", "docs/spe
 
 
 def broken_links(found: Page) -> Iterator[str]:
-    """Name every link of a page that leads nowhere inside the project."""
+    """Yield every link of a page that leads nowhere inside the project."""
     for line, target in found.links:
         if _OUTSIDE.match(target):
             continue
@@ -39,7 +39,7 @@ def broken_links(found: Page) -> Iterator[str]:
 
 
 def missing_paths(found: Page) -> Iterator[str]:
-    """Name every path of the project in code style that does not exist; `NAME` stands for any name."""
+    """Yield every path of the project in code style that does not exist; `NAME` stands for any name."""
     for line, text in found.codes:
         made_up = _PLACEHOLDER.search(text) or text in {fence.file for fence in found.fences}
         if made_up or not _PATH.fullmatch(text):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 
 from harness import checks
 from harness.checks.finding import Check
+from tests.support.data import PROJECT
 from tests.support.markdown import Page, page, pages
 from tests.support.reference_tables import modules
 
@@ -20,6 +22,20 @@ if TYPE_CHECKING:
 _AVOIDED = re.compile(
     r"\b(?:likewise|for else|as ever|(?:is|are|was|were|be|been|being) (?:told|asked|said))\b", re.IGNORECASE
 )
+_OTHER_VERBS = {
+    "Get",
+    "Gets",
+    "Give",
+    "Gives",
+    "List",
+    "Lists",
+    "Name",
+    "Names",
+    "Returns",
+    "Say",
+    "Says",
+    "Tell",
+}
 _NEGATED = re.compile(r"\b(?:no|not|never|nobody|nothing|none|neither|nor|without)\b", re.IGNORECASE)
 
 
@@ -54,3 +70,29 @@ def test_questions_are_positive() -> None:
     assert len(questions()) > 60
     assert [text for text in questions() if _NEGATED.search(text) or _AVOIDED.search(text)] == []
     assert _NEGATED.search("Does nobody touch it?")
+
+
+def other_verbs(source: str) -> Iterator[str]:
+    """Yield the functions that return something, and whose docstring begins with another verb than *Return*.
+
+    Fixtures give what a test gets, and hooks do something, whatever pytest makes them return.
+    """
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.FunctionDef) or node.name.startswith("pytest_"):
+            continue
+        returns = node.returns is not None and ast.unparse(node.returns) != "None"
+        fixture = any("fixture" in ast.unparse(decorator) for decorator in node.decorator_list)
+        first = (ast.get_docstring(node) or " ").split(" ")[0]
+        if returns and not fixture and first in _OTHER_VERBS:
+            yield f"{node.name}: {first}"
+
+
+def test_docstrings_say_return() -> None:
+    found = {path: list(other_verbs(path.read_text())) for path in (PROJECT / "harness").rglob("*.py")}
+    assert len(found) > 100
+    assert {path.name: names for path, names in found.items() if names} == {}
+
+
+def test_another_verb_is_noticed() -> None:
+    source = 'def f() -> int:\n    """Give one."""\n\n\ndef g() -> None:\n    """Say it."""\n'
+    assert list(other_verbs(source)) == ["f: Give"]

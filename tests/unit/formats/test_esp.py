@@ -114,7 +114,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
 
 
 def first_clusters(fat: Fat) -> list[int]:
-    """Give every first cluster: one that no other cluster leads to."""
+    """Return every first cluster: one that no other cluster leads to."""
     table = struct.unpack_from(f"<{fat.clusters + 2}I", fat.data, fat.reserved * SECTOR)
     led_to = {entry for entry in table[2:] if entry < 0x0FFFFFF8}
     return [number for number in range(2, len(table)) if table[number] and number not in led_to]
