@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """The dimensions of a test's cell: a fixture for each axis of the matrix, and what chooses their values.
 
+::
+
     @pytest.mark.cell(kernel=["debian-6.1", ">=6.12"], memory="8G")
     def test_it(record):
         assert record.guest
