@@ -102,7 +102,7 @@ class Check:
             yield Finding(self.name, said.what, said.evidence, said.kind, said.values)
 
     def not_applicable(self, platform: str) -> str:
-        """Say why this check cannot be asked on ``platform``; empty when it can."""
+        """Return why this check cannot be asked on ``platform``; empty when it can."""
         if self.needs is Needs.LEDGER and platform_named(platform).acceptance != "exact":
             return "only emulation has an exact ledger; hardware shows PVALIDATE to nobody"
         return ""

@@ -86,9 +86,12 @@ def page(path: Path) -> Page:
 
 @cache
 def pages() -> tuple[Page, ...]:
-    """Return every Markdown file of the project that git knows, or would take."""
+    """Return every Markdown file of the project that git knows, or would take.
+
+    News for the changelog name what there was before, which no parser knows any more.
+    """
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md", ":!changelog.d/+*"],
         cwd=PROJECT,
         check=True,
         capture_output=True,
