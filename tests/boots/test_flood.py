@@ -38,8 +38,8 @@ echo '"said":{KIB}'
 
 @pytest.fixture
 def cell() -> Cell:
-    """Return a cell with an action that no scenario knows."""
-    return Cell("debian-2025.02", "debian-6.12", "direct", 512, "plain", action="flood")
+    """Return a small cell; its action, which no catalog has, is in the machine alone."""
+    return Cell("debian-2025.02", "debian-6.12", "direct", 512, "plain")
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def spec(spec: MachineSpec, ingredients: Ingredients, tmp_path: Path) -> Machine
     entry = CpioEntry("actions/flood", stat.S_IFREG | 0o755, ACTION.encode())
     initrd = tmp_path / "initrd"
     initrd.write_bytes(ingredients.initrd.read_bytes() + cpio_archive([entry]))
-    return replace(spec, initrd=initrd)
+    return replace(spec, initrd=initrd, cmdline=f"{spec.cmdline} harness.actions=flood")
 
 
 def test_a_guest_that_floods_its_console(boot: BootFactory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,8 @@ def run(
     cell = Cell("debian-2025.02", kernel, "direct", 2048, "snp-emulated", action="virtio")
     disk = folder / "disk.raw"
     disk.write_bytes(b"written by the host".ljust(4 * SECTOR, b"\0"))
-    spec = machine_spec(cell, ingredients, Host())
+    spec = machine_spec(replace(cell, action=""), ingredients, Host())  # no catalog has the action
+    spec = replace(spec, cmdline=f"{spec.cmdline} harness.actions={cell.action}")
     extra = ["-drive", f"if=none,id=disk,format=raw,file={disk}"]
     for number in (0, 1):
         extra += ["-netdev", f"hubport,id=net{number},hubid=0"]
