@@ -62,7 +62,7 @@ def build_tree(root: Path, ingredients: Ingredients) -> Path:
 def cell(ingredients: Ingredients, tmp_path: Path) -> Cell:
     """Return a cell whose kernel is a build tree, which no scenario could name."""
     name = ingredients.choose_kernel(f"tree:{build_tree(tmp_path / 'linux', ingredients)}")
-    return Cell("debian-2025.02", name, "direct", 2048, "snp-emulated", action="load-modules")
+    return Cell("debian-2025.02", name, "direct", 2048, "snp-emulated")
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def spec(spec: MachineSpec, cell: Cell, ingredients: Ingredients, tmp_path: Path
     ]
     initrd = tmp_path / "initrd"
     initrd.write_bytes(ingredients.initrd.read_bytes() + cpio_archive(entries))
-    return replace(spec, initrd=initrd)
+    return replace(spec, initrd=initrd, cmdline=f"{spec.cmdline} harness.actions=load-modules")
 
 
 def test_a_build_tree_boots_and_its_modules_load(
