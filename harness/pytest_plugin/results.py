@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,6 +20,10 @@ from harness.run.recorder import Invocation, Recorder
 
 if TYPE_CHECKING:
     from harness.run.session import Session
+
+
+ASKED = pytest.StashKey["set[tuple[str, str]]"]()
+"""Of workers: pairs of cell and check."""
 
 
 def start_recorder(config: pytest.Config) -> None:
@@ -73,10 +77,20 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     config.stash[RECORDER].end(int(session.exitstatus))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
+    """xdist: workers judge; their controller ends the run, and has only the names that they collected."""
+    parts = (name.split("::") for name in ids)
+    found = {(names[1], names[2]) for names in parts if len(names) == 3 and names[0].endswith(".yaml")}
+    node.config.stash.setdefault(ASKED, set()).update(found)
+
+
 def _quarantine_problems(config: pytest.Config, session: pytest.Session) -> list[str]:
     """Return which entries have expired, and in a run of all that there is which meet nothing."""
-    if not any(isinstance(item, CheckItem) for item in session.items):
-        return []  # workers judge: they collect the same items, and their controller has none
-    asked = [(item.run.cell.id, item.check.name) for item in session.items if isinstance(item, CheckItem)]
+    items = (item for item in getattr(session, "items", ()) if isinstance(item, CheckItem))
+    of_workers: set[tuple[str, str]] = config.stash.get(ASKED, set())
+    asked = {(item.run.cell.id, item.check.name) for item in items} | of_workers
+    if not asked:
+        return []
     whole = _selection(config, config.stash[SESSION]) == "--full" and not config.getoption("replay")
     return config.stash[QUARANTINE].problems(asked, date.today(), whole=whole)  # noqa: DTZ011  # a day here

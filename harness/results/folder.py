@@ -193,10 +193,11 @@ def earlier_runs(run: StoredRun, records: Path, most: int) -> list[StoredRun]:
     return found[::-1]
 
 
-def find_run(text: str, records: Path) -> Path:
+def find_run(text: str, records: Path, before: Path | None = None) -> Path:
     """Return the run that a RUN on a command line names: a folder, an id, ``last``, ``last-green``.
 
-    ``last~1`` is the one before the last, and so on. Replays and single boots are not counted.
+    ``last~1`` is the one before the last, and so on. Replays and single boots are not counted, and with
+    ``before``, a run's folder, neither are that run and those after it.
     """
     match = re.fullmatch(r"(last|last-green)(?:~(\d+))?", text)
     if match is None:
@@ -204,6 +205,8 @@ def find_run(text: str, records: Path) -> Path:
     wanted = int(match[2] or 0)
     green = match[1] == "last-green"
     for path in reversed(run_folders(records)):
+        if before is not None and path.name >= before.name:
+            continue
         try:
             run = StoredRun.load(path) if green else None
             kind = run.run.kind if run else _run(path).kind

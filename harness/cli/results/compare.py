@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.cli.results.stored import RUN_HELP, add_records, records_of, stored_run
+from harness.cli.results.stored import BASE_HELP, RUN_HELP, add_records, records_of, stored_run
 from harness.errors import ExitCode
 from harness.results.compare import compare
 from harness.results.folder import earlier_runs
@@ -20,8 +20,8 @@ _WINDOW = 5
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add its arguments."""
-    parser.add_argument("base", metavar="BASE", help=RUN_HELP)
-    parser.add_argument("head", nargs="?", metavar="HEAD", help="default: the newest run")
+    parser.add_argument("base", metavar="BASE", help=BASE_HELP)
+    parser.add_argument("head", nargs="?", metavar="HEAD", help=f"{RUN_HELP} (default: last)")
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
     parser.add_argument("--json", action="store_true", help="the same as --format json")
     add_records(parser)
@@ -30,10 +30,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def _compare(options: argparse.Namespace) -> ExitCode:
-    base_text, head_text = options.base, options.head or "last"
-    if base_text == head_text == "last":
-        base_text = "last~1"  # the newest run against itself says nothing
-    base, head = stored_run(base_text, options), stored_run(head_text, options)
+    head = stored_run(options.head or "last", options)
+    base = stored_run(options.base, options, before=head)
     found = compare(base, head, earlier_runs(base, records_of(options), _WINDOW))
     print(show(found, "json" if options.json else options.format))
     return ExitCode.WRONG if found.is_worse else ExitCode.OK

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.results.compare import Comparison
 
 RUN_HELP = "a run's folder, its id, last, last-green, last~1 (the one before the last)"
+BASE_HELP = f"{RUN_HELP}; these words count the runs before the one that is compared"
 
 
 def add_records(parser: argparse.ArgumentParser) -> None:
@@ -34,14 +35,17 @@ def records_of(options: argparse.Namespace) -> Path:
     return find_project(Path.cwd()).out / "records"
 
 
-def stored_run(text: str, options: argparse.Namespace) -> StoredRun:
-    """Return the run that a RUN names; HarnessError when there is none."""
-    return StoredRun.load(find_run(text, records_of(options)))
+def stored_run(text: str, options: argparse.Namespace, before: StoredRun | None = None) -> StoredRun:
+    """Return the run that a RUN names; HarnessError when there is none.
+
+    Words such as ``last`` count the runs ``before`` another where one is given.
+    """
+    return StoredRun.load(find_run(text, records_of(options), before.path if before is not None else None))
 
 
 def add_base(parser: argparse.ArgumentParser) -> None:
     """Add the option that names a run to compare with."""
-    parser.add_argument("--base", metavar="RUN", help="also say what changed since this run")
+    parser.add_argument("--base", metavar="RUN", help=f"also say what changed since this run: {BASE_HELP}")
 
 
 def comparison_with(run: StoredRun, options: argparse.Namespace) -> Comparison | None:
@@ -49,7 +53,7 @@ def comparison_with(run: StoredRun, options: argparse.Namespace) -> Comparison |
     if options.base is None:
         return None
     try:
-        base = stored_run(options.base, options)
+        base = stored_run(options.base, options, before=run)
     except HarnessError as error:
         if not options.base.startswith("last"):
             raise

@@ -63,6 +63,16 @@ def test_compare_says_what_is_worse(records: Path, capsys: pytest.CaptureFixture
     assert (code, json.loads(out)["base"], json.loads(out)["head"]) == (1, "1", "2")
 
 
+def test_a_green_run_is_compared_with_the_green_one_before_it(
+    records: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(records, "3", boot(CELL, axes=AXES), check(CELL, "x"), end())
+    _, out, _ = run(capsys, "compare", "last-green", "--records", records)
+    assert out.startswith("1 → 3: ")
+    _, out, _ = run(capsys, "compare", "last", "--records", records)
+    assert out.startswith("2 → 3: fixed: 1")
+
+
 def test_a_summary(records: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "summary", "--base", "last-green", "--records", records)
     assert code == 0
@@ -74,7 +84,7 @@ def test_a_summary(records: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_first_night_has_nothing_to_compare_with(
     records: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, err = run(capsys, "summary", "1", "--base", "last-green~3", "--records", records)
+    code, out, err = run(capsys, "summary", "1", "--base", "last-green", "--records", records)
     assert (code, out[:5]) == (0, "### ✅")
     assert "nothing to compare with" in err
 

@@ -177,12 +177,13 @@ def test_quarantine(
         assert result.parseoutcomes()["xfailed"] == 2
 
 
+@pytest.mark.parametrize("workers", ["-n0", "-n2"])
 def test_an_expired_entry_fails_a_green_run(
-    pytester: pytest.Pytester, scenarios: Path, records: Path
+    pytester: pytest.Pytester, scenarios: Path, records: Path, workers: str
 ) -> None:
     assert scenarios.is_dir()
     (pytester.path / "quarantine.yaml").write_text(QUARANTINE.replace("UNTIL", "2020-01-01"))
-    result = pytester.runpytest_inprocess("scenarios", "--replay", records, "--records", "here")
+    result = pytester.runpytest_inprocess("scenarios", "--replay", records, "--records", "here", workers)
     assert result.ret == 1
     assert "failed" not in result.parseoutcomes()
     assert "quarantine.yaml:2:5: debian-2025.02+*, reaches-userspace: expired on 2020-01-01" in (

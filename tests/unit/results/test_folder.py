@@ -120,6 +120,8 @@ def test_runs_by_word(tmp_path: Path) -> None:
     assert find_run("last~1", tmp_path).name == "2"
     assert find_run("last-green", tmp_path).name == "1"
     assert find_run("2", tmp_path).name == "2"
+    assert find_run("last", tmp_path, before=tmp_path / "4").name == "2"
+    assert find_run("last-green", tmp_path, before=tmp_path / "2").name == "1"
     assert find_run(str(tmp_path / "3"), tmp_path).name == "3"
     with pytest.raises(HarnessError, match="there is no such run that was green"):
         find_run("last-green~1", tmp_path)
