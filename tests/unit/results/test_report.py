@@ -108,6 +108,8 @@ def test_pages_for_what_failed(run: StoredRun, tmp_path: Path) -> None:
         "PANIC: Unsupported exit-code 0x404",
         "Same cause as no-userspace",
         "Calls of ExitBootServices",
+        f"pytest scenarios/ --replay out/records/run --cell {EMULATED}",
+        f"out/records/run/{EMULATED}/command.sh",
         "0c065594055167c248822417211e1f4e093497db5d5da18e2f018c34a6e6ad35",
     ):
         assert said in cell.words, said
