@@ -36,6 +36,8 @@ WAIT_SECONDS = 60.0
 """Deadline of a wait that says no other."""
 KEPT = 1 << 20
 """Bytes of the console in which a text is looked for: the latest."""
+_SETTLED = 0.5
+"""Seconds of silence after which a line without an end, such as a prompt, counts as whole."""
 _OVERLAP = 4096
 """Bytes that a text may stretch over two pieces of the console."""
 NO_LIMITS = dict.fromkeys(Phase, Limit(math.inf, math.inf))
@@ -48,23 +50,31 @@ class ConsoleText:
     def __init__(self) -> None:
         self._data = bytearray()
         self._gone = 0
+        self._fed = 0.0
 
-    def feed(self, data: bytes, _t: float) -> None:
-        """Take the next bytes, on the consoles' thread."""
+    def feed(self, data: bytes, t: float) -> None:
+        """Take the next bytes, which came ``t`` seconds into the boot, on the consoles' thread."""
+        self._fed = t
         self._data += data
         surplus = len(self._data) - KEPT
         if surplus > 0:
             del self._data[:surplus]
             self._gone += surplus
 
-    def search(self, pattern: re.Pattern[str], start: int) -> tuple[str | None, int]:
-        """Return the line with the first match at byte ``start`` or later, and where to look next time."""
+    def search(self, pattern: re.Pattern[str], start: int, now: float = math.inf) -> tuple[str | None, int]:
+        """Return the line with the first match at byte ``start`` or later, and where to look next time.
+
+        The rest of a line may still be on its way: one without an end counts once the console has been silent
+        for half a second, ``now`` being the seconds into the boot.
+        """
         text = plain_text(bytes(self._data[max(0, start - self._gone) :]))
         match = pattern.search(text)
         if match is None:
             return None, max(start, self._gone + len(self._data) - _OVERLAP)
         begin = text.rfind("\n", 0, match.start()) + 1
-        return text[begin:].partition("\n")[0].strip(), start
+        line, end, _ = text[begin:].partition("\n")
+        whole = bool(end) or now - self._fed >= _SETTLED
+        return line.strip() if whole else None, start
 
 
 class RunningMachine:
@@ -112,7 +122,8 @@ class RunningMachine:
 
         def look() -> str | None:
             nonlocal start
-            line, start = self._console.search(compiled, start)
+            now = math.inf if self.gone() else self.machine.clock()
+            line, start = self._console.search(compiled, start, now)
             return line
 
         return self.wait(look, f"a console line with /{pattern}/", seconds)

@@ -141,6 +141,21 @@ def test_a_long_console_is_searched_in_pieces() -> None:
     assert len(console._data) == KEPT
 
 
+def test_a_line_is_whole_once_it_ends_or_the_console_is_silent() -> None:
+    """Consoles come in pieces of any size: half a line is no answer, a prompt without an end is one."""
+    console, pattern = ConsoleText(), re.compile("Command line:")
+    console.feed(b"[    0.000000] Command line: console=tty", 7.0)
+    assert console.search(pattern, 0, now=7.1) == (None, 0)
+    assert console.search(pattern, 0, now=7.5) == ("[    0.000000] Command line: console=tty", 0)
+    console.feed(b"S0 quiet\r\nnext", 7.6)
+    assert console.search(pattern, 0, now=7.6) == ("[    0.000000] Command line: console=ttyS0 quiet", 0)
+
+
+def test_the_last_words_of_a_guest_need_no_end(machine: Callable[..., Any]) -> None:
+    with machine(PANIC | {"serial": PANIC["serial"].strip()}) as running:
+        assert running.wait_for_console_text("panic").endswith("no init")
+
+
 @pytest.fixture
 def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     """Run the fake through the given steps, with an SSH server of paramiko's behind its port."""
