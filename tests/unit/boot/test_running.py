@@ -91,7 +91,7 @@ def test_a_wait_ends_with_the_guest(machine: Callable[..., Any], verb: str, what
         with pytest.raises(HarnessError, match=rf"waited for .*{what}.*, but {DIED}") as caught:
             getattr(running, verb)(what)
         assert caught.value.hint == f"its console: {running.machine.rundir}/serial.log"
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 40
 
 
 @pytest.mark.parametrize("end", [PANIC, {"exit": 3}], ids=["panic", "exit"])
@@ -103,7 +103,7 @@ def test_pexpect_ends_with_the_guest(machine: Callable[..., Any], end: Step) -> 
         ):
             running.serial.expect("executed automatically")
         assert not running.serial.isalive()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 40
 
 
 def test_a_wait_has_a_deadline(machine: Callable[..., Any]) -> None:
@@ -221,7 +221,7 @@ def test_a_command_ends_with_the_guest(guest: Callable[..., Any], verb: str) -> 
         pytest.raises(HarnessError, match="the guest has ended: guest-panic"),
     ):
         getattr(running, verb)("hang")
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 40
 
 
 @pytest.mark.parametrize(
@@ -259,4 +259,4 @@ def test_a_guest_that_dies_before_its_server_answers(
             guest(UP, {"sleep": 0.5}, PANIC),
         ):
             pass
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 40

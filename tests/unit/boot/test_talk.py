@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from harness.machine.machine import Machine
 
-QUICK = dict.fromkeys(Phase, Limit(deadline=10.0, silence=5.0))
+QUICK = dict.fromkeys(Phase, Limit(deadline=60.0, silence=40.0))
 OFF: dict[str, object] = {"event": ["SHUTDOWN", {"guest": True, "reason": "guest-shutdown"}]}
 REPORT = f"Run /init as init process\r\n{DOCUMENT_BEGIN}\r\n{{}}\r\n{DOCUMENT_END}\r\n"
 

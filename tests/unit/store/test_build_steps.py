@@ -97,10 +97,10 @@ def test_an_interrupt_ends_the_command_and_all_it_started(
     script = "trap '' TERM INT; sleep 50 & echo $! $$ >pids; echo '[1/2] cc'; wait; sleep 50"
     with pytest.raises(KeyboardInterrupt):
         shell(script, tmp_path, interrupt)
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 40
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     while any(alive(pid) for pid in pids):
-        assert time.monotonic() - begin < 10, pids
+        assert time.monotonic() - begin < 40, pids
         time.sleep(0.01)
 
 
@@ -112,7 +112,7 @@ def test_a_command_does_not_outlive_a_killed_harness(tmp_path: Path) -> None:
     harness = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.DEVNULL)
     begin = time.monotonic()
     while not (tmp_path / "there").exists():
-        assert time.monotonic() - begin < 10
+        assert time.monotonic() - begin < 40
         time.sleep(0.01)
     pid = int((tmp_path / "there").read_text())
     assert alive(pid)
