@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from harness.artifacts.ingredients import Ingredients
     from harness.debian.index import PackageQuery
+    from harness.matrix.cell import Cell
     from harness.recipes.guest import GuestRecipe
 
 QEMU, INITRAMFS = "qemu", GUESTS[0]
@@ -109,6 +111,26 @@ def why(named: Named, ingredients: Ingredients, payload: Payload) -> str:
         return f"{named.kind} {named.name}: up to date ({make(named, asking, payload)})"
     except NotMadeError as reason:
         return f"{named.kind} {named.name}: would be made anew\n  {reason}"
+
+
+def unmade(cells: Iterable[Cell], ingredients: Ingredients) -> list[str]:
+    """Return a line for all that the boots of cells need and that is not there, or cannot be had.
+
+    ``ingredients`` are those of an ``Asking`` store. Disks of loaders are no matter: they take no time.
+    """
+    wanted: dict[Named, None] = {}
+    for cell in cells:
+        things = ("firmware", cell.firmware), ("kernel", cell.kernel), ("loader", cell.loader)
+        wanted |= dict.fromkeys(starmap(Named, (*things, ("guest", cell.guest), (QEMU, QEMU))))
+    lines = []
+    for it in wanted:
+        try:
+            _ = ingredients.loader(it.name) if it.kind == "loader" else make(it, ingredients, Payload())
+        except (NotMadeError, HarnessError) as reason:
+            name = it.name if it.kind == QEMU else f"{it.kind} {it.name}"
+            why_not = str(reason).partition("\n")[0]
+            lines.append(f"{name} ({why_not})")
+    return lines
 
 
 def locked_by(

@@ -12,12 +12,14 @@ import pytest
 from harness.checks.asked import checks
 from harness.errors import HarnessError
 from harness.matrix.plan import StatedOutcome
+from harness.pytest_plugin.unmade import UnmadeItem, unmade_names
 from harness.results.model import BAD
 from harness.results.quarantine import Quarantine
 from harness.run.judge import in_quarantine, judge
 from harness.run.keywords import about, compiled
 from harness.run.recorder import Recorder
 from harness.run.session import Session
+from harness.store.asking import NotMadeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,16 +90,20 @@ def named(config: pytest.Config, path: Path) -> set[str] | None:
 
 
 def _has_item(session: Session, planned: Planned, above: tuple[str, ...], expression: Expression) -> bool:
-    """Return whether ``-k`` selects an item of a cell; its checks, which want ingredients, come last."""
+    """Return whether ``-k`` selects an item of a cell, or may: its checks can follow from what is not made.
+
+    Ingredients are asked for only where the answer depends on which checks the cell is asked.
+    """
     names = (*above, planned.cell.id)
-    words = [word.lower() for word in expression.idents()]
-    left = [word for word in words if not any(word in name.lower() for name in names)]
-    items = {REQUIREMENTS, *checks()}
-    if not any(word in item for word in left for item in items):
-        return about(expression, names)
-    run = session.run(planned.cell, planned.said)
-    own = [REQUIREMENTS] if planned.lacks else [check.name for check in run.checks]
-    return any(about(expression, (*names, item)) for item in own)
+    items = [REQUIREMENTS] if planned.lacks else [*checks()]
+    chosen = {about(expression, (*names, item)) for item in items}
+    if len(chosen) == 1:
+        return chosen.pop()
+    try:
+        own = session.run(planned.cell, planned.said).checks
+    except NotMadeError:
+        return True
+    return any(about(expression, (*names, check.name)) for check in own)
 
 
 def shown_path(config: pytest.Config, path: Path) -> str:
@@ -116,7 +122,7 @@ class ScenarioFile(pytest.File):
             chosen = choose(self.config, self.path)
             nodes = [(session.run(it.cell, it.said), it.lacks) for it in chosen.planned]
             runs = [run for run, lacks in nodes if not lacks]
-            session.prepare(runs, build=not self.config.option.collectonly)
+            session.prepare(runs)
             refuse_idle_rules(session, chosen, runs)
         except HarnessError as error:
             told = self.config.stash[TOLD]
@@ -145,7 +151,7 @@ def refuse_idle_rules(session: Session, chosen: Chosen, runs: list[CellRun]) -> 
     options = session.options
     if options.axes or options.replay is not None or options.platform != "auto":
         return
-    taken = {run.cell: run for run in runs}
+    taken = {run.cell: run for run in runs if _known(run)}
     about_cells: dict[KnownBad | StatedOutcome, list[Cell]] = {}
     for planned in chosen.whole.planned:
         for rule in (planned.said.expect, *planned.said.known_bad):
@@ -154,6 +160,14 @@ def refuse_idle_rules(session: Session, chosen: Chosen, runs: list[CellRun]) -> 
     for rule, cells in about_cells.items():
         if taken.keys() >= set(cells):
             _refuse_idle(rule, [taken[cell] for cell in cells])
+
+
+def _known(run: CellRun) -> bool:
+    """Return whether what the cell's checks follow from has been made."""
+    try:
+        return bool(run.checks)
+    except NotMadeError:
+        return False
 
 
 def _refuse_idle(rule: KnownBad | StatedOutcome, runs: list[CellRun]) -> None:
@@ -182,13 +196,19 @@ class CellNode(pytest.Collector):
         self.where = where
 
     def collect(self) -> Iterator[pytest.Item]:
-        """Return an item for each check, or the one that says what the host lacks."""
+        """Return an item for each check, or the one that says what the host lacks, or what is not made."""
         if self.lacks:
             yield LackingItem.from_parent(
                 self, name=REQUIREMENTS, cell=self.run.cell, lacks=self.lacks, where=self.where
             )
             return
-        for check in self.run.checks:
+        try:
+            asked = self.run.checks
+        except NotMadeError:  # in a run that makes nothing
+            for name in unmade_names(self):
+                yield UnmadeItem.from_parent(self, name=name, run=self.run)
+            return
+        for check in asked:
             yield CheckItem.from_parent(self, name=check.name, run=self.run, check=check, where=self.where)
 
     def repr_failure(

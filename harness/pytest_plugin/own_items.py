@@ -13,6 +13,7 @@ from harness.matrix.axes import AXES
 from harness.pytest_plugin.dimensions import MARK, NAMES, is_ours, where
 from harness.pytest_plugin.items import SESSION, CheckItem
 from harness.pytest_plugin.machines import RUNNING
+from harness.pytest_plugin.unmade import UnmadeItem
 from harness.run.own_tests import cell_of, folder_name
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ def own_cell(item: pytest.Item) -> Cell | None:
     return cell_of(item.config.stash[SESSION], values, where(item))
 
 
+def cell_of_item(item: pytest.Item) -> Cell | None:
+    """Return the cell that an item of a scenario, or a test, is about, when it is known before it runs."""
+    return item.run.cell if isinstance(item, CheckItem | UnmadeItem) else own_cell(item)
+
+
 def wanted_runs(items: Iterable[pytest.Item], *, own: bool = True) -> dict[pytest.Item, CellRun]:
     """Return the runs of the cells whose records items need; ``own``: of tests outside scenarios, too."""
     runs = {
@@ -47,7 +53,7 @@ def platforms_of(session: Session, items: Iterable[pytest.Item]) -> set[str]:
     """Return the platforms of the items' cells; in a replay of those that it holds."""
     found, replay = set(), session.options.replay
     for item in items:
-        cell = item.run.cell if isinstance(item, CheckItem) else own_cell(item)
+        cell = cell_of_item(item)
         if cell is None:
             continue
         if replay is None or (replay / cell.id).is_dir() or (replay / folder_name(item.nodeid)).is_dir():

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.artifacts.named import unmade
 from harness.errors import HarnessError, HostError
 from harness.matrix.cell import platform_of
 from harness.matrix.show import count
@@ -27,7 +28,7 @@ from harness.pytest_plugin.dimensions import OWN
 from harness.pytest_plugin.exit_codes import end_run
 from harness.pytest_plugin.items import CHOSEN, SESSION, TOLD, CheckItem, Chosen, ScenarioFile, choose, named
 from harness.pytest_plugin.opt_in import start
-from harness.pytest_plugin.own_items import platforms_of, runs_a_guest, wanted_runs
+from harness.pytest_plugin.own_items import cell_of_item, platforms_of, runs_a_guest, wanted_runs
 from harness.pytest_plugin.results import start_recorder
 from harness.recipes.project import find_project
 from harness.run.axis_options import PLATFORM_HELP, add_axis_options, axis_options, platform_choice
@@ -110,6 +111,7 @@ def pytest_configure(config: pytest.Config) -> None:
         axes=axis_options(config.option),
         cells=tuple(config.getoption("--cell")),
         budget=Path(worker[_WORKER_BUDGET]) if _WORKER_BUDGET in worker else None,
+        make=not config.option.collectonly,
     )
     config.stash[SESSION] = Session(options, _project(config), _progress(config))
     start_recorder(config)
@@ -257,7 +259,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     worker, session = hasattr(config, "workerinput"), config.stash[SESSION]
     runs = wanted_runs(items, own=not worker and not config.option.collectonly)
     try:
-        session.prepare([run for item, run in runs.items() if not isinstance(item, CheckItem)], build=True)
+        session.prepare([run for item, run in runs.items() if not isinstance(item, CheckItem)])
         order = (session.by_start if worker else session.by_end)(dict.fromkeys(runs.values()))
     except HarnessError as error:
         end_run(config, error)
@@ -267,9 +269,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda it: place[runs[it].cell] if it in runs else last if runs_a_guest(it) else -1)
 
 
-def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
-    """Return how many cells the selection leaves."""
-    return _selection_told(config)
+def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
+    """Return how many cells the selection leaves, and with ``--collect-only`` what their boots lack."""
+    session = config.stash[SESSION]
+    if session.options.make or session.options.replay is not None:
+        return _selection_told(config)
+    cells = dict.fromkeys(cell for item in items if (cell := cell_of_item(item)) is not None)
+    lines = [f"a run would fetch or build {line}" for line in unmade(cells, session.ingredients)]
+    return [*_selection_told(config), *lines]
 
 
 def _selection_told(config: pytest.Config) -> list[str]:

@@ -29,7 +29,8 @@ class Options:
 
     ``axes``: by axis, what takes the place of what scenarios name (``AXIS_OPTIONS``). ``full``: all cells,
     also of scenarios that have many. ``budget``: the file by which processes share the host. ``cells``: ids
-    of the only cells to take, or ``AXIS=VALUE,…``, which they must have.
+    of the only cells to take, or ``AXIS=VALUE,…``, which they must have. ``make``: whether this
+    run may fetch and build ingredients.
     """
 
     platform: str = "auto"
@@ -40,6 +41,7 @@ class Options:
     full: bool = False
     budget: Path | None = None
     cells: tuple[str, ...] = ()
+    make: bool = True
 
 
 def substitutions(options: Options, ingredients: Ingredients, known: Known) -> tuple[Substitution, ...]:

@@ -7,6 +7,7 @@ This is where the rooms meet; the front doors hold no more than their own wordin
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
@@ -32,6 +33,7 @@ from harness.run.estimate import by_end, longest_first
 from harness.run.options import Options, lacks, substitutions
 from harness.run.pool import Demand, host_capacity, host_size
 from harness.run.replay import Replay
+from harness.store.asking import Asking, NotMadeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -61,12 +63,18 @@ class Session:
     @cached_property
     def ingredients(self) -> Ingredients:
         """The project's ingredients, whose progress this session tells."""
-        return Ingredients(self.project, self.progress)
+        return Ingredients(self.project, self.progress, None if self.options.make else Asking())
 
     @cached_property
     def host(self) -> Host:
         """What this host can do for confidential guests."""
-        return survey(kvm_trouble=lambda: kvm.trouble(self.ingredients.qemu))
+        return survey(kvm_trouble=self._kvm_trouble)
+
+    def _kvm_trouble(self) -> str:
+        try:
+            return kvm.trouble(self.ingredients.qemu)
+        except NotMadeError:
+            return ""  # QEMU tells once it is built
 
     @cached_property
     def capacity(self) -> Demand:
@@ -156,15 +164,16 @@ class Session:
             self._runs[cell, said] = CellRun(self.context, cell, said)
         return self._runs[cell, said]
 
-    def prepare(self, runs: Iterable[CellRun], *, build: bool) -> None:
-        """Fetch what the cells are judged by, and with ``build`` all that their boots need.
+    def prepare(self, runs: Iterable[CellRun]) -> None:
+        """Fetch and build what the cells are judged by and what their boots need, where this session may.
 
         Done before the first cell is shown, so that one message names what cannot be had, and not every cell.
         """
         runs = tuple(runs)
         for run in runs:
-            _ = run.traits
-        if runs and build:
+            with suppress(NotMadeError):
+                _ = run.traits
+        if runs and self.options.make:
             self.context.source.prepare()
 
     def by_start(self, runs: Iterable[CellRun]) -> list[CellRun]:

@@ -60,7 +60,7 @@ def test_its_cell_is_booted_and_judged(site: Path, tmp_path: Path) -> None:
     (planned,) = session.plan(tmp_path / "s.yaml").planned
     assert planned.cell.id == "debian-2025.02+efi-probe-eager+direct+4G+snp-debuggable"
     run = session.run(planned.cell)
-    session.prepare([run], build=True)
+    session.prepare([run])
     session.schedule([run])
     asked = [check for check in run.checks if not check.not_applicable(run.cell.platform)]
     assert any(check.needs is Needs.LEDGER for check in asked)

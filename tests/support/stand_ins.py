@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from harness.machine.spec import MachineSpec
     from harness.paths import Project
+    from harness.store.entries import Store
 
 RECORDS = DATA / "records"
 
@@ -61,7 +62,9 @@ class StandInIngredients:
     catalog = load_catalog()
     lock = Lock.load(PROJECT / LOCK_NAME)
 
-    def __init__(self, made: StandIns, _project: Project, progress: Callable[[str], None]) -> None:
+    def __init__(
+        self, made: StandIns, _project: Project, progress: Callable[[str], None], _store: Store | None
+    ) -> None:
         self.progress = progress
         self._made = made
         self._traits: dict[str, Any] = {}

@@ -53,9 +53,7 @@ def test_expectations_follow_the_entry(tmp_path: Path) -> None:
         cell = Cell("debian-2025.02", "debian-6.1", loader, 8192, "snp-emulated")
         assert started.run(cell).expectation.outcome == outcome
     with pytest.raises(HarnessError, match=r"the kernel has no console with boot-file"):
-        started.prepare(
-            [started.run(Cell("debian-2025.02", "debian-6.1", "boot-file", 2048, "plain"))], build=False
-        )
+        started.prepare([started.run(Cell("debian-2025.02", "debian-6.1", "boot-file", 2048, "plain"))])
 
 
 @pytest.mark.parametrize(("entry", "outcome"), [("legacy", "memory-lost"), (None, "eager")])

@@ -94,7 +94,7 @@ def test_a_cell_from_plan_to_verdict(
         return stored_as_slow(records / STORED, folder)
 
     monkeypatch.setattr("harness.run.boots.boot", boot)
-    session.prepare([run], build=True)
+    session.prepare([run])
     session.schedule([run])
     assert [finding for check in run.checks for finding in check(run.evidence)] == []
     assert (seen["platform"], seen["spec"].accel) == ("slow", "tcg,thread=single")

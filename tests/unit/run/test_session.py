@@ -59,7 +59,7 @@ def cells(session: Session, scenario: Path) -> dict[str, Cell]:
 def test_a_boot_is_judged_from_its_record(stand_ins: Any, scenario: Path, tmp_path: Path) -> None:
     session = start(tmp_path)
     runs = [session.run(cell) for cell in chosen(session, scenario)]
-    session.prepare(runs, build=True)
+    session.prepare(runs)
     session.schedule(runs)
     for run in runs:
         assert [finding for check in run.checks for finding in check(run.evidence)] == []
@@ -75,7 +75,7 @@ def test_a_replay_needs_no_ingredient_and_finds_the_same(
 ) -> None:
     session = start(tmp_path, replay=records)
     runs = [session.run(cell) for cell in chosen(session, scenario)]
-    session.prepare(runs, build=True)
+    session.prepare(runs)
     session.schedule(runs)
     assert [finding for run in runs for check in run.checks for finding in check(run.evidence)] == []
     assert len(runs) == 2
@@ -117,13 +117,13 @@ def test_a_platform_leaves_out_the_cells_of_others(scenario: Path, tmp_path: Pat
         start(tmp_path, platform="snp").plan(scenario)
 
 
-def test_collecting_fetches_only_what_traits_are_read_from(
+def test_a_session_that_makes_nothing_builds_nothing_for_boots(
     stand_ins: Any, scenario: Path, tmp_path: Path
 ) -> None:
-    session = start(tmp_path)
-    session.prepare([session.run(cell) for cell in chosen(session, scenario)], build=False)
+    session = start(tmp_path, make=False)
+    session.prepare([session.run(cell) for cell in chosen(session, scenario)])
     assert set(stand_ins.built) == {"debian-2025.02", "debian-5.10", "debian-6.1"}
-    session.prepare([], build=True)
+    session.prepare([])
     assert "qemu" not in stand_ins.built
 
 
