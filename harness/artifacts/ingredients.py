@@ -22,6 +22,7 @@ from harness.artifacts.guest.initramfs import (
 from harness.artifacts.kernel.choice import choose_kernel
 from harness.artifacts.kernel.modules import modules
 from harness.artifacts.kernel.resolve import Kernel, resolve_kernel
+from harness.artifacts.loader.choice import choose_loader
 from harness.artifacts.loader.files import Payload
 from harness.artifacts.loader.resolve import Loader, loader_image, resolve_loader
 from harness.artifacts.probe import resolve_probe
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from harness.recipes.catalog import AnyKernel
     from harness.recipes.firmware import FirmwareRecipe
     from harness.recipes.guest import GuestRecipe
+    from harness.recipes.loader import LoaderRecipe
     from harness.store.entries import Store
 
 
@@ -63,6 +65,8 @@ class Ingredients:
         self._kernels: dict[str, Kernel] = {}
         self._chosen_kernels: dict[str, AnyKernel] = {}
         self._loaders: dict[str, Loader] = {}
+        self._chosen_loaders: dict[str, LoaderRecipe] = {}
+        self._own_qemu = ""
         self.catalog = load_catalog(self.project)
 
     def with_store(self, store: Store) -> Ingredients:
@@ -70,6 +74,8 @@ class Ingredients:
         other = Ingredients(self.project, self._apt.progress, store)
         other._chosen |= self._chosen
         other._chosen_kernels |= self._chosen_kernels
+        other._chosen_loaders |= self._chosen_loaders
+        other._own_qemu = self._own_qemu
         return other
 
     @cached_property
@@ -128,13 +134,14 @@ class Ingredients:
     def qemu(self) -> Path:
         """QEMU with SEV-SNP emulation; minutes of building when it is new.
 
-        ``HARNESS_QEMU`` names a developer's own binary to use in its place.
+        `choose_qemu` and ``HARNESS_QEMU`` name a developer's own binary to use in its place.
         """
-        if own := os.environ.get("HARNESS_QEMU"):
+        if own := self._own_qemu or os.environ.get("HARNESS_QEMU"):
+            by = "--qemu" if self._own_qemu else "HARNESS_QEMU"
             path = Path(own).expanduser().absolute()
-            if not os.access(path, os.X_OK):
-                raise HarnessError(f"HARNESS_QEMU={own}: no such program", "name a qemu-system-x86_64")
-            self._apt.progress(f"QEMU: {path} (HARNESS_QEMU)")
+            if path.is_dir() or not os.access(path, os.X_OK):
+                raise HarnessError(f"{by}={own}: no such program", "name a qemu-system-x86_64")
+            self._apt.progress(f"QEMU: {path} ({by})")
             return path
         recipe = load_qemu(self.project)
         return build_qemu(recipe, self._apt, self.base_lock, self.project).path / BINARY
@@ -144,6 +151,10 @@ class Ingredients:
         recipe = load_qemu(self.project)
         inputs = qemu_inputs(recipe, self.base_lock, self.project)
         return self._apt.store.explain(KIND, recipe.package, inputs)
+
+    def choose_qemu(self, path: str) -> None:
+        """Use a developer's own binary as ``qemu``."""
+        self._own_qemu = path
 
     def choose_firmware(self, text: str) -> str:
         """Return the name, for ``firmware``, of a recipe or of a developer's ``file:PATH``, ``tree:PATH``."""
@@ -205,10 +216,20 @@ class Ingredients:
             raise HarnessError(f"kernel {kernel} is the EFI probe: it has no modules")
         return modules(recipe, names, self._apt, self.lock_of("kernel", kernel))
 
+    def choose_loader(self, text: str) -> str:
+        """Return the name, for ``loader``, of a recipe or of a developer's ``file:PATH``."""
+        recipe = choose_loader(text, self.catalog)
+        self._chosen_loaders[recipe.name] = recipe
+        return recipe.name
+
+    def loader_recipe(self, name: str) -> LoaderRecipe:
+        """Return a loader's recipe, chosen or of the catalog; HarnessError for an unknown name."""
+        return self._chosen_loaders.get(name) or self.catalog.loader_recipe(name)
+
     def loader(self, name: str) -> Loader:
         """Return a loader with its traits, fetched when it is new."""
         if name not in self._loaders:
-            recipe = self.catalog.loader_recipe(name)
+            recipe = self.loader_recipe(name)
             self._loaders[name] = resolve_loader(recipe, self._apt, self.lock_of("loader", name))
         return self._loaders[name]
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.artifacts.guest.initramfs import CMDLINE
@@ -23,6 +23,19 @@ if TYPE_CHECKING:
     from harness.matrix.cell import Cell
     from harness.platforms.host import Host
 
+
+@dataclass(frozen=True)
+class OwnParts:
+    """A user's own parts of a machine, which no axis of the matrix names.
+
+    ``initrd`` takes the place of the guest's; ``disks`` are added.
+    """
+
+    initrd: Path | None = None
+    disks: tuple[Drive, ...] = ()
+
+
+NO_PARTS = OwnParts()
 DEBIAN_CMDLINE = "net.ifnames=0 systemd.show_status=0"
 """The initramfs gives eth0 its address; the serial console is for the kernel and for reports."""
 
@@ -38,14 +51,14 @@ def limits(cell: Cell, spec: MachineSpec) -> dict[Phase, Limit]:
     return deadlines(spec.accel, spec.memory_mib, factor, debian=cell.whole_system)
 
 
-def machine_spec(cell: Cell, ingredients: Ingredients, host: Host) -> MachineSpec:
+def machine_spec(cell: Cell, ingredients: Ingredients, host: Host, own: OwnParts = NO_PARTS) -> MachineSpec:
     """Resolve the cell's names to files (fetching or building what is new) and choose its platform."""
     _refuse_impossible(cell, ingredients)
     actions = ingredients.catalog.actions_of(cell)
     second = any(action.followed_by for action in actions)
     kernel, firmware = ingredients.kernel(cell.kernel), ingredients.firmware(cell.firmware)
-    own = CMDLINE if kernel.words is None else kernel.words
-    words = [own, cell.cmdline, *(action.cmdline for action in actions)]
+    usual = CMDLINE if kernel.words is None else kernel.words
+    words = [usual, cell.cmdline, *(action.cmdline for action in actions)]
     initrd: Path | None = None
     disks: tuple[Drive, ...] = ()
     if cell.whole_system:
@@ -56,6 +69,11 @@ def machine_spec(cell: Cell, ingredients: Ingredients, host: Host) -> MachineSpe
         initrd = ingredients.initrd_with(cell.kernel) if second else ingredients.initrd_of(cell.guest)
         if actions:
             words.append(f"harness.actions={','.join(cell.action.split())}")
+    if own.initrd is not None:
+        if kernel.words is not None:
+            raise HarnessError(f"{cell.id}: the EFI probe takes no initrd", "leave --initrd out")
+        initrd = own.initrd
+    disks += own.disks
     spec = MachineSpec(
         qemu=ingredients.qemu,
         firmware=firmware.path,
@@ -82,7 +100,7 @@ def _refuse_impossible(cell: Cell, ingredients: Ingredients) -> None:
     hint = "name a Debian as its guest, such as debian-trixie" if usual else f"name {GUESTS[0]} as its guest"
     if not usual and kernel.words is not None:
         raise HarnessError(f"{cell.id}: the EFI probe starts no {cell.guest}", hint)
-    if kernel.words is not None and ingredients.catalog.loader_recipe(cell.loader).linux_only:
+    if kernel.words is not None and ingredients.loader_recipe(cell.loader).linux_only:
         raise HarnessError(
             f"{cell.id}: {cell.loader} starts Linux kernels alone, and no EFI probe",
             "name a loader that starts any EFI program, such as grub-2.12-chainloader",

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Mapping
 
+    from harness.boot.talk import Attendant
     from harness.machine.spec import MachineSpec
 
 QUIET_SECONDS = 0.3
@@ -73,23 +74,19 @@ def boot(
     done: re.Pattern[str] = DONE,
     survives_faults: bool = False,
     talk: Talk | None = None,
+    attendant: Attendant | None = None,
 ) -> BootRecord:
     """Run a machine until its boot is over and store everything in ``record_dir``, which must be new.
 
     ``inputs`` are recorded with digests, beside the files that the spec names. ``done`` is the serial line
     after which a power-off completes the boot. ``survives_faults``: the guest handles the #VC for a page that
-    is not validated, so that this is no end. ``talk`` runs beside the boot, which ends when it fails.
-    Raise ``LaunchError`` when QEMU does not come up and
+    is not validated, so that this is no end. ``talk`` runs beside the boot, which ends when it fails;
+    ``attendant`` is a person who is there. Raise ``LaunchError`` when QEMU does not come up and
     ``HarnessError`` for files that are not there; however a boot ends, it is an outcome in the record.
     """
     record_dir = record_dir.absolute()
     ingredients = _ingredients(spec, inputs or {})
-    if (record_dir / INDEX).exists() or (record_dir / "serial.log").exists():
-        raise HarnessError(f"{record_dir}: already holds a boot", "give each boot a folder of its own")
-    record_dir.mkdir(parents=True, exist_ok=True)
-    script = record_dir / "command.sh"
-    script.write_text(_script(spec, record_dir, cell_id))
-    script.chmod(0o755)
+    _make(record_dir, spec, cell_id)
     started, begin = datetime.now(UTC), time.monotonic()
     watch = Watch(done)
     own = replace(spec, drives=on_overlays(spec.drives, record_dir))
@@ -97,15 +94,17 @@ def boot(
         for name in machine.consoles:
             machine.watch(name, partial(watch.feed, name))
         conversation = Conversation(talk, machine)
+        if attendant is not None:
+            attendant.attach(machine)
         version = _version(machine)
         launched = time.monotonic()
-        machine.cont()
+        machine.cont(by_gdb=attendant is not None and attendant.by_gdb)
         conversation.start()
         digests = {name: _digest(value) for name, value in ingredients.items()}  # while the guest runs
         limits = deadlines if deadlines is not None else _limits(spec, platform)
-        outcome = _follow(machine, watch, limits, conversation, survives_faults=survives_faults)
-        ended = machine.clock()
-        _interrogate(machine, outcome)
+        outcome, ended = _end(
+            machine, watch, limits, conversation, attendant, survives_faults=survives_faults
+        )
         command, consoles = machine.command, machine.consoles
     conversation.finish()
     seen = watch.seen()
@@ -134,8 +133,41 @@ def boot(
     return BootRecord.load(record_dir)
 
 
+def _make(record_dir: Path, spec: MachineSpec, cell_id: str) -> None:
+    """Make the record's folder, with the command for a person in it."""
+    if (record_dir / INDEX).exists() or (record_dir / "serial.log").exists():
+        raise HarnessError(f"{record_dir}: already holds a boot", "give each boot a folder of its own")
+    record_dir.mkdir(parents=True, exist_ok=True)
+    script = record_dir / "command.sh"
+    script.write_text(_script(spec, record_dir, cell_id))
+    script.chmod(0o755)
+
+
 def _limits(spec: MachineSpec, platform: str) -> dict[Phase, Limit]:
     return default_deadlines(spec.accel, spec.memory_mib, platform_named(platform).deadline_factor)
+
+
+def _end(
+    machine: Machine,
+    watch: Watch,
+    limits: Mapping[Phase, Limit],
+    conversation: Conversation,
+    attendant: Attendant | None,
+    *,
+    survives_faults: bool,
+) -> tuple[Ending, float]:
+    """Follow the boot; return how it ended and when, once nobody needs the machine any more."""
+    attended = attendant is not None
+    if attendant is not None:
+        attendant.listen()
+    outcome = _follow(
+        machine, watch, limits, conversation, survives_faults=survives_faults, attended=attended
+    )
+    ended = machine.clock()
+    _interrogate(machine, outcome)
+    if attendant is not None:
+        attendant.stay(machine, outcome)
+    return outcome, ended
 
 
 def _follow(
@@ -145,12 +177,13 @@ def _follow(
     conversation: Conversation,
     *,
     survives_faults: bool,
+    attended: bool,
 ) -> Ending:
     """Wait for the end; every wait is also a race against death, silence and the phase's deadline."""
 
     def look() -> Ending | None:
         failure = conversation.failure
-        outcome = ending_of(machine, watch, limits, survives_faults=survives_faults)
+        outcome = ending_of(machine, watch, limits, survives_faults=survives_faults, attended=attended)
         if outcome is None and failure:
             seen = watch.seen()
             return Ending(EndingKind.UNREACHABLE, seen.phase.label, seen.last_line, failure)
@@ -172,13 +205,21 @@ def _follow(
 
 
 def ending_of(
-    machine: Machine, watch: Watch, limits: Mapping[Phase, Limit], *, survives_faults: bool = False
+    machine: Machine,
+    watch: Watch,
+    limits: Mapping[Phase, Limit],
+    *,
+    survives_faults: bool = False,
+    attended: bool = False,
 ) -> Ending | None:
     """Return how a running machine's guest has ended, None while it may go on.
 
-    The machine's consoles feed ``watch``. `judge` says what ``limits`` and ``survives_faults`` mean.
+    The machine's consoles feed ``watch``. `judge` says what ``limits`` and ``survives_faults`` mean; where
+    somebody is there, a guest that is merely stopped has not ended.
     """
     returncode, events = machine.ended, machine.events
+    if attended:
+        events = tuple(event for event in events if event.name != "STOP")
     over = returncode is not None or any(ends(event) for event in events)
     return judge(
         watch.seen(),

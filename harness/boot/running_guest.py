@@ -8,16 +8,15 @@ with running_guest(machine_spec(cell, ingredients, host), folder) as guest:
 from __future__ import annotations
 
 import math
-import shlex
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from harness.boot.phases import Phase, deadlines
 from harness.boot.running_machine import WAIT_SECONDS, RunningMachine, running_machine
-from harness.boot.ssh_session import USER_KEY, with_ssh
+from harness.boot.ssh_session import login_command, with_ssh
 from harness.errors import HarnessError
-from harness.machine.ssh import ADDRESS, USER, Said, Ssh, SshError, forwarded_port, public_line
+from harness.machine.ssh import Said, Ssh, SshError, forwarded_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +28,6 @@ _CONNECT_SECONDS = 60.0
 _AGAIN_SECONDS = 0.5
 _SHOWN = 2000
 """Characters of each of a command's outputs in a message: the last."""
-_KNOWN_HOSTS = "known-hosts"
 
 
 class RunningGuest(RunningMachine):
@@ -111,12 +109,6 @@ def running_guest(spec: MachineSpec, folder: Path) -> Iterator[RunningGuest]:
 
         guest.wait(reported, "the guest's report that it is up", math.inf, limits)
         port = forwarded_port(guest.qmp)
-        known = folder / _KNOWN_HOSTS
-        known.write_text(f"[{ADDRESS}]:{port} {public_line(session.keys.host)}\n", encoding="ascii")
-        words = [
-            *("ssh", "-p", str(port), "-i", str(folder / USER_KEY)),
-            *("-o", f"UserKnownHostsFile={known}", f"{USER}@{ADDRESS}"),
-        ]
-        guest.command = shlex.join(words)
+        guest.command = login_command(port, session.keys, folder)
         with Ssh(port, session.keys, seconds=_CONNECT_SECONDS, gone=guest.gone) as guest.ssh:
             yield guest

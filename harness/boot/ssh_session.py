@@ -6,21 +6,24 @@ from __future__ import annotations
 import contextlib
 import math
 import secrets
+import shlex
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from harness.evidence.record import DOCUMENT_END, write_json
 from harness.evidence.ssh import IS_RUNNING, LIST_FAILED, OS_RELEASE, RELEASE, SSH_REPORT
 from harness.machine.spec import Drive
-from harness.machine.ssh import NETWORK, Keys, Said, Ssh, SshError, forwarded_port
+from harness.machine.ssh import ADDRESS, NETWORK, USER, Keys, Said, Ssh, SshError, forwarded_port, public_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from harness.machine.machine import Machine
     from harness.machine.spec import MachineSpec
 
 KEYS_DISK, USER_KEY = "ssh-keys.img", "ssh-key"
+_KNOWN_HOSTS = "known-hosts"
 _CONNECT_SECONDS = 60.0
 _ASK_SECONDS = 90.0
 _ACTION_SECONDS = 600.0
@@ -42,10 +45,7 @@ class SshSession:
 
     def run(self, machine: Machine) -> None:
         """Wait for the guest's document, then do everything; leave the report, however it ends."""
-        end = f"{DOCUMENT_END}\r\n".encode()
-        console = machine.consoles["serial"]
-        machine.wait(lambda: end in console.tail or machine.ended is not None or None, math.inf)
-        if machine.ended is not None:
+        if not has_reported(machine):
             return
         said: list[Said] = []
         port, connected = forwarded_port(machine.qmp), -1.0
@@ -71,6 +71,42 @@ class SshSession:
         said.append(ssh.run("/bin/busybox sh /tell done", _ASK_SECONDS))
         with contextlib.suppress(SshError):  # the connection may go first
             ssh.run("systemctl poweroff", _ASK_SECONDS)
+
+
+@dataclass
+class Invitation:
+    """A talk that says how to log in once the guest has reported, and leaves the guest to the person."""
+
+    session: SshSession
+    said: Callable[[str], None]
+
+    def attach(self, machine: Machine) -> None:
+        """Have nothing to watch."""
+
+    def run(self, machine: Machine) -> None:
+        """Wait for the guest's document, then say the command."""
+        if has_reported(machine):
+            port = forwarded_port(machine.qmp)
+            self.said(f"log in with: {login_command(port, self.session.keys, self.session.folder)}")
+
+
+def has_reported(machine: Machine) -> bool:
+    """Wait for the end of the guest's document; return whether it came before the guest's end."""
+    end = f"{DOCUMENT_END}\r\n".encode()
+    console = machine.consoles["serial"]
+    machine.wait(lambda: end in console.tail or machine.ended is not None or None, math.inf)
+    return machine.ended is None
+
+
+def login_command(port: int, keys: Keys, folder: Path) -> str:
+    """Return what a person types to log in; the guest's key goes to a file in ``folder``."""
+    known = folder / _KNOWN_HOSTS
+    known.write_text(f"[{ADDRESS}]:{port} {public_line(keys.host)}\n", encoding="ascii")
+    words = [
+        *("ssh", "-p", str(port), "-i", str(folder / USER_KEY)),
+        *("-o", f"UserKnownHostsFile={known}", f"{USER}@{ADDRESS}"),
+    ]
+    return shlex.join(words)
 
 
 def with_ssh(

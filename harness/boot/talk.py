@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
+    from harness.evidence.record import Ending
     from harness.machine.machine import Machine
 
 _END_SECONDS = 10.0
@@ -26,6 +27,24 @@ class Talk(Protocol):
 
         Once ``machine.ended`` is not None every wait must end soon.
         """
+
+
+class Attendant(Protocol):
+    """A person beside a boot, who may stop the guest and look at it: a stopped guest has not ended.
+
+    ``by_gdb``: the guest's first instruction waits for gdb.
+    """
+
+    by_gdb: bool
+
+    def attach(self, machine: Machine) -> None:
+        """Prepare while the guest is paused: watch consoles."""
+
+    def listen(self) -> None:
+        """Begin to take the person's keys: the guest runs."""
+
+    def stay(self, machine: Machine, ending: Ending) -> None:
+        """Return once nobody needs the machine any more, whose boot has ended."""
 
 
 class Conversation:

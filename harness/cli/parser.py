@@ -30,7 +30,7 @@ COMMANDS = MappingProxyType(
         "loader": "loaders, and how each enters a kernel",
         "guest": "what runs in a guest: the initramfs guests, and whole Debians",
         "check": "the questions to a boot",
-        "shell": "boot a Debian guest to work in, and say how to log in",
+        "boot": "boot one cell without a scenario, with its console on the terminal",
         "runs": "list the runs that there are, the newest first",
         "history": "say since when and how often cells and checks fail, or what was never met",
         "compare": "say what changed between two runs",
@@ -63,6 +63,7 @@ exit codes: 0 as expected, 1 something under test is wrong, 2 interrupted, 4 a m
 
 _MOVED = MappingProxyType(
     {
+        ("shell",): "harness boot --guest debian-trixie --hold",
         ("image",): "harness loader",
         ("build", "firmware"): "harness build NAME…",
         ("build", "image"): "harness build LOADER…",

@@ -29,10 +29,21 @@ _BACKING_FORMAT = 0xE2792ACA
 
 _LONGEST_NAME = 1023
 
+_MAGIC = b"QFI\xfb"
+_FIRST = struct.Struct(">4sIQIIQ")
+"""The header up to the size: magic, version, backing file's offset and length, cluster bits, size."""
 
-def overlay_bytes(base: str, size: int) -> bytes:
-    """Make the overlay of a raw disk of ``size`` bytes whose contents are in the file ``base``."""
-    name, kind = base.encode(), b"raw"
+
+def virtual_size(start: bytes) -> int | None:
+    """Return the bytes that a guest sees of an image that begins with ``start``; None for no qcow2."""
+    if not start.startswith(_MAGIC) or len(start) < _FIRST.size:
+        return None
+    return int(_FIRST.unpack_from(start)[-1])
+
+
+def overlay_bytes(base: str, size: int, base_format: str = "raw") -> bytes:
+    """Make the overlay of a disk of ``size`` bytes whose contents are in the file ``base``."""
+    name, kind = base.encode(), base_format.encode()
     extension = struct.pack(">II", _BACKING_FORMAT, len(kind)) + kind.ljust(-(-len(kind) // 8) * 8, b"\0")
     end = struct.pack(">II", 0, 0)
     l1_entries = -(-size // _L2_COVERS)
@@ -40,7 +51,7 @@ def overlay_bytes(base: str, size: int) -> bytes:
         raise HarnessError(f"{base}: no overlay can be made: its name is too long, or the disk too large")
     header = struct.pack(
         ">4sIQIIQIIQQIIQQQQII",
-        *(b"QFI\xfb", 3, _HEADER + len(extension) + len(end), len(name), _CLUSTER_BITS, size, 0),
+        *(_MAGIC, 3, _HEADER + len(extension) + len(end), len(name), _CLUSTER_BITS, size, 0),
         *(l1_entries, 3 * _CLUSTER, _CLUSTER, 1, 0, 0),
         *(0, 0, 0, 4, _HEADER),
     )

@@ -144,12 +144,14 @@ class Machine:
         """Call ``watcher(data, t)``, on another thread, for all that the console says; before ``cont``."""
         self.consoles[console].watch(watcher)
 
-    def cont(self) -> None:
-        """Let the guest run; the clock starts."""
+    def cont(self, *, by_gdb: bool = False) -> None:
+        """Let the guest run, or let it wait until ``by_gdb`` it runs; the clock starts."""
         self._zero = time.monotonic()
-        self.qmp.execute("cont")
+        if not by_gdb:
+            self.qmp.execute("cont")
 
     def serial_write(self, data: bytes) -> None:
+        """Type ``data`` on the guest's serial console; BrokenPipeError without QEMU."""
         self.consoles["serial"].write(data)
 
     def wait(self, look: Callable[[], T | None], until: float) -> T | None:

@@ -31,7 +31,7 @@ class ConfidentialObject:
 
 @dataclass(frozen=True, kw_only=True)
 class Drive:
-    """A virtio disk. A ``raw`` one is shared and never written: every boot gets an overlay of its own."""
+    """A virtio disk. It is shared and never written: every boot gets an overlay of its own."""
 
     path: Path
     format: Literal["qcow2", "raw"] = "raw"

@@ -19,6 +19,7 @@ from harness.recipes.groups import Groups
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
+    from pathlib import Path
 
 DIRECT = "direct"
 """The loader that every project has: QEMU's ``-kernel``, no disk."""
@@ -129,7 +130,9 @@ class LoaderFile(Strict):
 class LoaderRecipe:
     """A whole recipe: names of binaries are resolved. ``binaries`` has them by key (image, shim, stub).
 
-    ``where`` is the recipe's ``file:line:column``, for messages.
+    ``where`` is the recipe's ``file:line:column``, for messages. Of a user's own program ``files`` has it
+    by key, ``configs`` are the paths at which it may look for its configuration, and ``config`` is the user's
+    own configuration.
     """
 
     name: str
@@ -138,6 +141,9 @@ class LoaderRecipe:
     description: str = ""
     esp_mib: int = 64
     where: str = ""
+    files: tuple[tuple[str, Path], ...] = ()
+    configs: tuple[str, ...] = ("EFI/debian/grub.cfg",)
+    config: Path | None = None
 
     @property
     def is_direct(self) -> bool:

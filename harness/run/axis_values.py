@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 def read_value(axis: str, text: str, ingredients: Ingredients, known: Known) -> Any:
     """Return the value of ``text`` on an axis; HarnessError, with what was meant, for none.
 
-    Firmware and kernels may be files and trees, too (``file:PATH``, ``tree:PATH``).
+    Firmware and kernels may be files and trees, too (``file:PATH``, ``tree:PATH``), loaders files.
     """
     if axis == "firmware":
         return ingredients.choose_firmware(text)
     if axis == "kernel":
         return ingredients.choose_kernel(text)
+    if axis == "loader" and text.startswith("file:"):
+        return ingredients.choose_loader(text)
     try:
         return _type(axis).validate_python(text, context=known)
     except ValidationError as error:

@@ -7,7 +7,7 @@ import errno
 import fcntl
 import os
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -15,22 +15,23 @@ from harness.artifacts.traits import Traits
 from harness.boot.cell_machine import done_line, limits, machine_spec
 from harness.boot.driver import boot
 from harness.boot.ending import never_started
-from harness.boot.ssh_session import with_ssh
+from harness.boot.running_machine import NO_LIMITS
+from harness.boot.ssh_session import Invitation, with_ssh
 from harness.errors import HarnessError, HostError
 from harness.evidence.record import BootRecord, write_json
 from harness.machine.process import LaunchError
 from harness.run.budget import Budget
 from harness.run.estimate import demand_of
 from harness.run.pool import BootPool, Demand
-from harness.run.replay import TRAITS
+from harness.run.replay import OWN, TRAITS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Future
     from pathlib import Path
 
     from harness.artifacts.ingredients import Ingredients
-    from harness.boot.talk import Talk
+    from harness.boot.talk import Attendant, Talk
     from harness.machine.spec import MachineSpec
     from harness.matrix.cell import Cell
     from harness.platforms.host import Host
@@ -123,7 +124,7 @@ class Boots:
         if name not in self._boots:
             with writable(self._records):
                 self._records.mkdir(parents=True, exist_ok=True)
-            job = _Job(
+            job = Job(
                 cell,
                 spec or self.spec(cell),
                 self.traits(cell),
@@ -145,26 +146,35 @@ class Boots:
 
 
 @dataclass(frozen=True)
-class _Job:
-    """One boot: the machine of a cell, and the folder of its record."""
+class Job:
+    """One boot: the machine of a cell, and the folder of its record.
+
+    ``own``: what of the machine the cell does not say, by option. ``attendant``: who is there, None for
+    nobody; ``unlimited``: no phase has a deadline; ``invites``: what tells a person how to log in to a
+    Debian, which then is left to that person.
+    """
 
     cell: Cell
     spec: MachineSpec
     traits: Traits
     folder: Path
     demand: Demand
-    talk: Talk | None
+    talk: Talk | None = None
+    own: Mapping[str, str] = field(default_factory=dict)
+    attendant: Attendant | None = None
+    unlimited: bool = False
+    invites: Callable[[str], None] | None = None
 
 
-def _boot(job: _Job, budget: Path | None) -> BootRecord:
+def _boot(job: Job, budget: Path | None) -> BootRecord:
     """Boot when the host has room; a guest that QEMU does not start leaves a record that says so."""
     if budget is None:
-        return _boot_here(job)
+        return boot_here(job)
     with _claimed(budget.parent / "boots" / job.folder.name) as first:
         if not first:
             return BootRecord.load(job.folder)  # another process of this run has booted it
         with Budget(budget).hold(job.demand):
-            return _boot_here(job)
+            return boot_here(job)
 
 
 @contextmanager
@@ -179,11 +189,16 @@ def _claimed(lock: Path) -> Iterator[bool]:
         yield first
 
 
-def _boot_here(job: _Job) -> BootRecord:
+def boot_here(job: Job) -> BootRecord:
+    """Boot now, on this thread, and return the record.
+
+    LaunchError when QEMU does not start; there is a record then, too.
+    """
     cell, folder = job.cell, job.folder
     with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / TRAITS, {"cell": asdict(cell), **job.traits.to_json()})
+        own = {OWN: dict(job.own)} if job.own else {}
+        write_json(folder / TRAITS, {"cell": asdict(cell), **own, **job.traits.to_json()})
         try:
             return _boot_now(job)
         except LaunchError as error:
@@ -192,20 +207,22 @@ def _boot_here(job: _Job) -> BootRecord:
             raise
 
 
-def _boot_now(job: _Job) -> BootRecord:
+def _boot_now(job: Job) -> BootRecord:
     cell, spec, talk = job.cell, job.spec, job.talk
     if cell.whole_system and talk is None:
         last = any(action.last for action in job.traits.actions)
-        spec, talk = with_ssh(spec, tuple(cell.action.split()), job.folder, last=last)
+        spec, session = with_ssh(spec, tuple(cell.action.split()), job.folder, last=last)
+        talk = session if job.invites is None else Invitation(session, job.invites)
     return boot(
         spec,
         job.folder,
         cell_id=cell.id,
         platform=cell.platform,
-        deadlines=limits(cell, spec),
+        deadlines=NO_LIMITS if job.unlimited else limits(cell, spec),
         done=done_line(cell),
         survives_faults=job.traits.kernel.probe,
         talk=talk,
+        attendant=job.attendant,
     )
 
 

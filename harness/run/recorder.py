@@ -37,7 +37,7 @@ from harness.results.retention import needless, remove
 from harness.store.file_tree import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from harness.evidence.record import BootRecord
@@ -131,6 +131,11 @@ class Recorder:
         self._lines.setdefault(cell.id, []).append(line)
         self._write(line)
 
+    def booted(self, cell: Cell, record: BootRecord) -> None:
+        """Write a boot that nobody asks anything about."""
+        self._booted.add(record.path.name)
+        self._write(boot_line(cell, record, self._folder, self._attempt), record=record)
+
     def lack(self, cell: Cell, scenario: str, reason: str) -> None:
         """Write that a cell did not boot because the host lacks something."""
         self._write(LackLine(cell=cell.id, scenario=scenario, reason=reason, at=_now()))
@@ -144,14 +149,8 @@ class Recorder:
         record = _record_of(run)
         if record is None or not lines or not record.path.is_relative_to(self._folder):
             return  # a replay leaves the records as they were
-        data = {
-            "schema": SCHEMA,
-            "harness": harness_version(),
-            "cell": run.cell.id,
-            "checks": [line.model_dump(mode="json") for line in lines],
-        }
         with self._told():
-            write_atomically(record.path / VERDICT, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+            write_verdict(record.path, run.cell, lines)
             if not any(line.state in BAD for line in lines):
                 remove(needless(record.path))
 
@@ -178,6 +177,17 @@ class Recorder:
             self._failed = True
             why = f"{error.filename or self._folder}: {error.strerror}"
             self._progress(f"results cannot be written ({why}); the run goes on without")
+
+
+def write_verdict(record: Path, cell: Cell, lines: Iterable[CheckLine]) -> None:
+    """Write ``verdict.json`` into a record's folder."""
+    data = {
+        "schema": SCHEMA,
+        "harness": harness_version(),
+        "cell": cell.id,
+        "checks": [line.model_dump(mode="json") for line in lines],
+    }
+    write_atomically(record / VERDICT, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
 
 
 def check_line(

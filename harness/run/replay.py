@@ -23,6 +23,10 @@ TRAITS = "traits.json"
 """The file beside a record that says what was booted: the cell, and what its ingredients could do."""
 
 
+OWN = "own"
+"""Its key for what of a machine no axis names: by option of ``harness boot``."""
+
+
 @dataclass(frozen=True)
 class Replay:
     """A folder of records, each in a folder that has the name of its cell.

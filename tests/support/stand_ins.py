@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from harness.artifacts.loader.choice import choose_loader
 from harness.artifacts.loader.traits import Entry, LoaderTraits
 from harness.debian.lock_file import LOCK_NAME, Lock
 from harness.evidence.record import BootRecord
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from harness.machine.spec import MachineSpec
     from harness.paths import Project
+    from harness.recipes.loader import LoaderRecipe
     from harness.store.entries import Store
 
 RECORDS = DATA / "records"
@@ -86,6 +88,12 @@ class StandInIngredients:
 
     def choose_kernel(self, text: str) -> str:
         return self.catalog.kernel_recipe(text).name
+
+    def choose_loader(self, text: str) -> str:
+        return choose_loader(text, self.catalog).name
+
+    def loader_recipe(self, name: str) -> LoaderRecipe:
+        return self.catalog.loader_recipe(name)
 
     def loader(self, name: str) -> object:
         entry: Entry = "legacy" if name.startswith("grub-2.06") else "efi-stub"

@@ -50,7 +50,9 @@ def esp_files(recipe: LoaderRecipe, binaries: Mapping[str, Path], payload: Paylo
         first = {FALLBACK: binaries["image"]}
         if "shim" in binaries:
             first = {FALLBACK: binaries["shim"], "EFI/BOOT/grubx64.efi": binaries["image"]}
-        return {**first, "EFI/debian/grub.cfg": grub_config(kind.grub, payload).encode(), **own}
+        ours = grub_config(kind.grub, payload).encode()
+        configs: dict[str, Content] = dict.fromkeys(recipe.configs, recipe.config or ours)
+        return {**first, **configs, **own}
     if kind.systemd_boot is not None:
         entry = {"loader/entries/guest.conf": boot_entry(payload).encode(), **own}
         chosen = "guest.conf"

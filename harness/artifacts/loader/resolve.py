@@ -42,7 +42,7 @@ class Loader:
 
 def resolve_loader(recipe: LoaderRecipe, apt: AptRoot, lock: Lock) -> Loader:
     """Fetch the programs; HarnessError, with the recipe's place, when a package does not hold one."""
-    binaries = {}
+    binaries = dict(recipe.files)
     for key, binary in recipe.binaries:
         package = lock.require(binary.query())
         try:
@@ -68,6 +68,8 @@ def loader_image(loader: Loader, payload: Payload, apt: AptRoot) -> Path:
     inputs: dict[str, JSONValue] = {
         "kind": recipe.kind.model_dump(by_alias=True, exclude_none=True),
         "esp-mib": recipe.esp_mib,
+        "configs": list(recipe.configs),
+        "config": digest_file(recipe.config) if recipe.config is not None else None,
         "binaries": {key: digest_file(path) for key, path in loader.binaries.items()},
         "kernel": digest_file(payload.kernel),
         "initrd": digest_file(payload.initrd) if payload.initrd is not None else None,

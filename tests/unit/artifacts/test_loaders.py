@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from harness.artifacts.kernel.files import kernel_files
 from harness.artifacts.kernel.traits import KernelTraits
+from harness.artifacts.loader.choice import choose_loader
 from harness.artifacts.loader.files import Payload, esp_files
 from harness.artifacts.loader.resolve import IMAGE, Loader, loader_image, resolve_loader, write_disk
 from harness.artifacts.loader.traits import LoaderTraits, read_loader_traits
@@ -305,3 +307,57 @@ def test_the_projects_own_loaders() -> None:
     locked = (PROJECT / "debian.lock.yaml").read_text()
     missing = [query.key for query in catalog.queries() if f"\n{query.key}:\n" not in locked]
     assert not missing
+
+
+@pytest.mark.parametrize(
+    ("program", "way", "configs"),
+    [
+        (
+            b"MZ" + GRUB_212 + b"grub_normal\0(,gpt2)/EFI/fedora\0",
+            "grub",
+            ("EFI/fedora/grub.cfg", "EFI/BOOT/grub.cfg", "boot/grub/grub.cfg"),
+        ),
+        (b"MZ#### LoaderInfo: systemd-boot 257 ####Failed to load image", "systemd_boot", None),
+        (b"MZ#### LoaderInfo: systemd-stub 257 ####Inner kernel image contains", "uki", None),
+    ],
+)
+def test_a_users_own_program(
+    tmp_path: Path, program: bytes, way: str, configs: tuple[str, ...] | None
+) -> None:
+    path = tmp_path / "grubx64.efi"
+    path.write_bytes(program)
+    recipe = choose_loader(f"file:{path}", load_catalog())
+    assert recipe.kind.way.replace("-", "_") == way
+    assert recipe.name.startswith("file-grubx64-")
+    loader = resolve_loader(recipe, cast("Any", None), cast("Any", None))
+    assert loader.traits.with_stub == "efi-stub"
+    if configs is None:
+        return
+    (tmp_path / "vmlinuz").write_bytes(b"kernel")
+    payload = Payload(tmp_path / "vmlinuz", None, "quiet", "6.12")
+    made = esp_files(recipe, loader.binaries, payload)
+    assert {name for name in made if name.endswith("cfg")} == set(configs)
+    assert b"linux /vmlinuz quiet" in made[configs[0]]  # type: ignore[operator]
+    (tmp_path / "grub.cfg").write_text("mine")
+    own = choose_loader(f"file:{path}", load_catalog())
+    assert esp_files(own, loader.binaries, payload)[configs[0]] == tmp_path / "grub.cfg"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("file:none.efi", "none.efi: no such file"),
+        ("file:text", "text: no EFI program"),
+        ("file:other.efi", "neither GRUB, systemd-boot nor systemd's stub"),
+        ("tree:x", "unknown kind of loader 'tree'\n  write NAME|file:PATH"),
+        ("grub-2", "unknown loader 'grub-2'"),
+    ],
+)
+def test_mistakes_about_own_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text").write_text("text")
+    (tmp_path / "other.efi").write_bytes(b"MZ other")
+    with pytest.raises(HarnessError, match=re.escape(said)):
+        choose_loader(text, load_catalog())

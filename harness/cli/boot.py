@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The command ``harness boot``: one cell, without a scenario, with its console on the terminal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.artifacts.loader.choice import LOADER_FORMS
+from harness.boot.terminal import Terminal
+from harness.cli.completion import recipes
+from harness.errors import ExitCode
+from harness.matrix.axes import TABLE
+from harness.matrix.cell_form import FORM
+from harness.platforms.choice import AUTO
+from harness.progress import say
+from harness.recipes.project import find_project
+from harness.results.model import BAD
+from harness.run.axis_options import AXIS_OPTIONS, platform_choice
+from harness.run.options import Options
+from harness.run.session import Session
+from harness.run.single.boot import GDB, MONITOR, SingleBoot, exit_code, prepare
+from harness.run.single.parts import USUAL_VALUES, Own, chosen_cell
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from harness.evidence.record import BootRecord
+    from harness.run.judge import Answer
+    from harness.run.single.boot import Prepared
+
+_FORMS = {axis: form for axis, (form, _) in AXIS_OPTIONS.items()} | {"loader": LOADER_FORMS}
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add its arguments."""
+    parser.add_argument(
+        "cell", nargs="?", default="", metavar="CELL", help=f"a cell's id, or {FORM}; options change it"
+    )
+    for axis in TABLE:
+        if axis.name == "platform":
+            continue
+        usual = USUAL_VALUES.get(axis.name, axis.show(axis.default) if axis.default else "")
+        option = parser.add_argument(
+            f"--{axis.name}",
+            metavar=_FORMS.get(axis.name),
+            help=f"{axis.meaning} (default: {usual or 'none'})",
+        )
+        if axis.name in {"firmware", "kernel", "loader", "guest"}:
+            option.completer = recipes(axis.name)  # type: ignore[attr-defined]
+    parser.add_argument(
+        "--platform",
+        type=platform_choice,
+        default=AUTO,
+        metavar="NAME",
+        help="what the guest runs on; auto, the default: snp, or what that falls back to on this host",
+    )
+    _add_own(parser)
+    parser.add_argument("--judge", action="store_true", help="ask the model's questions at the end")
+    parser.add_argument(
+        "--hold", action="store_true", help="no deadlines, and the machine stays when the boot has ended"
+    )
+    parser.add_argument("--monitor", action="store_true", help=f"QEMU's monitor as a socket, {MONITOR}")
+    parser.add_argument(
+        "--gdb", action="store_true", help=f"wait for gdb at the first instruction, on a socket, {GDB}"
+    )
+    parser.set_defaults(run=_run)
+
+
+def _add_own(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--initrd", default="", metavar="file:PATH", help="in place of the guest's initramfs")
+    parser.add_argument(
+        "--disk", default="", metavar="file:PATH", help="one more disk, qcow2 or raw; it is never written"
+    )
+    parser.add_argument("--qemu", default="", metavar="PATH", help="a QEMU of your own")
+    parser.add_argument(
+        "--record", type=Path, metavar="DIR", help="this new folder becomes the boot's record"
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Boot, show the console, say what came of it; the exit code is as of a run."""
+    session = Session(Options(platform=options.platform), find_project(Path.cwd()), say)
+    names = (axis.name for axis in TABLE if axis.name != "platform")
+    written = {name: value for name in names if (value := getattr(options, name)) is not None}
+    cell = chosen_cell(options.cell, written, session)
+    own = Own(options.initrd, options.disk, options.qemu)
+    own.parts()  # before anything is built
+    terminal = Terminal(sys.stdout.buffer, _keyboard(), say, hold=options.hold, by_gdb=options.gdb)
+    wanted = SingleBoot(
+        cell,
+        own,
+        record=options.record.absolute() if options.record is not None else None,
+        monitor=options.monitor,
+        gdb=options.gdb,
+        unlimited=options.hold or options.gdb,
+        attendant=terminal,
+        invites=terminal.say if options.hold else None,
+    )
+    prepared = prepare(session, wanted)
+    say(f"booting {cell.id}")
+    for line in _ways_in(prepared):
+        say(line)
+    with terminal:
+        record = prepared.boot()
+    run, answers = prepared.judged(record, ask=options.judge)
+    _tell(record, answers)
+    code = exit_code(record, run, answers)
+    return ExitCode.INTERRUPTED if terminal.left and not (options.hold or answers) else code
+
+
+def _keyboard() -> int | None:
+    """Return standard input when a person is at a terminal, None in a pipe and where it is closed."""
+    if sys.stdin is None or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return None
+    return sys.stdin.fileno()
+
+
+def _ways_in(prepared: Prepared) -> Sequence[str]:
+    wanted, folder = prepared.wanted, prepared.folder
+    lines = []
+    if wanted.monitor:
+        lines.append(f"QEMU's monitor: socat - UNIX-CONNECT:{folder / MONITOR}")
+    if wanted.gdb:
+        lines.append(f"the guest waits for gdb: gdb -ex 'target remote {folder / GDB}'")
+    return lines
+
+
+def _tell(record: BootRecord, answers: Sequence[Answer]) -> None:
+    """Say how the boot ended, what is wrong, and where the record is."""
+    ending = record.ending
+    seconds = record.durations.get("boot", 0.0)
+    say(f"{ending.kind} in phase {ending.phase} after {seconds:.1f} s: {ending.detail}")
+    bad = [answer for answer in answers if answer.state in BAD]
+    for answer in bad:
+        findings = [finding.what for finding in answer.findings] or [answer.reason]
+        say(f"{answer.check.name}: {answer.state}: {findings[0]}")
+    if answers:
+        asked = [answer for answer in answers if answer.state != "not-asked"]
+        say(f"{len(asked)} checks asked, {len(bad)} of them bad")
+    say(f"record: {record.path}")

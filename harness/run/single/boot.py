@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Boot one cell, with a person beside it or not, leave its record, and ask the model's questions of it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from harness.boot.cell_machine import machine_spec
+from harness.errors import ExitCode
+from harness.paths import SHIPPED
+from harness.results.model import BAD
+from harness.run.boots import Job, boot_here
+from harness.run.cell_run import CellRun
+from harness.run.context import Context
+from harness.run.estimate import demand_of
+from harness.run.judge import judge
+from harness.run.recorder import Invocation, Recorder, check_line, write_verdict
+from harness.run.single.parts import Own
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from harness.artifacts.traits import Traits
+    from harness.boot.talk import Attendant
+    from harness.evidence.record import BootRecord
+    from harness.machine.spec import MachineSpec
+    from harness.matrix.cell import Cell
+    from harness.run.judge import Answer
+    from harness.run.session import Session
+
+SCENARIO = "harness boot"
+"""What stands for the scenario in the results of a single boot."""
+MONITOR, GDB = "monitor.sock", "gdb.sock"
+"""Sockets in the record's folder, QEMU's working folder."""
+_MONITOR = ("-chardev", f"socket,id=monitor,path={MONITOR},server=on,wait=off", "-mon", "chardev=monitor")
+_GDB = ("-gdb", f"unix:{GDB},server=on,wait=off")
+
+
+@dataclass(frozen=True)
+class SingleBoot:
+    """What a person wants of one boot.
+
+    ``attendant``: who is there. ``invites``: what tells how to log in to a Debian, which then stays up until
+    the person has it powered off. ``unlimited``: no phase has a deadline. ``record``: the folder that becomes
+    the record; None for one in a run of its own.
+    """
+
+    cell: Cell
+    own: Own = field(default_factory=Own)
+    record: Path | None = None
+    monitor: bool = False
+    gdb: bool = False
+    unlimited: bool = False
+    attendant: Attendant | None = None
+    invites: Callable[[str], None] | None = None
+
+
+@dataclass(frozen=True)
+class OneRecord:
+    """A record source of one boot."""
+
+    cell: Cell
+    stored: BootRecord
+    its_traits: Traits
+
+    def holds(self, cell: Cell) -> bool:
+        """Return whether it is the boot's cell."""
+        return cell == self.cell
+
+    def traits(self, cell: Cell) -> Traits:
+        """Return the traits of what was booted."""
+        del cell
+        return self.its_traits
+
+    def record(self, cell: Cell) -> BootRecord:
+        """Return the record."""
+        del cell
+        return self.stored
+
+    def folder(self, cell: Cell) -> Path:
+        """Return the record's folder."""
+        del cell
+        return self.stored.path
+
+    def prepare(self) -> None:
+        """Do nothing: the record is there."""
+
+    def start(self, cells: Iterable[Cell]) -> None:
+        """Do nothing: the record is there."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A single boot whose parts are all there: only QEMU has to start."""
+
+    session: Session
+    wanted: SingleBoot
+    traits: Traits
+    spec: MachineSpec
+
+    @property
+    def folder(self) -> Path:
+        """The folder that becomes the record."""
+        return self.wanted.record or self.session.records / self.wanted.cell.id
+
+    def boot(self) -> BootRecord:
+        """Boot now, on this thread; LaunchError, with a record, when QEMU does not start."""
+        wanted = self.wanted
+        job = Job(
+            wanted.cell,
+            self.spec,
+            self.traits,
+            self.folder,
+            demand_of(wanted.cell, self.session.ingredients.catalog),
+            own=wanted.own.written(),
+            attendant=wanted.attendant,
+            unlimited=wanted.unlimited,
+            invites=wanted.invites,
+        )
+        return boot_here(job)
+
+    def judged(self, record: BootRecord, *, ask: bool) -> tuple[CellRun, list[Answer]]:
+        """Return the cell's run and what the model's questions give, none without ``ask``; both are written.
+
+        A boot whose record lies where the user wants it is no run; of its answers the verdict alone is kept.
+        """
+        cell = self.wanted.cell
+        catalog = self.session.ingredients.catalog
+        run = CellRun(Context(catalog, OneRecord(cell, record, self.traits)), cell)
+        asked = run.checks if ask else ()
+        answers = [judge(run, check, first=check is run.checks[0]) for check in asked]
+        if self.wanted.record is None:
+            self._write(run, record, answers)
+        elif answers:
+            lines = (check_line(run, each, SCENARIO, record, record.path, 1) for each in answers)
+            write_verdict(record.path, cell, lines)
+        return run, answers
+
+    def _write(self, run: CellRun, record: BootRecord, answers: Iterable[Answer]) -> None:
+        """Write the results of a run of one boot."""
+        invocation = Invocation(
+            kind="boot",
+            command=tuple(sys.argv),
+            files=(),
+            selection=self.wanted.cell.id,
+            scenarios=self.session.project.scenarios,
+            ours=SHIPPED,
+        )
+        recorder = Recorder(self.session.records, invocation, self.session.progress)
+        recorder.booted(run.cell, record)
+        for answer in answers:
+            recorder.answer(run, answer, SCENARIO)
+        recorder.verdict(run)
+        recorder.end(exit_code(record, run, answers))
+
+
+def prepare(session: Session, wanted: SingleBoot) -> Prepared:
+    """Fetch and build what a boot needs; HarnessError for what cannot be had."""
+    if wanted.own.qemu:
+        session.ingredients.choose_qemu(wanted.own.qemu)
+    traits = session.boots.traits(wanted.cell)
+    spec = machine_spec(wanted.cell, session.ingredients, session.host, wanted.own.parts())
+    extra = (*(_MONITOR if wanted.monitor else ()), *(_GDB if wanted.gdb else ()))
+    return Prepared(session, wanted, traits, replace(spec, extra=(*spec.extra, *extra)))
+
+
+def exit_code(record: BootRecord, run: CellRun, answers: Iterable[Answer]) -> ExitCode:
+    """Return how the command ends: by the answers, as a run does; without any, by how the boot ended."""
+    answers = tuple(answers)
+    if not answers:
+        return ExitCode.OK if record.ending.kind is run.evidence.good_end else ExitCode.WRONG
+    bad = {answer.state for answer in answers} & BAD
+    if bad == {"host-error"}:
+        return ExitCode.HOST
+    return ExitCode.WRONG if bad else ExitCode.OK
