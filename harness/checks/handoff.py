@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from harness.evidence.efi_probe import Map
     from harness.evidence.evidence import Evidence
+    from harness.evidence.ledger_model import Event, Operation
     from harness.evidence.memory_map import MemoryDescriptor
 
 LARGE = 2 << 20
@@ -188,10 +189,11 @@ def _high_validated_exactly(evidence: Evidence) -> Iterator[Problem]:
 def _large_entries(evidence: Evidence) -> Iterator[Problem]:
     """Ask for entries of 2 MiB wherever a range holds one; only its unaligned ends need pages of 4 KiB.
 
-    What Linux does is its own: it shares single pages and takes them back.
+    Page state changes and PVALIDATEs are judged as they were asked for: where the host's RMP entries are of
+    4 KiB, a block that was refused as a whole and then validated page by page counts once. What Linux does is
+    its own: it shares single pages and takes them back.
     """
-    done = [event for event in evidence.ledger.select("validate") if event.phase != "kernel"]
-    calls = sum(event.count for event in done if event.gpa >= FOUR_GIB)
+    refused = IntervalSet.of((event.gpa, event.end) for event in evidence.ledger.select("size-mismatch"))
     budget = 0
     for start, end in evidence.high_ram:
         first, last = -(-start // LARGE) * LARGE, end // LARGE * LARGE
@@ -199,13 +201,29 @@ def _large_entries(evidence: Evidence) -> Iterator[Problem]:
             budget += (end - start) // PAGE
         else:
             budget += (first - start + end - last) // PAGE + (last - first) // LARGE
-    if calls > budget:
-        yield Problem(
-            "small-entries",
-            f"{calls} PVALIDATEs of high RAM, {budget} are enough with entries of 2 MiB",
-            calls=calls,
-            enough=budget,
-        )
+    asked: tuple[tuple[Operation, str], ...] = (
+        ("psc-private", "page state changes"),
+        ("validate", "PVALIDATEs"),
+    )
+    for op, what in asked:
+        done = [event for event in evidence.ledger.select(op) if event.phase != "kernel"]
+        calls = sum(_requests(event, refused) for event in done if event.gpa >= FOUR_GIB)
+        if calls > budget:
+            yield Problem(
+                "small-entries",
+                f"{calls} {what} of high RAM, {budget} are enough with entries of 2 MiB",
+                op=op,
+                calls=calls,
+                enough=budget,
+            )
+
+
+def _requests(event: Event, refused: IntervalSet) -> int:
+    """Return how many requests an event's operations are when a block in ``refused`` counts once."""
+    if event.entry != PAGE:
+        return event.count
+    again = (IntervalSet.span(event.gpa, event.end) & refused).size
+    return event.count - again // PAGE + -(-again // LARGE)
 
 
 def _batched(evidence: Evidence) -> Iterator[Problem]:
