@@ -57,6 +57,9 @@ def _ledger_whole(evidence: Evidence) -> Iterator[Problem]:
     if ledger.end is None:
         yield Problem("ledger-cut", "the ledger has no end line: it was cut short", evidence.end)
         return
+    if ledger.cut:
+        yield Problem("ledger-limit", "the ledger reached its limit: later events are counted, not in lines")
+        return
     if ledger.ram != evidence.ram:
         yield Problem(
             "ledger-ram",

@@ -87,7 +87,7 @@ def _unvalidated_is_unaccepted(evidence: Evidence) -> Iterator[Problem]:
     Unaccepted was read before, and only falls.
     """
     ledger = evidence.ledger
-    if ledger.end is None:
+    if ledger.end is None or ledger.cut:
         raise EvidenceError("the ledger was cut short", evidence.end)
     state = ledger.final()
     unaccepted = evidence.memory.unaccepted or 0

@@ -155,7 +155,8 @@ def _exit(number: int, line: _Line, calls: list[ExitCall]) -> None:
 def read_ledger(path: Path) -> Ledger:
     """Read a whole ledger file.
 
-    A missing end line (QEMU was killed) gives a ledger that says ``truncated``. Anything that version 2 does
+    A missing end line (QEMU was killed), or the line of a ledger that reached its limit, gives a ledger that
+    says ``truncated``. Anything that version 2 does
     not define, and any damaged line, is an EvidenceError with file and line.
     """
     if not path.is_file():
@@ -167,6 +168,7 @@ def read_ledger(path: Path) -> Ledger:
     terminations: list[Termination] = []
     exits: list[ExitCall] = []
     end: dict[str, Any] | None = None
+    cut = False
     for number, line in enumerate(lines, start=2):
         if end is not None:
             raise line.error("a line after the end line")
@@ -186,10 +188,13 @@ def read_ledger(path: Path) -> Ledger:
                         line=number,
                     )
                 )
+            case "cut":
+                line.integer("limit")
+                cut = True
             case "end":
                 end = {key: value for key, value in line.values.items() if key != "type"}
             case other:
                 raise line.error(f"unknown line type {other!r}")
     return Ledger(
-        page_size, ram, launch, tuple(events), tuple(faults), tuple(terminations), tuple(exits), end
+        page_size, ram, launch, tuple(events), tuple(faults), tuple(terminations), tuple(exits), end, cut
     )

@@ -37,6 +37,7 @@ Operation = Literal[
     "vmsa",
     "ghcb-register",
     "private-mmio",
+    "shared-read",
 ]
 
 Refusal = Literal[
@@ -158,7 +159,11 @@ class RmpState:
 
 @dataclass(frozen=True)
 class Ledger:
-    """A whole ledger. ``end`` holds the closing line's counters; None means that the ledger was cut short."""
+    """A whole ledger.
+
+    ``end`` holds the closing line's counters; None means that QEMU did not end by itself. ``cut`` means that
+    the ledger reached its limit: from then on it has counters only.
+    """
 
     page_size: int
     ram: IntervalSet
@@ -168,10 +173,12 @@ class Ledger:
     terminations: tuple[Termination, ...] = ()
     exits: tuple[ExitCall, ...] = ()
     end: Mapping[str, Any] | None = field(default=None, hash=False)
+    cut: bool = False
 
     @property
     def truncated(self) -> bool:
-        return self.end is None
+        """Return whether events are missing."""
+        return self.end is None or self.cut
 
     def select(self, *ops: Operation, phase: Phase | None = None) -> Iterator[Event]:
         """Yield the events of the given operations (all, when none is named), of one phase or of any."""

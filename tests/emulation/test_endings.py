@@ -18,6 +18,9 @@ TOLD = {1: "validate-again", 2: "implicit-shared", 3: "implicit-private", 11: "p
 """Endings of endings.c that hardware lets pass, and their operations."""
 
 
+KVM = ",hypervisor=kvm"
+
+
 @dataclass(frozen=True)
 class End:
     """Number in endings.c, the object's properties, and what is said."""
@@ -37,9 +40,17 @@ ENDS = [
     End(6, "the guest met #VC 0x7b (0x5) and does not support it"),
     End(7, "CPUID page or table invalid", reason=(1, 4)),
     End(8, "write of 0x1401000, the VMSA of a vCPU that runs"),
-    End(9, "vCPU 1 cannot run: 0x1401000 is no VMSA page any more"),
+    End(9, "vCPU 1 cannot run: VMSA 0x1401000: it is no VMSA page"),
     End(10, "read of 0x1401000, the VMSA of a vCPU that runs"),
     End(11, "page 0xfee00000 is no memory, and was used with the C-bit", ",private-mmio=fatal"),
+    End(11, "page 0xfee00000 is no memory, and was used with the C-bit", KVM),
+    End(12, "vCPU 1 cannot run: VMSA 0x1401000: it is no VMSA page", KVM),
+    End(13, "vCPU 1 cannot run: VMSA 0x1401000: EFER.SVME is clear", KVM),
+    End(14, "vCPU 1 cannot run: VMSA 0x1402000: SEV_FEATURES are not SNPActive alone", KVM),
+    End(15, "vCPU 1 cannot run: VMSA 0x1401000: it was destroyed, and an interrupt woke it", KVM),
+    End(16, "vCPU 1 cannot run: VMSA 0x1401000: it was destroyed, and INIT and SIPI woke it", KVM),
+    End(17, "VMGEXIT with a GHCB at 0x1200000 that is not registered", KVM),
+    End(18, "page state change of 0xfd00000000, which is no memory, to private", KVM),
 ]
 
 
@@ -53,11 +64,12 @@ def events(said: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.qemu
-@pytest.mark.parametrize("end", ENDS, ids=lambda end: end.text)
+@pytest.mark.parametrize("end", ENDS, ids=lambda end: f"{end.text}{end.properties}")
 def test_end(end: End, qemu_binary: Path, image: Path, tmp_path: Path) -> None:
     ledger, debug = tmp_path / "ledger.jsonl", tmp_path / "debug.log"
     properties = f"{end.properties},ledger={ledger}"
-    said = run_with_qmp(command(qemu_binary, image, debug, properties, ending=end.number))
+    kvm = KVM in end.properties
+    said = run_with_qmp(command(qemu_binary, image, debug, properties, ending=end.number, kvm=kvm))
     assert debug.read_text() == ""
     (told,) = events(said, "TERMINATION")
     assert told["text"] == end.text
@@ -80,7 +92,7 @@ def test_end(end: End, qemu_binary: Path, image: Path, tmp_path: Path) -> None:
 def test_report(number: int, qemu_binary: Path, image: Path, tmp_path: Path) -> None:
     """By default these do not end the guest; QMP is stopped by the guest's own last words."""
     debug = tmp_path / "debug.log"
-    said = run_with_qmp(command(qemu_binary, image, debug, ending=number))
+    said = run_with_qmp(command(qemu_binary, image, debug, ",private-mmio=report", ending=number))
     assert debug.read_text() == "still alive\n"
     assert [told["operation"] for told in events(said, "REPORT")] == [TOLD[number]]
     assert events(said, "REPORT")[0]["gpa"] == (0xFEE00000 if number == 11 else 0x1200000)

@@ -23,7 +23,10 @@ SECONDS = 60 + CASES / 2000
 def test_random_requests(qemu_binary: Path, tmp_path: Path) -> None:
     print(f"seed {SEED}, {CASES} cases")
     debug = tmp_path / "debug.log"
-    done = run(command(qemu_binary, build(tmp_path), debug, cases=CASES, seed=SEED), seconds=SECONDS)
+    done = run(
+        command(qemu_binary, build(tmp_path), debug, ",hypervisor=spec", cases=CASES, seed=SEED),
+        seconds=SECONDS,
+    )
     said = debug.read_text()
     assert said.endswith("end of fuzzing\n"), said + done.stderr
     assert "FAIL" not in said

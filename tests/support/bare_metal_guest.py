@@ -61,7 +61,11 @@ def command(qemu: Path, image: Path, debug: Path, properties: str = "", **option
         *("-m", "256M", "-smp", "2", "-bios", str(image)),
         *("-object", f"sev-snp-emulated,id=sev0,cbitpos=51,reduced-phys-bits=1{properties}"),
         *("-chardev", f"file,id=debug,path={debug}", "-device", "isa-debugcon,iobase=0x402,chardev=debug"),
-        *(word for key, value in options.items() for word in ("-fw_cfg", f"name=opt/{key},string={value}")),
+        *(
+            word
+            for key, value in options.items()
+            for word in ("-fw_cfg", f"name=opt/{key},string={int(value)}")
+        ),
     ]
 
 

@@ -125,6 +125,33 @@ uint64_t option(const char *name, uint64_t missing)
     return missing;
 }
 
+/* weak: where KVM starts another vCPU, if a program has use for one */
+__attribute__((weak)) void ap_at_reset_block(void)
+{
+    while (true) {
+        __builtin_ia32_pause();
+    }
+}
+
+bool kvm;
+enum entries entries;
+
+void read_options(void)
+{
+    kvm = option("kvm", 0);
+    entries = option("entries", ENTRIES_2M);
+}
+
+void accept_block(uint64_t block)
+{
+    if (pvalidate(block, 1, 1).eax != 6) {
+        return;
+    }
+    for (uint64_t page = block; page < block + BLOCK; page += PAGE) {
+        pvalidate(page, 0, 1);
+    }
+}
+
 uint64_t rdmsr(uint32_t msr)
 {
     uint32_t low, high;

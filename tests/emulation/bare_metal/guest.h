@@ -50,8 +50,16 @@ void expect(const char *what, uint64_t seen, uint64_t wanted);
 /* The value of the fw_cfg file opt/NAME as a number, `missing` when there is none. */
 uint64_t option(const char *name, uint64_t missing);
 
+/* What the machine is to be like: KVM's answers, and the sizes of RMP entries. */
+extern bool kvm;
+extern enum entries { ENTRIES_4K, ENTRIES_2M, ENTRIES_MIXED } entries;
+void read_options(void);
+
 /* Guest memory that nothing has touched. */
 uint64_t new_block(void);
+
+/* Validates a block by one 2M PVALIDATE, or by 512 of 4K if that is a size mismatch. */
+void accept_block(uint64_t block);
 
 uint64_t rdmsr(uint32_t msr);
 void wrmsr(uint32_t msr, uint64_t value);
@@ -133,11 +141,22 @@ void submit(void);
 void expect_malformed(unsigned reason);
 void expect_done(uint64_t info2);
 
+void send_ipi(uint32_t command);
+#define IPI_NMI  0x4400
+#define IPI_INIT 0x4500
+#define IPI_SIPI 0x4610
+
 /* A VMSA page that starts a vCPU. No two are in one block, none is its block's first page. */
 uint64_t new_vmsa(void);
 
 /* Does the second vCPU run? Given up after long enough. It reads from ap_reads, if that is not 0. */
 bool beating(void);
+bool stops(void);
+void expect_stands(const char *what);
+/* It goes into AP reset hold; 0x6 in the MSR, or by the GHCB page. */
+void park_it(bool by_page);
+bool wakes(uint32_t first, uint32_t second);
+extern volatile uint64_t woken, starts;
 extern volatile uint64_t ap_reads;
 
 /* The rules, by topic */
@@ -148,6 +167,7 @@ void ghcb_rules(void);
 void page_state_rules(void);
 void message_rules(void);
 void vmsa_rules(void);
+void kvm_start_rules(void);
 
 /* What ends the guest, by number; and many random requests. */
 void ending(unsigned number);

@@ -20,6 +20,7 @@ void main(void)
 {
     uint64_t cases = option("cases", 0), number = option("ending", 0);
 
+    read_options();
     set_gate(NMI, vector_2);
     set_gate(UD, vector_6);
     set_gate(GP, vector_13);
@@ -43,6 +44,9 @@ void main(void)
         ghcb_rules();
         page_state_rules();
         message_rules();
+        if (kvm) {
+            kvm_start_rules();
+        }
         vmsa_rules();
         say("end of tests\n");
         vmgexit_msr(2ULL << 16 | 1ULL << 12 | 0x100);   /* terminate: Linux's set, PVALIDATE failed */

@@ -4,6 +4,16 @@
  */
 #include "guest.h"
 
+/* Bits of hypervisor features: SNP, AP creation, APIC ids */
+#define FEATURES (kvm ? 0x3ULL : 0x13ULL)
+
+/* KVM has no such request. */
+static void expect_apic_ids(uint64_t info1, uint64_t info2)
+{
+    expect("SW_EXITINFO1", *field(INFO1), kvm ? MALFORMED : info1);
+    expect("SW_EXITINFO2", *field(INFO2), kvm ? INVALID_EVENT : info2);
+}
+
 void msr_rules(void)
 {
     uint32_t regs[4];
@@ -28,21 +38,22 @@ void msr_rules(void)
     TEST("ghcb msr: registration echoes the address") {
         expect("answer", vmgexit_msr(ghcb_gpa | 0x012), ghcb_gpa | 0x013);
     }
-    TEST("ghcb msr: an address that is no memory cannot be registered") {
-        expect("answer", vmgexit_msr(NO_MEMORY | 0x012), 0xfffffffffffff013);
+    TEST("ghcb msr: an address that is no memory cannot be registered, but with KVM") {
+        expect("answer", vmgexit_msr(NO_MEMORY | 0x012), kvm ? NO_MEMORY | 0x013 : 0xfffffffffffff013);
+        vmgexit_msr(ghcb_gpa | 0x012);
     }
-    TEST("ghcb msr: SNP and AP creation are among the hypervisor's features") {
-        uint64_t answer = vmgexit_msr(0x080);
-
-        expect("answer & 0xfff", answer & 0xfff, 0x081);
-        expect("features & 3", answer >> 12 & 3, 3);
-        expect("restricted injection, #HV doorbell, VMPLs", answer >> 12 & 0x2c, 0);
+    TEST("ghcb msr: the hypervisor's features are SNP, AP creation and, not with KVM, APIC ids") {
+        expect("answer", vmgexit_msr(0x080), FEATURES << 12 | 0x081);
     }
     TEST("ghcb msr: another VMPL cannot be run") {
         uint64_t answer = vmgexit_msr(1ULL << 32 | 0x016);
 
-        expect("answer & 0xfff", answer & 0xfff, 0x017);
-        expect("error is set", answer >> 32 != 0, 1);
+        if (kvm) {          /* which does not know the request */
+            expect("answer", answer, 1ULL << 32 | 0x016);
+        } else {
+            expect("answer & 0xfff", answer & 0xfff, 0x017);
+            expect("error is set", answer >> 32 != 0, 1);
+        }
     }
 }
 
@@ -61,12 +72,24 @@ void ghcb_rules(void)
         expect("ECX", *field(RCX), regs[2]);
         expect("RDX is valid", valid(RDX), 1);
     }
-    TEST("ghcb: an answer marks nothing else valid") {
-        new_request(0x8000fffd, 0, 0);
+    TEST("ghcb: an answer marks nothing else valid, but KVM's RAX to RDX") {
+        const unsigned registers[] = { RAX, RBX, RCX, RDX };
+
+        new_request(NAE_HV_FEATURES, 0, 0);
+        put(RCX, 0x1234);
+        *field(RDX) = 0x5678;       /* not marked valid */
         submit();
         expect("SW_EXITCODE is valid", valid(CODE), 0);
         expect("SW_EXITINFO2 is valid", valid(INFO2), 1);
-        expect("features & 3", *field(INFO2) & 3, 3);
+        expect("features", *field(INFO2), FEATURES);
+        for (unsigned i = 0; i < 4; i++) {
+            expect("a register is valid", valid(registers[i]), kvm);
+        }
+        if (kvm) {
+            expect("RAX", *field(RAX), 0);
+            expect("RCX", *field(RCX), 0x1234);
+            expect("RDX", *field(RDX), 0);
+        }
     }
     TEST("ghcb: MSR access") {
         new_request(0x7c, 0, 0);
@@ -182,7 +205,7 @@ void ghcb_rules(void)
         submit();
         expect("SW_EXITINFO2", *field(INFO2), 0x80000b0d);
     }
-    TEST("ghcb: RDPMC injects #GP, VMMCALL #UD") {
+    TEST("ghcb: RDPMC injects #GP; VMMCALL #UD, or with KVM it is a hypercall") {
         new_request(NAE_RDPMC, 0, 0);
         put(RCX, 0);
         submit();
@@ -192,8 +215,24 @@ void ghcb_rules(void)
         put(RAX, 0);
         mark(CPL);
         submit();
-        expect("SW_EXITINFO1", *field(INFO1), EXCEPTION);
-        expect("SW_EXITINFO2", *field(INFO2), 0x80000306);
+        if (!kvm) {
+            expect("SW_EXITINFO1", *field(INFO1), EXCEPTION);
+            expect("SW_EXITINFO2", *field(INFO2), 0x80000306);
+        } else {
+            expect_done(0);
+            expect("RAX, unknown", *field(RAX), -1000ULL);
+            new_request(NAE_VMMCALL, 0, 0);
+            put(RAX, 1);
+            mark(CPL);
+            submit();
+            expect("RAX, VAPIC_POLL_IRQ", *field(RAX), 0);
+            new_request(NAE_VMMCALL, 0, 0);
+            put(RAX, 1);
+            *((volatile uint8_t *)field(CPL & ~7u) + (CPL & 7)) = 3;
+            mark(CPL);
+            submit();
+            expect("RAX, CPL 3", *field(RAX), -1ULL);
+        }
     }
     TEST("ghcb: RDPMC, VMMCALL, MONITOR, MWAIT, DR7 without inputs are malformed, reason 4") {
         const uint64_t codes[] = { NAE_RDPMC, NAE_VMMCALL, NAE_MONITOR, NAE_MWAIT, NAE_DR7_WRITE };
@@ -222,16 +261,17 @@ void ghcb_rules(void)
     }
     TEST("ghcb: DR7 is read") {
         new_request(NAE_DR7_READ, 0, 0);
+        put(RAX, 0x77);
         submit();
         expect_done(0);
-        expect("DR7", *field(RAX), 0x400);
+        expect("DR7, or as KVM has it the request's RAX", *field(RAX), kvm ? 0x77 : 0x400);
     }
     TEST("ghcb: RDTSC and RDTSCP") {
         new_request(NAE_RDTSC, 0, 0);
         submit();
         expect_done(0);
         expect("RAX and RDX are valid", valid(RAX) && valid(RDX), 1);
-        expect("RCX is valid", valid(RCX), 0);
+        expect("RCX is valid", valid(RCX), kvm);
         uint64_t before = *field(RDX) << 32 | *field(RAX);
         new_request(NAE_RDTSCP, 0, 0);
         submit();
@@ -302,8 +342,8 @@ void ghcb_rules(void)
         new_request(NAE_APIC_IDS, 0, 0);
         put(RAX, 0);
         submit();
-        expect_done(0);
-        expect("RAX", *field(RAX), 1);
+        expect_apic_ids(DONE, 0);
+        expect("RAX", *field(RAX), !kvm);
     }
     TEST("ghcb: the list of APIC ids") {
         uint64_t block = new_block();
@@ -312,24 +352,24 @@ void ghcb_rules(void)
         new_request(NAE_APIC_IDS, block, 0);
         put(RAX, 1);
         submit();
-        expect_done(0);
-        expect("count, first id", read8(SHARED(block)), 2);
-        expect("second id", read8(SHARED(block + 8)), 1);
+        expect_apic_ids(DONE, 0);
+        expect("count, first id", read8(SHARED(block)), kvm ? 0 : 2);
+        expect("second id", read8(SHARED(block + 8)), !kvm);
     }
     TEST("ghcb: a private or unaligned list of APIC ids is malformed, reason 5") {
         new_request(NAE_APIC_IDS, new_block(), 0);
         put(RAX, 1);
         submit();
-        expect_malformed(INVALID_INPUT);
+        expect_apic_ids(MALFORMED, INVALID_INPUT);
         new_request(NAE_APIC_IDS, ghcb_gpa + 8, 0);
         put(RAX, 1);
         submit();
-        expect_malformed(INVALID_INPUT);
+        expect_apic_ids(MALFORMED, INVALID_INPUT);
     }
     TEST("ghcb: the list of APIC ids without its size is malformed, reason 4") {
         new_request(NAE_APIC_IDS, 0, 0);
         submit();
-        expect_malformed(MISSING_INPUT);
+        expect_apic_ids(MALFORMED, MISSING_INPUT);
     }
     TEST("ghcb: #HV doorbell pages and VMPLs are not offered: malformed, reason 6") {
         new_request(NAE_HV_DOORBELL, 0, 0);
@@ -344,9 +384,11 @@ void ghcb_rules(void)
 
         ghcb_gpa = new_block();
         psc_msr(ghcb_gpa, PSC_SHARED);
-        new_request(NAE_HV_FEATURES, 0, 0);
-        submit();
-        expect_malformed(NOT_REGISTERED);
+        if (!kvm) {         /* where it ends the machine: see endings.c */
+            new_request(NAE_HV_FEATURES, 0, 0);
+            submit();
+            expect_malformed(NOT_REGISTERED);
+        }
         vmgexit_msr(ghcb_gpa | 0x012);
         new_request(NAE_HV_FEATURES, 0, 0);
         submit();

@@ -8,6 +8,7 @@
 #define C_BIT_HIGH 0x00080000   /* bit 51, in the upper half of an entry */
 #define RAM_BASE   0x00100000
 #define STACK_TOP  0x00140000
+#define AP_STACK   0x00144000
 #define TRAP_STACK 0x00148000   /* of exceptions at CPL 3 */
 #define USER_CODE  0x2b
 #define USER_DATA  0x23
@@ -39,6 +40,8 @@ start32:
 
     .code64
 start64:
+    testl %esi, %esi
+    jnz ap64
     movl $STACK_TOP, %esp
     lidt idt_pointer(%rip)
     movq $TRAP_STACK, TSS_BASE + 4  /* RSP0 */
@@ -47,6 +50,11 @@ start64:
     call main
 1:  hlt
     jmp 1b
+
+ap64:
+    movl $AP_STACK, %esp
+    lidt idt_pointer(%rip)
+    call ap_at_reset_block
 
 /* An NMI, which wakes whom it may wake and does nothing else */
 vector_2:
@@ -202,8 +210,12 @@ metadata_end:
 gdt_pointer:
     .word gdt_end - gdt - 1
     .long gdt
+ap_reset:                           /* the SEV-ES reset block: where KVM starts other vCPUs */
+    movl $1, %esi
+    jmp 1f
 reset16:
-    cli
+    xorl %esi, %esi
+1:  cli
     movw $gdt_pointer - 0xffff0000, %bx
     lgdtl %cs:(%bx)
     movl %cr0, %eax
@@ -217,7 +229,7 @@ reset16:
     .long 0xdc886566
     .word 0x984a, 0x4798
     .byte 0xa7, 0x5e, 0x55, 0x85, 0xa7, 0xbf, 0x67, 0xcc
-    .long 0xfffffff0                /* SEV-ES reset block: where other vCPUs would start */
+    .long ap_reset                  /* SEV-ES reset block */
     .word 22
     .long 0x00f771de
     .word 0x1a7e, 0x4fcb

@@ -192,12 +192,18 @@ void snp_measure(hwaddr gpa, uint64_t size, int page_type,
 
 /*
  * The launch digest as firmware computes it, page by page, of all that QEMU
- * launches except the vCPUs' initial VMSAs.
+ * launches except the vCPUs' initial VMSAs.  Once: what was launched does not
+ * change any more.
  */
 static void launch_digest(uint8_t digest[HASH_SIZE])
 {
-    PageInfo info = { .length = cpu_to_le16(sizeof(info)) };
+    static PageInfo info = { .length = 0 };
 
+    if (info.length) {
+        memcpy(digest, info.digest, HASH_SIZE);
+        return;
+    }
+    info.length = cpu_to_le16(sizeof(info));
     for (int i = 0; i < launched->len; i++) {
         const Launched *l = &g_array_index(launched, Launched, i);
 

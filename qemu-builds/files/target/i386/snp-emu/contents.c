@@ -20,12 +20,22 @@
 #include "exec/address-spaces.h"
 #include "exec/exec-all.h"
 #include "exec/ram_addr.h"
+#include "hw/boards.h"
+#include "qapi/error.h"
+#include "system/confidential-guest-support.h"
 #include "internal.h"
 
 unsigned long *contents_settled_map;
 
 static QemuMutex lock;  /* held for short; taken inside snp_emu->lock */
 static uint64_t noise[2048];
+
+/*
+ * What a read finds that goes by the C-bit's complement: pages right above all
+ * that page tables reach, because the C-bit is no address bit.
+ */
+#define NOISE_PAGES 16
+static MemoryRegion noise_mr;
 
 /* splitmix64: from a fixed seed, so that a run can be repeated */
 static uint64_t next_random(void)
@@ -44,8 +54,25 @@ void contents_init(hwaddr end)
     for (int i = 0; i < ARRAY_SIZE(noise); i++) {
         noise[i] = next_random();
     }
-    /* from calloc(): the host backs only what is used */
-    contents_settled_map = bitmap_new(end / TARGET_PAGE_SIZE);
+    memory_region_init_rom_nomigrate(&noise_mr,
+                                     OBJECT(MACHINE(qdev_get_machine())->cgs),
+                                     "sev-snp-emulated-noise",
+                                     NOISE_PAGES * TARGET_PAGE_SIZE,
+                                     &error_fatal);
+    for (int i = 0; i < NOISE_PAGES * TARGET_PAGE_SIZE / 8; i++) {
+        stq_le_p(memory_region_get_ram_ptr(&noise_mr) + i * 8, next_random());
+    }
+    memory_region_add_subregion(get_system_memory(), snp_emu_c_bit, &noise_mr);
+    if (snp_emu->scramble) {
+        /* from calloc(): the host backs only what is used */
+        contents_settled_map = bitmap_new(end / TARGET_PAGE_SIZE);
+    }
+}
+
+hwaddr contents_noise_page(hwaddr gpa)
+{
+    return snp_emu_c_bit | (gpa / TARGET_PAGE_SIZE % NOISE_PAGES *
+                            TARGET_PAGE_SIZE);
 }
 
 static MemoryRegion *ram_at(hwaddr gpa, hwaddr len, ram_addr_t *offset)
@@ -90,7 +117,7 @@ void contents_fill(hwaddr gpa)
                           contents_settled_map[BIT_WORD(pfn)] | BIT_MASK(pfn));
 }
 
-/* Runs between two translation blocks, with no lock held. */
+/* Runs between two translation blocks, with the BQL and no lock of ours. */
 static void drop_code(CPUState *cs, run_on_cpu_data data)
 {
     tb_invalidate_phys_range(data.target_ptr,

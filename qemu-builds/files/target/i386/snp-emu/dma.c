@@ -7,10 +7,13 @@
  * a page is private, a device finds the page's unused shared side, which is
  * zero, and what it writes there nobody sees.  So all DMA goes through an
  * IOMMU that maps shared pages and what is not RAM (MSIs, other devices) one
- * to one, and private pages to a void.
+ * to one, and private pages to a void: one page of zeros for all reads, and one
+ * that takes all writes.  A device may hold on to them as to any memory, so a
+ * guest that gives it many private pages costs QEMU nothing.
  */
 
 #include "qemu/osdep.h"
+#include "qapi/error.h"
 #include "qapi/qapi-types-qom.h"
 #include "cpu.h"
 #include "exec/address-spaces.h"
@@ -26,66 +29,51 @@
 AddressSpace snp_dma_as;
 
 static IOMMUMemoryRegion filter;
-static MemoryRegion void_mr;
-static AddressSpace void_as;
+static MemoryRegion zeros_mr, sink_mr;
+static AddressSpace zeros_as, sink_as;
 
-/* One record a page and transfer: accesses that go on are the same one. */
-static void refused(hwaddr addr, unsigned size, bool write)
+/* One record a page and transfer: accesses of one page in a row are one. */
+static void refused(hwaddr page, bool write)
 {
-    static hwaddr next[2];
+    static hwaddr last[2] = { -1, -1 };
     SnpOrigin o = { .vcpu = -1 };
 
     QEMU_LOCK_GUARD(&snp_emu->lock);
-    if (addr != next[write] || !(addr & ~TARGET_PAGE_MASK)) {
+    if (page != last[write]) {
         snp_emu->dma_private[write]++;
         o.phase = snp_emu->last_phase;
-        snp_fault(write ? "dma-private-write" : "dma-private-read", &o,
-                  addr & TARGET_PAGE_MASK, write ? "write" : "read");
+        snp_fault(write ? "dma-private-write" : "dma-private-read", &o, page,
+                  write ? "write" : "read");
     }
-    next[write] = addr + size;
+    last[write] = page;
 }
-
-static uint64_t void_read(void *opaque, hwaddr addr, unsigned size)
-{
-    refused(addr, size, false);
-    return 0;
-}
-
-static void void_write(void *opaque, hwaddr addr, uint64_t data, unsigned size)
-{
-    refused(addr, size, true);
-}
-
-static const MemoryRegionOps void_ops = {
-    .read = void_read,
-    .write = void_write,
-    .endianness = DEVICE_LITTLE_ENDIAN,
-    .valid = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
-    .impl = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
-};
 
 static IOMMUTLBEntry filter_translate(IOMMUMemoryRegion *mr, hwaddr addr,
                                       IOMMUAccessFlags flag, int idx)
 {
     hwaddr page = addr & TARGET_PAGE_MASK;
     uint8_t state = rmp_get(page);
-    AddressSpace *target = &address_space_memory;
-
-    if (state != RMP_NONE) {
-        if ((state & RMP_ASSIGNED) &&
-            snp_emu->dma == SEV_SNP_EMULATED_DMA_STRICT) {
-            target = &void_as;
-        } else {
-            contents_settle(page);
-        }
-    }
-    return (IOMMUTLBEntry) {
-        .target_as = target,
+    IOMMUTLBEntry entry = {
+        .target_as = &address_space_memory,
         .iova = page,
         .translated_addr = page,
         .addr_mask = ~TARGET_PAGE_MASK,
         .perm = IOMMU_RW,
     };
+
+    if (state == RMP_NONE) {
+        return entry;
+    }
+    if (!(state & RMP_ASSIGNED) || snp_emu->dma == SEV_SNP_EMULATED_DMA_OPEN) {
+        contents_settle(page);
+        return entry;
+    }
+    if (flag != IOMMU_NONE) {
+        refused(page, flag & IOMMU_WO);
+    }
+    entry.target_as = flag & IOMMU_WO ? &sink_as : &zeros_as;
+    entry.translated_addr = 0;
+    return entry;
 }
 
 static AddressSpace *filter_get(PCIBus *bus, void *opaque, int devfn)
@@ -102,16 +90,15 @@ void dma_init(void)
     ConfidentialGuestSupport *cgs = MACHINE(qdev_get_machine())->cgs;
     Object *owner = OBJECT(cgs);
 
-    memory_region_init_io(&void_mr, owner, &void_ops, NULL,
-                          "sev-snp-emulated-void", UINT64_MAX);
-    address_space_init(&void_as, &void_mr, "sev-snp-emulated-void");
+    memory_region_init_rom_nomigrate(&zeros_mr, owner, "sev-snp-emulated-zeros",
+                                     TARGET_PAGE_SIZE, &error_fatal);
+    address_space_init(&zeros_as, &zeros_mr, "sev-snp-emulated-zeros");
+    memory_region_init_ram_nomigrate(&sink_mr, owner, "sev-snp-emulated-sink",
+                                     TARGET_PAGE_SIZE, &error_fatal);
+    address_space_init(&sink_as, &sink_mr, "sev-snp-emulated-sink");
     memory_region_init_iommu(&filter, sizeof(filter), TYPE_SNP_EMU_DMA, owner,
                              TYPE_SNP_EMU_DMA, UINT64_MAX);
     address_space_init(&snp_dma_as, MEMORY_REGION(&filter), TYPE_SNP_EMU_DMA);
-    /* the void is reached through bounce buffers, and nothing limits it */
-    snp_dma_as.max_bounce_buffer_size = SIZE_MAX;
-    object_register_sugar_prop(TYPE_PCI_DEVICE, "x-max-bounce-buffer-size",
-                               "0xffffffff", true);
     cgs->dma_as = &snp_dma_as;
 }
 

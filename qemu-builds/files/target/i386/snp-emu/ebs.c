@@ -44,6 +44,7 @@
 
 static uint32_t blocks;
 static bool given_up;           /* there is a kernel, and no table was found */
+static bool over;               /* a call was granted, and there is a kernel */
 static uint64_t entry;          /* of ExitBootServices, 0 while unknown */
 
 /* The call that is under way; @resume is 0 when none is. */
@@ -53,12 +54,6 @@ static struct {
     uint64_t map_key;
 } call;
 
-static uint64_t read_u64(hwaddr gpa)
-{
-    return address_space_ldq_le(&address_space_memory, gpa,
-                                MEMTXATTRS_UNSPECIFIED, NULL);
-}
-
 static bool is_validated(hwaddr gpa)
 {
     uint8_t state = rmp_get(gpa);
@@ -66,23 +61,32 @@ static bool is_validated(hwaddr gpa)
     return state != RMP_NONE && state & RMP_VALIDATED;
 }
 
+/*
+ * 0 where no validated memory is: what is not validated holds nothing, and a
+ * device's registers are not to be touched.
+ */
+static uint64_t read_u64(hwaddr gpa)
+{
+    if (!is_validated(gpa) || !is_validated(gpa + sizeof(uint64_t) - 1)) {
+        return 0;
+    }
+    return address_space_ldq_le(&address_space_memory, gpa,
+                                MEMTXATTRS_UNSPECIFIED, NULL);
+}
+
 static uint64_t entry_from_pointer(hwaddr pointer)
 {
     hwaddr system_table, boot_services;
 
-    /* What is not validated holds nothing, and is not to be touched. */
-    if (!is_validated(pointer) ||
-        read_u64(pointer) != SYSTEM_TABLE_SIGNATURE) {
+    if (read_u64(pointer) != SYSTEM_TABLE_SIGNATURE) {
         return 0;
     }
     system_table = read_u64(pointer + 8);
-    if (!is_validated(system_table) ||
-        read_u64(system_table) != SYSTEM_TABLE_SIGNATURE) {
+    if (read_u64(system_table) != SYSTEM_TABLE_SIGNATURE) {
         return 0;
     }
     boot_services = read_u64(system_table + SYSTEM_TABLE_BOOT_SERVICES);
-    if (!is_validated(boot_services) ||
-        read_u64(boot_services) != BOOT_SERVICES_SIGNATURE) {
+    if (read_u64(boot_services) != BOOT_SERVICES_SIGNATURE) {
         return 0;
     }
     return read_u64(boot_services + BOOT_SERVICES_EXIT_BOOT_SERVICES);
@@ -156,7 +160,12 @@ bool snp_hook_wanted(CPUState *cs, uint64_t pc)
         }
         return false;
     }
-    return pc == entry || pc == qatomic_read(&call.resume);
+    if (pc >> 63 && !snp_emu->ebs_status && snp_emu->ebs_returns) {
+        /* the service's address is another program's now */
+        qatomic_set(&over, true);
+    }
+    return !qatomic_read(&over) &&
+           (pc == entry || pc == qatomic_read(&call.resume));
 }
 
 bool snp_ebs_under_way(void)
@@ -206,6 +215,9 @@ void helper_snp_hook(CPUX86State *env)
     CPUState *cs = env_cpu(env);
     uint64_t resume;
 
+    if (qatomic_read(&over) || env->hflags & HF_CPL_MASK) {
+        return;
+    }
     if (env->eip == entry) {
         if (cpu_memory_rw_debug(cs, env->regs[R_ESP], &resume, sizeof(resume),
                                 false)) {

@@ -139,7 +139,7 @@ static bool msr_access(CPUX86State *env, uint32_t msr, bool write,
         return true;
     }
 
-    snp_emu->vcpus[env_cpu(env)->cpu_index].hypervisor_msr = true;
+    snp_emu->vcpus[env_cpu(env)->cpu_index].hypervisor_msr = snp_emu_reflect;
     env->regs[R_ECX] = msr;
     if (write) {
         env->regs[R_EAX] = (uint32_t)*value;

@@ -65,7 +65,7 @@ static uint64_t msr_protocol(CPUX86State *env, const SnpOrigin *o,
     case MSR_PREFERRED_GPA_REQ:
         return 0xfffffffffffffULL << 12 | MSR_PREFERRED_GPA_RESP;
     case MSR_REGISTER_GPA_REQ:
-        if (rmp_get(data << 12) == RMP_NONE) {
+        if (rmp_get(data << 12) == RMP_NONE && !snp_is_kvm()) {
             return 0xfffffffffffffULL << 12 | MSR_REGISTER_GPA_RESP;
         }
         snp_emu->vcpus[cpu].ghcb_registered = data << 12;
@@ -74,9 +74,12 @@ static uint64_t msr_protocol(CPUX86State *env, const SnpOrigin *o,
     case MSR_PSC_REQ:
         return snp_psc_msr(env, o, req) | MSR_PSC_RESP;
     case MSR_RUN_VMPL_REQ:
+        if (snp_is_kvm()) {
+            return req;     /* unknown to it */
+        }
         return 1ULL << 32 | MSR_RUN_VMPL_RESP;  /* only VMPL0 exists */
     case MSR_HV_FEATURES_REQ:
-        return (uint64_t)HV_FEATURES << 12 | MSR_HV_FEATURES_RESP;
+        return (uint64_t)hv_features() << 12 | MSR_HV_FEATURES_RESP;
     default:
         return req;     /* unknown: left as it was, the guest sees no answer */
     }
@@ -95,9 +98,9 @@ void helper_vmgexit(CPUX86State *env, int next_eip_addend)
         return;
     }
     if ((*msr & 0xfff) == MSR_AP_RESET_HOLD_REQ) {
-        *msr = 1ULL << 12 | MSR_AP_RESET_HOLD_RESP;
+        *msr = MSR_AP_RESET_HOLD_RESP;
         env->eip += next_eip_addend;
-        snp_ap_reset_hold(env);
+        snp_ap_reset_hold(env, SNP_HOLD_MSR);
     }
     if (*msr & 0xfff) {
         QEMU_LOCK_GUARD(&snp_emu->lock);
@@ -115,6 +118,15 @@ void helper_vmgexit(CPUX86State *env, int next_eip_addend)
         }
         return;
     }
+    if (snp_is_kvm() &&
+        snp_emu->vcpus[o.vcpu].ghcb_registered != g.gpa) {
+        /* sev_handle_vmgexit(): -EINVAL, KVM_RUN fails */
+        WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
+            snp_stop(&o, "VMGEXIT with a GHCB at 0x%" PRIx64 " that is not "
+                     "registered", g.gpa);
+        }
+        return;
+    }
     exit_code = ghcb_get(&g, F_EXIT_CODE);
     snp_nae(env, &o, &g);
     if (!(rmp_get(g.gpa) & RMP_ASSIGNED)) {
@@ -124,7 +136,7 @@ void helper_vmgexit(CPUX86State *env, int next_eip_addend)
     if (exit_code == EXIT_AP_RESET_HOLD &&
         ldl_le_p(g.page + F_EXIT_INFO1) == RESP_NO_ACTION) {
         env->eip += next_eip_addend;
-        snp_ap_reset_hold(env);
+        snp_ap_reset_hold(env, SNP_HOLD_NAE);
     }
 }
 

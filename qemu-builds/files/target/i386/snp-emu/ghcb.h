@@ -18,8 +18,13 @@
 #define HV_FEATURE_SNP          (1 << 0)
 #define HV_FEATURE_AP_CREATION  (1 << 1)
 #define HV_FEATURE_APIC_ID_LIST (1 << 4)
-#define HV_FEATURES (HV_FEATURE_SNP | HV_FEATURE_AP_CREATION | \
-                     HV_FEATURE_APIC_ID_LIST)
+
+/* KVM's are GHCB_HV_FT_SUPPORTED. */
+static inline uint32_t hv_features(void)
+{
+    return HV_FEATURE_SNP | HV_FEATURE_AP_CREATION |
+           (snp_is_kvm() ? 0 : HV_FEATURE_APIC_ID_LIST);
+}
 
 #define EXIT_AP_RESET_HOLD      0x80000004ULL
 
@@ -74,6 +79,13 @@ static inline bool ghcb_has(const Ghcb *g, unsigned field)
     unsigned bit = field / 8;
 
     return g->asked[bit / 8] & (1 << bit % 8);
+}
+
+static inline bool ghcb_answers(const Ghcb *g, unsigned field)
+{
+    unsigned bit = field / 8;
+
+    return g->page[F_VALID + bit / 8] & (1 << bit % 8);
 }
 
 /* Set a field of the answer and mark it valid. */

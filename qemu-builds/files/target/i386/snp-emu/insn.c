@@ -73,6 +73,30 @@ static bool page_operand(CPUX86State *env, hwaddr *gpa, uint64_t *size,
     return true;
 }
 
+/*
+ * Nested page fault of an instruction on a page that the hypervisor owns: it
+ * makes the page private.  The caller holds the lock; returns the first page's
+ * state.
+ */
+static uint8_t make_private(CPUX86State *env, const SnpOrigin *o, hwaddr gpa,
+                            uint64_t size)
+{
+    if (!(rmp_get(gpa) & RMP_ASSIGNED)) {
+        for (hwaddr a = gpa; a < gpa + size; a += 4096) {
+            if (!(rmp_get(a) & RMP_ASSIGNED)) {
+                rmp_implicit_conversion(env, o, a, true);
+            }
+        }
+    }
+    return rmp_get(gpa);
+}
+
+/* Only a VMSA is ever in use; with many vCPUs, asking costs. */
+static bool in_use(uint8_t state, hwaddr gpa, uint64_t size)
+{
+    return state & RMP_VMSA && snp_vmsa_in_use(gpa, size);
+}
+
 void helper_pvalidate(CPUX86State *env)
 {
     uintptr_t ra = GETPC();
@@ -88,22 +112,13 @@ void helper_pvalidate(CPUX86State *env)
     }
     o = snp_origin(env, 0);
     QEMU_LOCK_GUARD(&snp_emu->lock);
-    state = rmp_get(gpa);
-    if (!(state & RMP_ASSIGNED)) {
-        /* nested page fault: the hypervisor makes the page private */
-        for (hwaddr a = gpa; a < gpa + size; a += 4096) {
-            if (!(rmp_get(a) & RMP_ASSIGNED)) {
-                rmp_implicit_conversion(env, &o, a, true);
-            }
-        }
-        state = rmp_get(gpa);
-    }
+    state = make_private(env, &o, gpa, size);
     if (size == BLOCK_SIZE && !rmp_block_is_large(gpa)) {
         ledger_event(SNP_OP_SIZE_MISMATCH, &o, gpa, size);
         set_result(env, SNP_FAIL_SIZEMISMATCH, false);
         return;
     }
-    if (snp_vmsa_in_use(gpa, size)) {
+    if (in_use(state, gpa, size)) {
         set_result(env, SNP_FAIL_INUSE, false);
         return;
     }
@@ -116,7 +131,7 @@ void helper_pvalidate(CPUX86State *env)
         return;
     }
     ledger_event(validate ? SNP_OP_VALIDATE : SNP_OP_RESCIND, &o, gpa, size);
-    rmp_set(gpa, size, (state & ~RMP_VALIDATED) | want);
+    rmp_set(gpa, size, (state & ~RMP_VALIDATED) | want | RMP_TOUCHED);
     if (!validate) {
         rmp_flush_stale(env);
     }
@@ -186,7 +201,7 @@ void helper_rmpadjust(CPUX86State *env)
     wait_for_vmsa(env, gpa, size, ra);
     o = snp_origin(env, 0);
     QEMU_LOCK_GUARD(&snp_emu->lock);
-    state = rmp_get(gpa);
+    state = make_private(env, &o, gpa, size);
     if (size == BLOCK_SIZE && !rmp_block_is_large(gpa)) {
         set_result(env, SNP_FAIL_SIZEMISMATCH, false);
         return;
@@ -195,13 +210,13 @@ void helper_rmpadjust(CPUX86State *env)
         set_result(env, SNP_FAIL_INPUT, false);
         return;
     }
-    if (snp_vmsa_in_use(gpa, size)) {
+    if (in_use(state, gpa, size)) {
         set_result(env, SNP_FAIL_INUSE, false);
         return;
     }
     ledger_event(rdx & ADJUST_VMSA ? SNP_OP_VMSA : SNP_OP_RMPADJUST, &o, gpa,
                  size);
-    rmp_set(gpa, size, (state & ~RMP_VMSA) |
+    rmp_set(gpa, size, (state & ~RMP_VMSA) | RMP_TOUCHED |
                        (rdx & ADJUST_VMSA ? RMP_VMSA : 0));
     set_result(env, SNP_SUCCESS, false);
 }

@@ -22,6 +22,7 @@ enum {
     RMP_VALIDATED = 1 << 1,
     RMP_VMSA      = 1 << 2,
     RMP_LARGE     = 1 << 3, /* part of a 2 MiB entry */
+    RMP_TOUCHED   = 1 << 4, /* private, and in nested page tables since */
 };
 
 /* What rmp_get() says of an address that the RMP does not cover. */
@@ -54,6 +55,7 @@ typedef enum SnpOp {
     SNP_OP_VMSA,
     SNP_OP_GHCB_REGISTER,
     SNP_OP_PRIVATE_MMIO,
+    SNP_OP_SHARED_READ,
     SNP_OP__MAX,
 } SnpOp;
 
@@ -65,14 +67,24 @@ typedef struct SnpOrigin {
     SnpPhase phase;
 } SnpOrigin;
 
+/* AP reset hold, by how it was asked for and so is answered */
+typedef enum SnpHold {
+    SNP_HOLD_NONE,
+    SNP_HOLD_MSR,
+    SNP_HOLD_NAE,
+} SnpHold;
+
 typedef struct SnpVcpu {
     uint64_t ghcb_msr;
     hwaddr ghcb_registered; /* -1: none */
     hwaddr vmsa;            /* of the AP creation that it runs; 0: none */
     hwaddr on_init;         /* VMSA to run on the next INIT; 0: none */
+    SnpHold hold;           /* its last VMGEXIT was this */
     bool hypervisor_msr;    /* the next MSR access is the hypervisor's */
     bool held;              /* in AP reset hold, or destroyed */
     bool destroyed;         /* only another VMSA starts it */
+    bool init_received;     /* KVM: stands until SIPI comes */
+    bool started;           /* KVM: has had its first SIPI */
     int64_t waits_since;    /* for a VMSA page to be out of use; 0: no */
 } SnpVcpu;
 
@@ -86,6 +98,9 @@ typedef struct SnpEmu {
     SevSnpEmulatedStrictness validate_twice;
     SevSnpEmulatedStrictness implicit_conversion;
     SevSnpEmulatedStrictness private_mmio;
+    SevSnpEmulatedRmpEntries rmp_entries;
+    SevSnpEmulatedHypervisor hypervisor;
+    uint64_t ledger_limit;      /* bytes; 0: none */
     uint64_t ap_jump_table;
     uint8_t vmpck[4][32];       /* keys of the guest messages, by VMPL */
     uint64_t vmgexits;
@@ -103,17 +118,34 @@ typedef struct SnpEmu {
 
 extern SnpEmu *snp_emu;
 
+/* Are the hypervisor's answers KVM's where they differ from the GHCB's? */
+static inline bool snp_is_kvm(void)
+{
+    return snp_emu->hypervisor == SEV_SNP_EMULATED_HYPERVISOR_KVM;
+}
+
 SnpOrigin snp_origin(CPUX86State *env, uintptr_t ra);
 SnpPhase snp_phase(CPUX86State *env, uint64_t rip);
 
 /* ebs.c */
 bool snp_ebs_under_way(void);
 
-/* rmp.c: the caller holds snp_emu->lock */
+/*
+ * rmp.c: the caller holds snp_emu->lock, except to look at one page's state:
+ * say first that the block fills a TLB, so that one who changes the state
+ * meanwhile flushes it.
+ */
+typedef struct RmpBlock RmpBlock;
+
+RmpBlock *rmp_block(hwaddr gpa);
+uint8_t block_get(const RmpBlock *block, hwaddr gpa);
+void block_fills_tlb(RmpBlock *block);
 void rmp_add_range(hwaddr base, uint64_t size);
 uint8_t rmp_get(hwaddr gpa);
 void rmp_set(hwaddr gpa, uint64_t size, uint8_t state);
 uint64_t rmp_validated_pages(void);
+/* Blocks that take memory for each page, as their pages do not agree. */
+uint64_t rmp_split_blocks(void);
 bool rmp_block_is_large(hwaddr gpa);
 
 /*
@@ -134,7 +166,7 @@ void rmp_implicit_conversion(CPUX86State *env, const SnpOrigin *o, hwaddr page,
 void snp_flush_tlbs(CPUX86State *env);
 void rmp_flush_stale(CPUX86State *env);
 
-/* Count a refused use of memory and tell it to ledger and QMP. */
+/* access.c: count a refused use of memory and tell it to ledger and QMP */
 void snp_fault(const char *op, const SnpOrigin *o, hwaddr gpa,
                const char *access);
 
@@ -155,6 +187,8 @@ void contents_end_change(void);
 /* What is there now is what the guest shall find. */
 void contents_keep(hwaddr gpa, uint64_t size);
 void contents_fill(hwaddr gpa);
+/* Where a page of noise lies that no page table reaches; the same for @gpa. */
+hwaddr contents_noise_page(hwaddr gpa);
 
 static inline bool contents_settled(hwaddr gpa)
 {
@@ -197,6 +231,19 @@ void ledger_ram_range(hwaddr base, uint64_t size);
 const char *snp_op_name(SnpOp op);
 const char *snp_phase_name(SnpPhase phase);
 
+/* vmsa.c */
+bool snp_is_vmsa_page(hwaddr gpa);
+/*
+ * Would VMRUN take it?  NULL, or what it would not.  The caller of the first
+ * holds snp_emu->lock.
+ */
+const char *snp_vmsa_page_refused(hwaddr gpa);
+const char *snp_vmsa_refused(CPUX86State *env, const uint8_t *vmsa);
+void snp_read_vmsa(hwaddr gpa, uint8_t vmsa[4096]);
+void snp_load_vmsa(CPUX86State *env, const uint8_t *vmsa);
+uint64_t snp_vmsa_features(const uint8_t *vmsa);
+#define SEV_FEATURE_SNP_ACTIVE 1
+
 /* smp.c */
 bool snp_ap_is_destroy(uint64_t info1);
 bool snp_ap_creation(CPUX86State *env, uint64_t info1, uint64_t vmsa,
@@ -205,7 +252,7 @@ bool snp_ap_creation(CPUX86State *env, uint64_t info1, uint64_t vmsa,
 uint64_t snp_apic_id_pages(void);
 void snp_write_apic_ids(hwaddr gpa);
 /* The guest's EIP must be that of the next instruction. */
-G_NORETURN void snp_ap_reset_hold(CPUX86State *env);
+G_NORETURN void snp_ap_reset_hold(CPUX86State *env, SnpHold hold);
 /* Does a vCPU run on a VMSA in this range? */
 bool snp_vmsa_in_use(hwaddr gpa, uint64_t size);
 /*
@@ -233,6 +280,9 @@ void aes_gcm_encrypt(const uint8_t key[32], const uint8_t nonce[12],
 bool aes_gcm_decrypt(const uint8_t key[32], const uint8_t nonce[12],
                      const void *aad, size_t aad_len, void *data, size_t len,
                      const uint8_t tag[16]);
+
+/* object.c: what the profile decides where no property does */
+void snp_resolve_profile(void);
 
 /* report.c */
 #define SNP_STOP (-1)   /* reason set and code of what is not the guest's */

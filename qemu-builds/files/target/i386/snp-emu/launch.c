@@ -134,6 +134,40 @@ static void populate(hwaddr gpa, const void *data, size_t len, size_t area)
     rmp_set(gpa, area, RMP_ASSIGNED | RMP_VALIDATED);
 }
 
+/* The image, as launched */
+static hwaddr image_base;
+static uint64_t image_size;
+
+static bool overlap(uint64_t base, uint64_t size, uint64_t other,
+                    uint64_t other_size)
+{
+    return base < other + other_size && other < base + size;
+}
+
+/* SNP_LAUNCH_UPDATE refuses a page that it has launched already. */
+static void check_overlaps(const OvmfSevMetadata *metadata, unsigned i)
+{
+    const OvmfSevMetadataDesc *desc = &metadata->descs[i];
+
+    if (overlap(desc->base, desc->len, image_base, image_size)) {
+        error_report("sev-snp-emulated: firmware metadata section %u "
+                     "(0x%x+0x%x) lies in the firmware image, whose pages are "
+                     "launched already", i, desc->base, desc->len);
+        exit(1);
+    }
+    for (unsigned j = 0; j < i; j++) {
+        const OvmfSevMetadataDesc *other = &metadata->descs[j];
+
+        if (overlap(desc->base, desc->len, other->base, other->len)) {
+            error_report("sev-snp-emulated: firmware metadata sections %u "
+                         "(0x%x+0x%x) and %u (0x%x+0x%x) overlap, and no page "
+                         "can be launched twice", j, other->base, other->len,
+                         i, desc->base, desc->len);
+            exit(1);
+        }
+    }
+}
+
 /* Ends QEMU, so no lock that an exit notifier takes may be held. */
 static void check_metadata(const OvmfSevMetadata *metadata)
 {
@@ -156,6 +190,73 @@ static void check_metadata(const OvmfSevMetadata *metadata)
                          desc->len);
             exit(1);
         }
+        check_overlaps(metadata, i);
+    }
+}
+
+/*
+ * SNP firmware ABI specification, 4.3: GUEST_POLICY, as KVM's
+ * snp_launch_start() and firmware take it: here on a host with SMT and several
+ * sockets.
+ */
+#define POLICY_ABI          0xffff
+#define POLICY_SMT          (1ULL << 16)
+#define POLICY_MUST_BE_ONE  (1ULL << 17)
+#define POLICY_DEBUG        (1ULL << 19)
+#define POLICY_ONE_SOCKET   (1ULL << 20)
+#define POLICY_KNOWN        (POLICY_ABI | POLICY_SMT | POLICY_MUST_BE_ONE | \
+                             POLICY_DEBUG | POLICY_ONE_SOCKET)
+/* Of the firmware whose answers are copied */
+#define FIRMWARE_ABI        (1 << 8 | 54)
+
+static const char *policy_refused(uint64_t policy)
+{
+    if (!(policy & POLICY_MUST_BE_ONE)) {
+        return "bit 17 must be 1";
+    }
+    if (policy & ~POLICY_KNOWN) {
+        return "bit 18 or a bit above 20 is not known to KVM";
+    }
+    if (!(policy & POLICY_SMT)) {
+        return "bit 16 forbids SMT, which the host has";
+    }
+    if (policy & POLICY_ONE_SOCKET) {
+        return "bit 20 asks for a host of one socket";
+    }
+    if ((policy & POLICY_ABI) > FIRMWARE_ABI) {
+        return "it wants a firmware ABI above 1.54";
+    }
+    return NULL;
+}
+
+static void check_object(Object *cgs)
+{
+    uint64_t policy = object_property_get_uint(cgs, "policy", &error_abort);
+    const char *refused = policy_refused(policy);
+    bool several = false;
+
+    object_resolve_path_type("", TYPE_SEV_SNP_EMULATED, &several);
+    if (several) {
+        error_report("sev-snp-emulated: there can be one such object, and two "
+                     "were given");
+        exit(1);
+    }
+    if (refused) {
+        error_report("sev-snp-emulated: policy 0x%" PRIx64 " is refused: %s",
+                     policy, refused);
+        exit(1);
+    }
+}
+
+static void check_hashes(void)
+{
+    uint32_t offset;
+    size_t len;
+
+    if (sev_snp_kernel_hashes(&offset, &len) && offset + len > 4096) {
+        error_report("sev-snp-emulated: the table of kernel hashes does not "
+                     "fit its page at offset 0x%x", offset);
+        exit(1);
     }
 }
 
@@ -166,6 +267,7 @@ static void populate_metadata(Notifier *n, void *unused)
     CPUX86State *env = cpu_env(first_cpu);
 
     check_metadata(metadata);
+    check_hashes();
     QEMU_LOCK_GUARD(&snp_emu->lock);
     for (int i = 0; i < metadata->num_desc; i++) {
         OvmfSevMetadataDesc *desc = &metadata->descs[i];
@@ -192,7 +294,7 @@ static void populate_metadata(Notifier *n, void *unused)
             break;
         case SEV_DESC_TYPE_SNP_KERNEL_HASHES:
             hashes = sev_snp_kernel_hashes(&hashes_offset, &hashes_len);
-            if (hashes && hashes_offset + hashes_len <= sizeof(page)) {
+            if (hashes) {
                 memcpy(page.bytes + hashes_offset, hashes, hashes_len);
                 len = sizeof(page);
                 page_type = PAGE_TYPE_NORMAL;
@@ -269,6 +371,10 @@ void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size)
                      "in an SNP guest");
         exit(1);
     }
+    check_object(OBJECT(machine->cgs));
+    snp_resolve_profile();
+    image_base = gpa;
+    image_size = size;
     snp_emu->nr_vcpus = machine->smp.max_cpus;
     snp_emu->vcpus = g_new0(SnpVcpu, snp_emu->nr_vcpus);
     for (unsigned i = 0; i < snp_emu->nr_vcpus; i++) {
@@ -292,9 +398,8 @@ void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size)
                      "page tables: memory ends at 0x%" PRIx64, c_bit, top);
         exit(1);
     }
-    if (snp_emu->scramble) {
-        contents_init(top);
-    }
+    snp_emu_c_bit = 1ULL << c_bit;
+    contents_init(top);
     if (snp_emu->ledger_path) {
         ledger_open(snp_emu->ledger_path, &error_fatal);
     }
@@ -306,7 +411,6 @@ void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size)
     qemu_add_machine_init_done_notifier(&machine_done);
     qemu_add_exit_notifier(&at_exit);
     qemu_add_vm_change_state_handler(flush_on_stop, NULL);
-    snp_emu_c_bit = 1ULL << c_bit;
     ops->cpus_are_resettable = snp_cpus_are_resettable;
     snp_emu_reflect = snp_emu->reflect;
     dma_init();

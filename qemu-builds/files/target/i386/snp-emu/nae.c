@@ -45,12 +45,14 @@ enum {
 #define EXT_GUEST_REQUEST_INVALID_LEN (1ULL << 32)
 
 /* Are all fields that the request needs marked valid? */
-static bool has_inputs(const Ghcb *g, uint64_t code, uint64_t info1)
+static bool has_inputs(const Ghcb *g, uint64_t code, uint64_t info1,
+                       uint64_t info2)
 {
     switch (code) {
     case EXIT_DR7_WRITE:
-    case EXIT_APIC_IDS:
         return ghcb_has(g, F_RAX);
+    case EXIT_APIC_IDS:
+        return snp_is_kvm() || ghcb_has(g, F_RAX);
     case EXIT_RDPMC:
         return ghcb_has(g, F_RCX);
     case EXIT_CPUID:
@@ -76,6 +78,11 @@ static bool has_inputs(const Ghcb *g, uint64_t code, uint64_t info1)
         return ghcb_has(g, F_SCRATCH);
     case EXIT_AP_CREATION:
         return snp_ap_is_destroy(info1) || ghcb_has(g, F_RAX);
+    case EXIT_GUEST_REQUEST:
+    case EXIT_EXT_GUEST_REQUEST:
+        /* KVM reckons these among the missing; the GHCB's reason is below */
+        return !snp_is_kvm() ||
+               (QEMU_IS_ALIGNED(info1 | info2, 4096) && info1 != info2);
     default:
         return true;
     }
@@ -92,10 +99,14 @@ uint8_t *ghcb_scratch(Ghcb *g, uint64_t len)
     return g->page + offset;
 }
 
-/* A page that the guest gives to the hypervisor for data. */
-static bool is_shared_page(hwaddr gpa)
+/*
+ * A page that the guest gives to the hypervisor for data.  KVM does not look
+ * whether it is shared: it reads zeros, and what it writes is lost.
+ */
+static bool is_data_page(hwaddr gpa)
 {
-    return QEMU_IS_ALIGNED(gpa, 4096) && !(rmp_get(gpa) & RMP_ASSIGNED);
+    return QEMU_IS_ALIGNED(gpa, 4096) &&
+           (snp_is_kvm() || !(rmp_get(gpa) & RMP_ASSIGNED));
 }
 
 /* Section 4.1.8; kept for guests that ask, nothing here reads it. */
@@ -121,7 +132,7 @@ static void nae_apic_ids(Ghcb *g, hwaddr gpa)
 
     if (pages >= needed) {
         for (uint64_t i = 0; i < needed; i++) {
-            if (!is_shared_page(gpa + i * 4096)) {
+            if (!is_data_page(gpa + i * 4096)) {
                 ghcb_malformed(g, ERR_INVALID_INPUT);
                 return;
             }
@@ -133,45 +144,56 @@ static void nae_apic_ids(Ghcb *g, hwaddr gpa)
 }
 
 /*
+ * An extended request for a report (attest.c) has in RAX and RBX the address
+ * and number of pages for certificates; there are none, which is one page with
+ * a table's end mark.  False when the request is answered.
+ */
+static bool give_certificates(Ghcb *g)
+{
+    hwaddr data = ghcb_get(g, F_RAX);
+    uint64_t pages = ghcb_get(g, F_RBX);
+    static const uint8_t end_mark[24];
+
+    if (!ghcb_has(g, F_RAX) || !ghcb_has(g, F_RBX)) {
+        ghcb_malformed(g, snp_is_kvm() ? ERR_INVALID_INPUT :
+                                         ERR_MISSING_INPUT);
+        return false;
+    }
+    if (pages < 1 && !snp_is_kvm()) {
+        ghcb_put(g, F_RBX, 1);
+        ghcb_answer(g, RESP_NO_ACTION, EXT_GUEST_REQUEST_INVALID_LEN);
+        return false;
+    }
+    if (!is_data_page(data)) {
+        ghcb_malformed(g, ERR_INVALID_INPUT);
+        return false;
+    }
+    if (pages) {
+        address_space_write(&snp_dma_as, data, MEMTXATTRS_UNSPECIFIED,
+                            end_mark, sizeof(end_mark));
+    }
+    return true;
+}
+
+/*
  * Sections 4.1.11 and 4.1.12: EXITINFO1 is the request page, EXITINFO2 the
- * response page.  An extended request for a report (attest.c) has in RAX and
- * RBX the address and number of pages for certificates; there are none, which
- * is one page with a table's end mark.
+ * response page.
  */
 static void nae_guest_request(Ghcb *g, hwaddr request, hwaddr response,
                               bool extended)
 {
-    uint8_t in[4096], out[4096] = {};
+    uint8_t in[4096] = {}, out[4096] = {};
     uint32_t error;
 
-    if (request == response || !is_shared_page(request) ||
-        !is_shared_page(response)) {
+    if (request == response || !is_data_page(request) ||
+        !is_data_page(response)) {
         ghcb_malformed(g, ERR_INVALID_INPUT);
         return;
     }
     address_space_read(&snp_dma_as, request, MEMTXATTRS_UNSPECIFIED,
                        in, sizeof(in));
-    if (extended && snp_is_report_request(in)) {
-        hwaddr data = ghcb_get(g, F_RAX);
-        uint64_t pages = ghcb_get(g, F_RBX);
-        static const uint8_t end_mark[24];
-
-        if (!ghcb_has(g, F_RAX) || !ghcb_has(g, F_RBX)) {
-            ghcb_malformed(g, ERR_MISSING_INPUT);
-            return;
-        }
-        if (pages < 1) {
-            ghcb_put(g, F_RBX, 1);
-            ghcb_answer(g, RESP_NO_ACTION, EXT_GUEST_REQUEST_INVALID_LEN);
-            return;
-        }
-        if (!is_shared_page(data)) {
-            ghcb_malformed(g, ERR_INVALID_INPUT);
-            return;
-        }
-        address_space_write(&snp_dma_as, data,
-                            MEMTXATTRS_UNSPECIFIED, end_mark,
-                            sizeof(end_mark));
+    if (extended && snp_is_report_request(in) && !give_certificates(g)) {
+        return;
     }
     error = snp_guest_request(in, out);
     if (!error) {
@@ -181,14 +203,45 @@ static void nae_guest_request(Ghcb *g, hwaddr request, hwaddr response,
     ghcb_answer(g, RESP_NO_ACTION, error);
 }
 
-void snp_nae(CPUX86State *env, const SnpOrigin *o, Ghcb *g)
+/* KVM_ENOSYS and EPERM, as kvm_emulate_hypercall() gives them */
+#define HYPERCALL_UNKNOWN (-1000LL)
+#define HYPERCALL_REFUSED (-1LL)
+#define HYPERCALL_VAPIC_POLL_IRQ 1
+
+static void nae_vmmcall(Ghcb *g)
+{
+    if (!snp_is_kvm()) {
+        ghcb_inject(g, EXCP06_ILLOP, false);    /* no hypercalls */
+        return;
+    }
+    ghcb_put(g, F_RAX, g->page[F_CPL] ? HYPERCALL_REFUSED :
+                       ghcb_get(g, F_RAX) == HYPERCALL_VAPIC_POLL_IRQ ? 0 :
+                       HYPERCALL_UNKNOWN);
+    ghcb_answer(g, RESP_NO_ACTION, 0);
+}
+
+/*
+ * KVM (sev_es_sync_to_ghcb()) gives these registers with every answer: as they
+ * were in the request, or zero, unless the answer has them.
+ */
+static void give_all_registers(Ghcb *g)
+{
+    static const unsigned fields[] = { F_RAX, F_RBX, F_RCX, F_RDX };
+
+    for (int i = 0; i < ARRAY_SIZE(fields); i++) {
+        if (!ghcb_answers(g, fields[i])) {
+            ghcb_put(g, fields[i],
+                     ghcb_has(g, fields[i]) ? ghcb_get(g, fields[i]) : 0);
+        }
+    }
+}
+
+static void answer(CPUX86State *env, const SnpOrigin *o, Ghcb *g)
 {
     uint64_t code = ghcb_get(g, F_EXIT_CODE);
     uint64_t info1 = ghcb_get(g, F_EXIT_INFO1);
     uint64_t info2 = ghcb_get(g, F_EXIT_INFO2);
 
-    memcpy(g->asked, g->page + F_VALID, sizeof(g->asked));
-    memset(g->page + F_VALID, 0, sizeof(g->asked));
     if (snp_emu->vcpus[o->vcpu].ghcb_registered != g->gpa) {
         ghcb_malformed(g, ERR_NOT_REGISTERED);
         return;
@@ -198,7 +251,7 @@ void snp_nae(CPUX86State *env, const SnpOrigin *o, Ghcb *g)
         return;
     }
     if (!ghcb_has(g, F_EXIT_CODE) || !ghcb_has(g, F_EXIT_INFO1) ||
-        !ghcb_has(g, F_EXIT_INFO2) || !has_inputs(g, code, info1)) {
+        !ghcb_has(g, F_EXIT_INFO2) || !has_inputs(g, code, info1, info2)) {
         ghcb_malformed(g, ERR_MISSING_INPUT);
         return;
     }
@@ -222,14 +275,16 @@ void snp_nae(CPUX86State *env, const SnpOrigin *o, Ghcb *g)
         nae_mmio(g, code == EXIT_MMIO_WRITE, info1, info2);
         break;
     case EXIT_HV_FEATURES:
-        ghcb_answer(g, RESP_NO_ACTION, HV_FEATURES);
+        ghcb_answer(g, RESP_NO_ACTION, hv_features());
         break;
     case EXIT_RDTSC:
     case EXIT_RDTSCP:
         nae_tsc(env, g, code == EXIT_RDTSCP);
         break;
     case EXIT_DR7_READ:
-        ghcb_put(g, F_RAX, env->dr[7]);
+        if (!snp_is_kvm()) {    /* dr_interception() does nothing */
+            ghcb_put(g, F_RAX, env->dr[7]);
+        }
         ghcb_answer(g, RESP_NO_ACTION, 0);
         break;
     case EXIT_DR7_WRITE:
@@ -244,11 +299,10 @@ void snp_nae(CPUX86State *env, const SnpOrigin *o, Ghcb *g)
         ghcb_inject(g, EXCP0D_GPF, true);    /* no performance counters */
         break;
     case EXIT_VMMCALL:
-        ghcb_inject(g, EXCP06_ILLOP, false); /* no hypercalls */
+        nae_vmmcall(g);
         break;
     case EXIT_AP_RESET_HOLD:
-        /* seen when SIPI has come; non-zero says that it did */
-        ghcb_answer(g, RESP_NO_ACTION, 1);
+        ghcb_answer(g, RESP_NO_ACTION, 0);  /* SIPI makes it 1 */
         break;
     case EXIT_AP_JUMP_TABLE:
         nae_ap_jump_table(g, info1, info2);
@@ -261,7 +315,11 @@ void snp_nae(CPUX86State *env, const SnpOrigin *o, Ghcb *g)
         }
         break;
     case EXIT_APIC_IDS:
-        nae_apic_ids(g, info1);
+        if (snp_is_kvm()) {
+            ghcb_malformed(g, ERR_INVALID_EVENT);
+        } else {
+            nae_apic_ids(g, info1);
+        }
         break;
     case EXIT_GUEST_REQUEST:
     case EXIT_EXT_GUEST_REQUEST:
@@ -281,5 +339,15 @@ void snp_nae(CPUX86State *env, const SnpOrigin *o, Ghcb *g)
     default:
         ghcb_malformed(g, ERR_INVALID_EVENT);
         break;
+    }
+}
+
+void snp_nae(CPUX86State *env, const SnpOrigin *o, Ghcb *g)
+{
+    memcpy(g->asked, g->page + F_VALID, sizeof(g->asked));
+    memset(g->page + F_VALID, 0, sizeof(g->asked));
+    answer(env, o, g);
+    if (snp_is_kvm()) {
+        give_all_registers(g);
     }
 }

@@ -11,6 +11,7 @@
 #include "qapi/error.h"
 #include "qapi/qapi-types-qom.h"
 #include "qapi/visitor.h"
+#include "qemu/units.h"
 #include "qom/object_interfaces.h"
 #include "cpu.h"
 #include "confidential-guest.h"
@@ -26,6 +27,16 @@ static int emulated_kvm_init(ConfidentialGuestSupport *cgs, Error **errp)
     return -1;
 }
 
+/* What launch made of the properties is not to be changed any more. */
+static bool may_set(const char *name, Error **errp)
+{
+    if (snp_emu_enabled()) {
+        error_setg(errp, "'%s' cannot change once the guest is launched", name);
+        return false;
+    }
+    return true;
+}
+
 static char *get_ledger(Object *obj, Error **errp)
 {
     return g_strdup(snp_emu->ledger_path);
@@ -33,38 +44,72 @@ static char *get_ledger(Object *obj, Error **errp)
 
 static void set_ledger(Object *obj, const char *value, Error **errp)
 {
-    g_free(snp_emu->ledger_path);
-    snp_emu->ledger_path = g_strdup(value);
+    if (may_set("ledger", errp)) {
+        g_free(snp_emu->ledger_path);
+        snp_emu->ledger_path = g_strdup(value);
+    }
 }
 
-static int get_dma(Object *obj, Error **errp)
+static void get_ledger_limit(Object *obj, Visitor *v, const char *name,
+                             void *opaque, Error **errp)
 {
-    return snp_emu->dma;
+    visit_type_size(v, name, &snp_emu->ledger_limit, errp);
 }
 
-static void set_dma(Object *obj, int value, Error **errp)
+static void set_ledger_limit(Object *obj, Visitor *v, const char *name,
+                             void *opaque, Error **errp)
 {
-    snp_emu->dma = value;
+    if (may_set(name, errp)) {
+        visit_type_size(v, name, &snp_emu->ledger_limit, errp);
+    }
 }
 
-static bool get_reflect(Object *obj, Error **errp)
-{
-    return snp_emu->reflect;
-}
+#define BOOL_PROPERTY(name, field)                                        \
+    static bool get_##field(Object *obj, Error **errp)                    \
+    {                                                                     \
+        return snp_emu->field;                                            \
+    }                                                                     \
+                                                                          \
+    static void set_##field(Object *obj, bool value, Error **errp)        \
+    {                                                                     \
+        if (may_set(name, errp)) {                                        \
+            snp_emu->field = value;                                       \
+        }                                                                 \
+    }
 
-static void set_reflect(Object *obj, bool value, Error **errp)
-{
-    snp_emu->reflect = value;
-}
+#define ENUM_PROPERTY(name, field)                                        \
+    static int get_##field(Object *obj, Error **errp)                     \
+    {                                                                     \
+        return snp_emu->field;                                            \
+    }                                                                     \
+                                                                          \
+    static void set_##field(Object *obj, int value, Error **errp)         \
+    {                                                                     \
+        if (may_set(name, errp)) {                                        \
+            snp_emu->field = value;                                       \
+        }                                                                 \
+    }
 
-static bool get_scramble(Object *obj, Error **errp)
-{
-    return snp_emu->scramble;
-}
+BOOL_PROPERTY("reflect", reflect)
+BOOL_PROPERTY("scramble", scramble)
+ENUM_PROPERTY("dma", dma)
+ENUM_PROPERTY("hypervisor", hypervisor)
+ENUM_PROPERTY("rmp-entries", rmp_entries)
+ENUM_PROPERTY("validate-twice", validate_twice)
+ENUM_PROPERTY("implicit-conversion", implicit_conversion)
+ENUM_PROPERTY("private-mmio", private_mmio)
 
-static void set_scramble(Object *obj, bool value, Error **errp)
+void snp_resolve_profile(void)
 {
-    snp_emu->scramble = value;
+    if (snp_emu->rmp_entries == SEV_SNP_EMULATED_RMP_ENTRIES_AUTO) {
+        snp_emu->rmp_entries = snp_is_kvm() ? SEV_SNP_EMULATED_RMP_ENTRIES_4K :
+                                              SEV_SNP_EMULATED_RMP_ENTRIES_2M;
+    }
+    if (snp_emu->private_mmio == SEV_SNP_EMULATED_STRICTNESS_AUTO) {
+        snp_emu->private_mmio = snp_is_kvm() ?
+                                SEV_SNP_EMULATED_STRICTNESS_FATAL :
+                                SEV_SNP_EMULATED_STRICTNESS_REPORT;
+    }
 }
 
 static char *get_termination(Object *obj, Error **errp)
@@ -80,42 +125,16 @@ static void get_validated(Object *obj, Visitor *v, const char *name,
     visit_type_uint64(v, name, &value, errp);
 }
 
-static int get_validate_twice(Object *obj, Error **errp)
-{
-    return snp_emu->validate_twice;
-}
-
-static void set_validate_twice(Object *obj, int value, Error **errp)
-{
-    snp_emu->validate_twice = value;
-}
-
-static int get_private_mmio(Object *obj, Error **errp)
-{
-    return snp_emu->private_mmio;
-}
-
-static void set_private_mmio(Object *obj, int value, Error **errp)
-{
-    snp_emu->private_mmio = value;
-}
-
-static int get_implicit_conversion(Object *obj, Error **errp)
-{
-    return snp_emu->implicit_conversion;
-}
-
-static void set_implicit_conversion(Object *obj, int value, Error **errp)
-{
-    snp_emu->implicit_conversion = value;
-}
-
 static void emulated_instance_init(Object *obj)
 {
     /* QEMU makes another object to list its properties, and drops it again. */
     if (!snp_emu) {
         snp_emu = g_new0(SnpEmu, 1);
         snp_emu->scramble = true;
+        snp_emu->ledger_limit = 256 * MiB;
+        snp_emu->hypervisor = SEV_SNP_EMULATED_HYPERVISOR_SPEC;
+        snp_emu->rmp_entries = SEV_SNP_EMULATED_RMP_ENTRIES_AUTO;
+        snp_emu->private_mmio = SEV_SNP_EMULATED_STRICTNESS_AUTO;
         qemu_mutex_init(&snp_emu->lock);
     }
     CONFIDENTIAL_GUEST_SUPPORT(obj)->require_guest_memfd = false;
@@ -160,6 +179,23 @@ static void emulated_class_init(ObjectClass *oc, void *data)
     object_class_property_add_str(oc, "ledger", get_ledger, set_ledger);
     object_class_property_set_description(oc, "ledger",
         "file that receives the acceptance ledger");
+    object_class_property_add(oc, "ledger-limit", "size", get_ledger_limit,
+                              set_ledger_limit, NULL, NULL);
+    object_class_property_set_description(oc, "ledger-limit",
+        "bytes after which the ledger holds no more events, 0: none");
+    object_class_property_add_enum(oc, "hypervisor",
+                                   "SevSnpEmulatedHypervisor",
+                                   &SevSnpEmulatedHypervisor_lookup,
+                                   get_hypervisor, set_hypervisor);
+    object_class_property_set_description(oc, "hypervisor",
+        "whose answers the guest gets: spec (default) or kvm");
+    object_class_property_add_enum(oc, "rmp-entries",
+                                   "SevSnpEmulatedRmpEntries",
+                                   &SevSnpEmulatedRmpEntries_lookup,
+                                   get_rmp_entries, set_rmp_entries);
+    object_class_property_set_description(oc, "rmp-entries",
+        "sizes of RMP entries: 4k, 2m or mixed (default: auto, the "
+        "hypervisor's: kvm 4k, spec 2m)");
     object_class_property_add_enum(oc, "dma", "SevSnpEmulatedDma",
                                    &SevSnpEmulatedDma_lookup, get_dma,
                                    set_dma);
@@ -190,8 +226,8 @@ static void emulated_class_init(ObjectClass *oc, void *data)
                                    &SevSnpEmulatedStrictness_lookup,
                                    get_private_mmio, set_private_mmio);
     object_class_property_set_description(oc, "private-mmio",
-        "what an access with the C-bit to what is no memory is: report "
-        "(default) or fatal");
+        "what an access with the C-bit to what is no memory is: report or "
+        "fatal (default: auto, the hypervisor's: kvm fatal, spec report)");
     object_class_property_add_str(oc, "termination", get_termination, NULL);
     object_class_property_set_description(oc, "termination",
         "why the guest was terminated, empty while it was not");

@@ -44,6 +44,12 @@ static uint64_t result_code(PscResult result)
     }
 }
 
+/* A block in one state may have its VMSAs anywhere; else it is one page. */
+static bool may_be_in_use(hwaddr gpa, uint64_t size)
+{
+    return size > 4096 || rmp_get(gpa) & RMP_VMSA;
+}
+
 /* Change @pages pages from @gpa on, 1 or a whole aligned block. */
 static PscResult change(const SnpOrigin *o, hwaddr gpa, int operation,
                         unsigned pages)
@@ -58,13 +64,22 @@ static PscResult change(const SnpOrigin *o, hwaddr gpa, int operation,
     case PSC_UNSMASH:
         return PSC_OK;  /* hints; entries split by themselves here */
     default:
-        return PSC_INVALID_ENTRY;
+        /* snp_begin_psc(): what is not known is done */
+        return snp_is_kvm() ? PSC_OK : PSC_INVALID_ENTRY;
     }
     if (rmp_get(gpa) == RMP_NONE) {
         /* devices may be declared shared, never private */
-        return operation == PSC_SHARED ? PSC_OK : PSC_GENERIC;
+        if (operation == PSC_SHARED) {
+            return PSC_OK;
+        }
+        if (snp_is_kvm()) {
+            /* kvm_convert_memory() fails, and with it KVM_EXIT_HYPERCALL */
+            snp_stop(o, "page state change of 0x%" PRIx64 ", which is no "
+                     "memory, to private", gpa);
+        }
+        return PSC_GENERIC;
     }
-    if (snp_vmsa_in_use(gpa, size) ||
+    if ((may_be_in_use(gpa, size) && snp_vmsa_in_use(gpa, size)) ||
         !rmp_page_state_change(o, gpa, size, operation == PSC_PRIVATE)) {
         return PSC_GENERIC;
     }
@@ -104,7 +119,8 @@ void snp_psc(CPUX86State *env, const SnpOrigin *o, Ghcb *g)
     }
     cur = lduw_le_p(desc);
     end = lduw_le_p(desc + 2);
-    if (cur > end || end >= MAX_ENTRIES ||
+    /* KVM does not mind cur > end: there is nothing to do */
+    if ((cur > end && !snp_is_kvm()) || end >= MAX_ENTRIES ||
         !ghcb_scratch(g, 8 + (end + 1) * 8)) {
         ghcb_answer(g, RESP_NO_ACTION, result_code(PSC_INVALID_HEADER));
         return;

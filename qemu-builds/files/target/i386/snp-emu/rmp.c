@@ -9,7 +9,6 @@
  */
 
 #include "qemu/osdep.h"
-#include "qapi/qapi-events-misc-target.h"
 #include "qemu/rcu.h"
 #include "qemu/units.h"
 #include "cpu.h"
@@ -26,16 +25,34 @@ typedef struct RmpPages {
 } RmpPages;
 
 /* Written under snp_emu->lock, read by any vCPU's TLB fill under RCU. */
-typedef struct RmpBlock {
+struct RmpBlock {
     RmpPages *pages;    /* NULL while uniform */
     uint32_t filled;    /* flush_epoch when a page last entered a TLB */
     uint8_t uniform;
-} RmpBlock;
+};
 
 /* From address 0 to the end of the highest range, holes included. */
 static RmpBlock *blocks;
 static uint64_t nr_blocks;
 static uint64_t validated_pages;
+
+/*
+ * May the hypervisor make this block one 2 MiB entry?  KVM's guest_memfd hands
+ * out 4 KiB pages (kvm_gmem_get_folio()), and sev_gmem_prepare() makes entries
+ * of that size.  A host with huge pages has both sizes, side by side.
+ */
+static uint8_t block_size(hwaddr gpa)
+{
+    switch (snp_emu->rmp_entries) {
+    case SEV_SNP_EMULATED_RMP_ENTRIES_2M:
+        return RMP_LARGE;
+    case SEV_SNP_EMULATED_RMP_ENTRIES_MIXED:
+        /* Fibonacci hashing: no pattern that a guest could have, too */
+        return gpa / BLOCK_SIZE * 0x9e3779b97f4a7c15 >> 63 ? RMP_LARGE : 0;
+    default:
+        return 0;
+    }
+}
 
 /*
  * Counts full TLB flushes.  A block that no TLB was filled from since the last
@@ -45,12 +62,12 @@ static uint64_t validated_pages;
 static uint32_t flush_epoch = 1;
 static bool stale;      /* a TLB may hold a page that changed since */
 
-static RmpBlock *rmp_block(hwaddr gpa)
+RmpBlock *rmp_block(hwaddr gpa)
 {
     return gpa / BLOCK_SIZE < nr_blocks ? &blocks[gpa / BLOCK_SIZE] : NULL;
 }
 
-static uint8_t block_get(const RmpBlock *block, hwaddr gpa)
+uint8_t block_get(const RmpBlock *block, hwaddr gpa)
 {
     RmpPages *pages = qatomic_rcu_read(&block->pages);
 
@@ -85,12 +102,12 @@ static void init_pages(hwaddr gpa, hwaddr end, uint8_t state)
         unsigned n = MIN(BLOCK_PAGES - page, (end - gpa) / 4096);
 
         if (n == BLOCK_PAGES) {
-            block->uniform = state;
+            block->uniform = state | block_size(gpa);
         } else {
             if (!block->pages) {
                 split(block);
             }
-            memset(block->pages->state + page, state & ~RMP_LARGE, n);
+            memset(block->pages->state + page, state, n);
         }
         gpa += n * 4096ULL;
     }
@@ -121,11 +138,11 @@ void rmp_add_range(hwaddr base, uint64_t size)
         nr_blocks = need;
     }
     if (base < VGA_WINDOW_END && base + size > VGA_WINDOW) {
-        init_pages(base, MAX(base, VGA_WINDOW), RMP_ASSIGNED | RMP_LARGE);
+        init_pages(base, MAX(base, VGA_WINDOW), RMP_ASSIGNED);
         size = base + size - MIN(base + size, VGA_WINDOW_END);
         base = VGA_WINDOW_END;
     }
-    init_pages(base, base + size, RMP_ASSIGNED | RMP_LARGE);
+    init_pages(base, base + size, RMP_ASSIGNED);
 }
 
 /* All 512 pages in one state, and that state a 2 MiB entry's. */
@@ -140,16 +157,17 @@ bool rmp_block_is_large(hwaddr gpa)
 /* @n pages change state; true when a TLB might hold them as they were. */
 static bool account(uint8_t old, uint8_t new, int n)
 {
-    bool was_usable = !(old & RMP_ASSIGNED) || (old & RMP_VALIDATED);
+    bool was_usable = !(old & RMP_ASSIGNED) || (old & RMP_VALIDATED) ||
+                      ((old & RMP_TOUCHED) && !(new & RMP_ASSIGNED));
 
     validated_pages += n * (!!(new & RMP_VALIDATED) - !!(old & RMP_VALIDATED));
-    return was_usable && ((old ^ new) & ~RMP_LARGE);
+    return was_usable && ((old ^ new) & ~(RMP_LARGE | RMP_TOUCHED));
 }
 
 /* Pages of @block that a TLB might hold are no longer as they were. */
 static void block_changed(const RmpBlock *block)
 {
-    smp_mb();   /* new state before filled, see fill_from() */
+    smp_mb();   /* new state before filled, see block_fills_tlb() */
     stale |= qatomic_read(&block->filled) == flush_epoch;
 }
 
@@ -157,7 +175,7 @@ static void block_changed(const RmpBlock *block)
  * A TLB is about to be filled from @block: say so before the state is read,
  * so that one of the two sees the other when it changes meanwhile.
  */
-static void fill_from(RmpBlock *block)
+void block_fills_tlb(RmpBlock *block)
 {
     uint32_t epoch = qatomic_read(&flush_epoch);
     uint32_t old = qatomic_read(&block->filled);
@@ -165,6 +183,19 @@ static void fill_from(RmpBlock *block)
     if (unlikely(old != epoch)) {
         /* fails when another vCPU has a newer number: that one counts */
         qatomic_cmpxchg(&block->filled, old, epoch);
+    }
+}
+
+/* A block whose pages agree costs one byte again. */
+static void merge(RmpBlock *block)
+{
+    RmpPages *old = block->pages;
+
+    if (old->state[0] != RMP_NONE &&
+        !memcmp(old->state, old->state + 1, BLOCK_PAGES - 1)) {
+        qatomic_set(&block->uniform, old->state[0]);
+        qatomic_rcu_set(&block->pages, NULL);
+        g_free_rcu(old, rcu);
     }
 }
 
@@ -195,13 +226,7 @@ void rmp_set(hwaddr gpa, uint64_t size, uint8_t state)
                     qatomic_set(&pages[i], state & ~RMP_LARGE);
                 }
             }
-            if (n == BLOCK_PAGES && !memchr(pages, RMP_NONE, n)) {
-                RmpPages *old = block->pages;
-
-                qatomic_set(&block->uniform, state);
-                qatomic_rcu_set(&block->pages, NULL);
-                g_free_rcu(old, rcu);
-            }
+            merge(block);
         }
         if (changed) {
             block_changed(block);
@@ -213,6 +238,16 @@ void rmp_set(hwaddr gpa, uint64_t size, uint8_t state)
 uint64_t rmp_validated_pages(void)
 {
     return validated_pages;
+}
+
+uint64_t rmp_split_blocks(void)
+{
+    uint64_t n = 0;
+
+    for (uint64_t i = 0; i < nr_blocks; i++) {
+        n += blocks[i].pages != NULL;
+    }
+    return n;
 }
 
 void snp_flush_tlbs(CPUX86State *env)
@@ -258,7 +293,7 @@ bool rmp_page_state_change(const SnpOrigin *o, hwaddr gpa, uint64_t size,
             return true;        /* as KVM: nothing to convert */
         }
         if (!block->pages) {
-            change_owner(gpa, size, want | (private ? RMP_LARGE : 0));
+            change_owner(gpa, size, want | (private ? block_size(gpa) : 0));
             return true;
         }
     }
@@ -281,122 +316,4 @@ void rmp_implicit_conversion(CPUX86State *env, const SnpOrigin *o, hwaddr page,
     rmp_flush_stale(env);
     snp_report(private ? SNP_OP_IMPLICIT_PRIVATE : SNP_OP_IMPLICIT_SHARED, o,
                page);
-}
-
-/* The same fault may come for ever: the first ones of a kind tell. */
-#define MOST_FAULTS_TOLD 16
-
-static bool is_news(const char *op)
-{
-    static GHashTable *told;
-    unsigned n;
-
-    if (!told) {
-        told = g_hash_table_new(g_str_hash, g_str_equal);
-    }
-    n = GPOINTER_TO_UINT(g_hash_table_lookup(told, op));
-    g_hash_table_insert(told, (char *)op, GUINT_TO_POINTER(n + 1));
-    return n < MOST_FAULTS_TOLD;
-}
-
-void snp_fault(const char *op, const SnpOrigin *o, hwaddr gpa,
-               const char *access)
-{
-    snp_emu->faults++;
-    if (is_news(op)) {
-        ledger_fault(op, o, gpa, access);
-        qapi_event_send_sev_snp_emulated_fault(op, access, gpa, o->vcpu,
-                                               o->rip,
-                                               snp_phase_name(o->phase));
-    }
-}
-
-/* The hypervisor cannot resolve it; on hardware the vCPU hangs here. */
-static G_NORETURN void snp_vmsa_fault(CPUX86State *env, const SnpOrigin *o,
-                                      hwaddr gpa, const char *access,
-                                      uintptr_t ra)
-{
-    WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
-        snp_fault("vmsa-access", o, gpa, access);
-        snp_stop(o, "%s of 0x%" PRIx64 ", the VMSA of a vCPU that runs",
-                 access, gpa);
-    }
-    cpu_loop_exit_restore(env_cpu(env), ra);
-}
-
-/*
- * Emulated hardware, or nothing, mapped with the C-bit: KVM asks QEMU to make
- * it private, which kvm_convert_memory() cannot.
- */
-static void private_mmio(CPUX86State *env, hwaddr page, uintptr_t ra)
-{
-    SnpOrigin o = snp_origin(env, ra);
-
-    QEMU_LOCK_GUARD(&snp_emu->lock);
-    ledger_event(SNP_OP_PRIVATE_MMIO, &o, page, 4096);
-    snp_report(SNP_OP_PRIVATE_MMIO, &o, page);
-}
-
-bool snp_emu_access(CPUX86State *env, hwaddr gpa, MMUAccessType access,
-                    bool shared, bool probe, uintptr_t ra)
-{
-    static const char *const names[] = {
-        [MMU_DATA_LOAD] = "read",
-        [MMU_DATA_STORE] = "write",
-        [MMU_INST_FETCH] = "exec",
-    };
-    hwaddr page = gpa & TARGET_PAGE_MASK;
-    RmpBlock *block = rmp_block(gpa);
-    uint8_t state = RMP_NONE;
-    SnpOrigin o;
-
-    if (block) {
-        fill_from(block);
-        state = block_get(block, gpa);
-    }
-    if (state == RMP_NONE) {
-        if (!shared && !probe) {
-            private_mmio(env, page, ra);
-        }
-        return shared || !probe;
-    }
-    if (shared ? !(state & RMP_ASSIGNED) :
-        (state & (RMP_ASSIGNED | RMP_VALIDATED | RMP_VMSA)) ==
-        (RMP_ASSIGNED | RMP_VALIDATED)) {
-        contents_settle(page);
-        return true;
-    }
-    if (state & RMP_VMSA && !shared && state & RMP_VALIDATED &&
-        !snp_vmsa_forbids(env, page, access)) {
-        return true;
-    }
-    if (probe && !shared) {
-        return false;
-    }
-
-    o = snp_origin(env, ra);
-    if (state & RMP_VMSA && snp_vmsa_forbids(env, page, access)) {
-        snp_vmsa_fault(env, &o, gpa, names[access], ra);
-    }
-    QEMU_LOCK_GUARD(&snp_emu->lock);
-    /* another vCPU may have converted or validated the page meanwhile */
-    state = block_get(block, gpa);
-    if (!shared && !(state & RMP_VALIDATED)) {
-        if (!(state & RMP_ASSIGNED)) {
-            rmp_implicit_conversion(env, &o, page, true);
-        }
-        snp_fault("unvalidated-access", &o, gpa, names[access]);
-        return false;
-    }
-    if (shared && state & RMP_ASSIGNED) {
-        rmp_implicit_conversion(env, &o, page, false);
-    }
-    fill_from(block);
-    contents_settle(page);
-    return true;
-}
-
-bool snp_emu_access_ptw(CPUX86State *env, hwaddr gpa, uintptr_t ra)
-{
-    return snp_emu_access(env, gpa, MMU_DATA_LOAD, false, false, ra);
 }

@@ -4,10 +4,15 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * A guest starts an AP by giving the hypervisor a VMSA, the page with its
- * initial register state (GHCB specification, 4.1.9; APM volume 2, appendix
- * B, table B-4).  Before that, APs come up by INIT and SIPI as on any PC and
- * park themselves with AP reset hold (4.1.7): while held, INIT is ignored and
- * SIPI lets them go on.
+ * initial register state (GHCB specification, 4.1.9).  Before that, APs come up
+ * by INIT and SIPI and park themselves with AP reset hold (4.1.7).
+ *
+ * A hypervisor cannot change the registers of a vCPU.  With KVM the first SIPI
+ * therefore starts an AP where QEMU had its first state point to, the firmware's
+ * SEV-ES reset block, and later ones let it go on where it stood: behind AP
+ * reset hold with an answer that says so (kvm_apic_accept_events(),
+ * sev_vcpu_deliver_sipi_vector()).  In the other profile, they come up as on any
+ * PC as long as they have no VMSA, and while held INIT is ignored.
  */
 
 #include "qemu/osdep.h"
@@ -15,25 +20,10 @@
 #include "cpu.h"
 #include "exec/address-spaces.h"
 #include "exec/cputlb.h"
-#include "hw/boards.h"
 #include "hw/i386/apic.h"
 #include "tcg/helper-tcg.h"
-#include "internal.h"
-
-/* Offsets in the VMSA */
-enum {
-    V_ES = 0x000, V_CS = 0x010, V_SS = 0x020, V_DS = 0x030, V_FS = 0x040,
-    V_GS = 0x050, V_GDTR = 0x060, V_LDTR = 0x070, V_IDTR = 0x080, V_TR = 0x090,
-    V_VMPL = 0x0ca,
-    V_EFER = 0x0d0,
-    V_CR4 = 0x148, V_CR3 = 0x150, V_CR0 = 0x158, V_DR7 = 0x160, V_DR6 = 0x168,
-    V_RFLAGS = 0x170, V_RIP = 0x178, V_RSP = 0x1d8, V_RAX = 0x1f8,
-    V_G_PAT = 0x268, V_RCX = 0x308, V_RDX = 0x310, V_RBX = 0x318,
-    V_RBP = 0x328, V_RSI = 0x330, V_RDI = 0x338, V_R8 = 0x340,
-    V_SEV_FEATURES = 0x3b0, V_XCR0 = 0x3e8, V_MXCSR = 0x408, V_FCW = 0x410,
-};
-
-#define SEV_FEATURE_SNP_ACTIVE 1
+#include "../sev.h"
+#include "ghcb.h"
 
 enum {
     AP_CREATE_ON_INIT = 0,
@@ -41,79 +31,17 @@ enum {
     AP_DESTROY = 2,
 };
 
-static void load_segment(CPUX86State *env, const uint8_t *vmsa, int reg,
-                         unsigned offset)
+/* The hypervisor cannot run the vCPU; the machine ends. */
+static void cannot_run(CPUState *cs, const char *why)
 {
-    const uint8_t *p = vmsa + offset;
-    uint16_t attributes = lduw_le_p(p + 2);     /* VMCB's packed form */
+    SnpVcpu *vcpu = &snp_emu->vcpus[cs->cpu_index];
+    SnpOrigin o = snp_origin(cpu_env(cs), 0);
 
-    cpu_x86_load_seg_cache(env, reg, lduw_le_p(p), ldq_le_p(p + 8),
-                           ldl_le_p(p + 4),
-                           (attributes & 0xff) << 8 |
-                           (attributes & 0xf00) << 12);
-}
-
-static void load_table(SegmentCache *table, const uint8_t *p)
-{
-    uint16_t attributes = lduw_le_p(p + 2);
-
-    table->selector = lduw_le_p(p);
-    table->flags = (attributes & 0xff) << 8 | (attributes & 0xf00) << 12;
-    table->limit = ldl_le_p(p + 4);
-    table->base = ldq_le_p(p + 8);
-}
-
-static void load_vmsa(CPUX86State *env, const uint8_t *vmsa)
-{
-    /* Hardware wants SVME in a VMSA; the guest has no use for it. */
-    uint64_t efer = ldq_le_p(vmsa + V_EFER) & ~MSR_EFER_SVME;
-    static const struct {
-        int reg;
-        unsigned offset;
-    } gpr[] = {
-        { R_EAX, V_RAX }, { R_ECX, V_RCX }, { R_EDX, V_RDX }, { R_EBX, V_RBX },
-        { R_ESP, V_RSP }, { R_EBP, V_RBP }, { R_ESI, V_RSI }, { R_EDI, V_RDI },
-    };
-
-    cpu_load_efer(env, efer);
-    cpu_x86_update_cr4(env, ldq_le_p(vmsa + V_CR4));
-    env->cr[3] = ldq_le_p(vmsa + V_CR3);
-    cpu_x86_update_cr0(env, ldq_le_p(vmsa + V_CR0));
-    cpu_load_efer(env, efer);   /* LMA follows from CR0 and LME */
-    env->dr[6] = ldq_le_p(vmsa + V_DR6);
-    env->dr[7] = ldq_le_p(vmsa + V_DR7);
-    env->pat = ldq_le_p(vmsa + V_G_PAT);
-    env->xcr0 = ldq_le_p(vmsa + V_XCR0);
-    cpu_sync_avx_hflag(env);
-    cpu_set_mxcsr(env, ldl_le_p(vmsa + V_MXCSR));
-    cpu_set_fpuc(env, lduw_le_p(vmsa + V_FCW));
-
-    load_table(&env->gdt, vmsa + V_GDTR);
-    load_table(&env->ldt, vmsa + V_LDTR);
-    load_table(&env->idt, vmsa + V_IDTR);
-    load_table(&env->tr, vmsa + V_TR);
-    load_segment(env, vmsa, R_ES, V_ES);
-    load_segment(env, vmsa, R_SS, V_SS);
-    load_segment(env, vmsa, R_DS, V_DS);
-    load_segment(env, vmsa, R_FS, V_FS);
-    load_segment(env, vmsa, R_GS, V_GS);
-    load_segment(env, vmsa, R_CS, V_CS);
-
-    for (int i = 0; i < ARRAY_SIZE(gpr); i++) {
-        env->regs[gpr[i].reg] = ldq_le_p(vmsa + gpr[i].offset);
-    }
-    for (int i = 8; i < 16 && i < CPU_NB_REGS; i++) {
-        env->regs[i] = ldq_le_p(vmsa + V_R8 + (i - 8) * 8);
-    }
-    cpu_load_eflags(env, ldq_le_p(vmsa + V_RFLAGS), ~0);
-    env->eip = ldq_le_p(vmsa + V_RIP);
-}
-
-static bool is_vmsa_page(hwaddr gpa)
-{
-    uint8_t state = rmp_get(gpa);
-
-    return state != RMP_NONE && (state & RMP_VMSA) && (state & RMP_VALIDATED);
+    QEMU_LOCK_GUARD(&snp_emu->lock);
+    snp_stop(&o, "vCPU %d cannot run: VMSA 0x%" PRIx64 ": %s", cs->cpu_index,
+             vcpu->vmsa, why);
+    vcpu->held = vcpu->destroyed = true;
+    cs->halted = 1;
 }
 
 /* On the target vCPU's own thread. */
@@ -121,25 +49,26 @@ static void run_vmsa(CPUState *cs, run_on_cpu_data data)
 {
     SnpVcpu *vcpu = &snp_emu->vcpus[cs->cpu_index];
     uint8_t vmsa[4096];
+    const char *refused;
 
     WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
-        vcpu->vmsa = data.target_ptr;
+        vcpu->vmsa = 0;         /* not in use by itself */
         vcpu->on_init = 0;
-        if (!is_vmsa_page(data.target_ptr)) {
-            SnpOrigin o = snp_origin(cpu_env(cs), 0);
-
-            snp_stop(&o, "vCPU %d cannot run: 0x%" PRIx64 " is no VMSA page "
-                     "any more", cs->cpu_index, vcpu->vmsa);
-            vcpu->held = true;
-            cs->halted = 1;
-            return;
+        refused = snp_vmsa_page_refused(data.target_ptr);
+        vcpu->vmsa = data.target_ptr;
+        if (!refused) {
+            snp_read_vmsa(vcpu->vmsa, vmsa);
+            refused = snp_vmsa_refused(cpu_env(cs), vmsa);
         }
     }
-    address_space_read(&address_space_memory, data.target_ptr,
-                       MEMTXATTRS_UNSPECIFIED, vmsa, sizeof(vmsa));
+    if (refused) {
+        cannot_run(cs, refused);
+        return;
+    }
     cpu_reset(cs);
     vcpu->held = vcpu->destroyed = false;
-    load_vmsa(cpu_env(cs), vmsa);
+    vcpu->hold = SNP_HOLD_NONE;
+    snp_load_vmsa(cpu_env(cs), vmsa);
     cs->exception_index = -1;
     cs->halted = 0;
 }
@@ -188,19 +117,28 @@ bool snp_vmsa_forbids(CPUX86State *env, hwaddr page, MMUAccessType access)
            (access == MMU_DATA_STORE && snp_vmsa_in_use(page, 4096));
 }
 
-/* Would VMRUN take the page?  As KVM, none on a 2 MiB boundary (erratum). */
-static bool vmsa_is_usable(hwaddr vmsa, uint64_t sev_features)
+/*
+ * Is it one to try?  As KVM (sev_snp_ap_creation()), none on a 2 MiB boundary
+ * (erratum).  KVM leaves the rest to VMRUN, and the machine then ends.
+ */
+static bool vmsa_is_acceptable(CPUX86State *env, hwaddr gpa,
+                               uint64_t sev_features)
 {
-    uint8_t features[8];
+    uint8_t vmsa[4096];
 
-    if (!QEMU_IS_ALIGNED(vmsa, 4096) || QEMU_IS_ALIGNED(vmsa, 2 * MiB) ||
-        !is_vmsa_page(vmsa) || snp_vmsa_in_use(vmsa, 4096)) {
+    if (!QEMU_IS_ALIGNED(gpa, 4096) || QEMU_IS_ALIGNED(gpa, 2 * MiB) ||
+        sev_features != SEV_FEATURE_SNP_ACTIVE ||
+        gpa >> env_archcpu(env)->phys_bits) {
         return false;
     }
-    address_space_read(&address_space_memory, vmsa + V_SEV_FEATURES,
-                       MEMTXATTRS_UNSPECIFIED, features, sizeof(features));
-    return ldq_le_p(features) == sev_features &&
-           (sev_features & SEV_FEATURE_SNP_ACTIVE);
+    if (snp_is_kvm()) {
+        return true;
+    }
+    if (snp_vmsa_page_refused(gpa)) {
+        return false;
+    }
+    snp_read_vmsa(gpa, vmsa);
+    return !snp_vmsa_refused(env, vmsa);
 }
 
 bool snp_ap_is_destroy(uint64_t info1)
@@ -230,18 +168,25 @@ bool snp_ap_creation(CPUX86State *env, uint64_t info1, uint64_t vmsa,
         async_run_on_cpu(target, stop_vcpu, RUN_ON_CPU_NULL);
         return true;
     case AP_CREATE_ON_INIT:
-        if (!vmsa_is_usable(vmsa, sev_features)) {
+        if (!vmsa_is_acceptable(env, vmsa, sev_features)) {
             return false;
         }
         vcpu->on_init = vmsa;
         return true;
     case AP_CREATE:
-        if (!vmsa_is_usable(vmsa, sev_features)) {
+        if (!vmsa_is_acceptable(env, vmsa, sev_features)) {
             return false;
         }
         vcpu->on_init = 0;
-        vcpu->vmsa = vmsa;
-        vcpu->held = false;
+        if (vcpu->vmsa == vmsa && !vcpu->destroyed) {
+            /* its state is that of its last exit: it goes on */
+            vcpu->held = vcpu->init_received = false;
+            return true;
+        }
+        if (!snp_vmsa_page_refused(vmsa)) {
+            vcpu->vmsa = vmsa;
+            vcpu->held = vcpu->init_received = false;
+        }
         snp_flush_tlbs(env);    /* from now on accesses are checked */
         async_run_on_cpu(target, run_vmsa, RUN_ON_CPU_TARGET_PTR(vmsa));
         return true;
@@ -250,11 +195,20 @@ bool snp_ap_creation(CPUX86State *env, uint64_t info1, uint64_t vmsa,
     }
 }
 
+static uint32_t count_vcpus(void)
+{
+    CPUState *cs;
+    uint32_t n = 0;
+
+    CPU_FOREACH(cs) {
+        n++;
+    }
+    return n;
+}
+
 uint64_t snp_apic_id_pages(void)
 {
-    MachineState *machine = MACHINE(qdev_get_machine());
-
-    return DIV_ROUND_UP((machine->smp.cpus + 1) * 4, 4096);
+    return DIV_ROUND_UP((count_vcpus() + 1) * 4, 4096);
 }
 
 /*
@@ -263,10 +217,9 @@ uint64_t snp_apic_id_pages(void)
  */
 void snp_write_apic_ids(hwaddr gpa)
 {
-    MachineState *machine = MACHINE(qdev_get_machine());
     CPUState *cs;
 
-    address_space_stl_le(&snp_dma_as, gpa, machine->smp.cpus,
+    address_space_stl_le(&snp_dma_as, gpa, count_vcpus(),
                          MEMTXATTRS_UNSPECIFIED, NULL);
     CPU_FOREACH(cs) {
         gpa += 4;
@@ -275,27 +228,140 @@ void snp_write_apic_ids(hwaddr gpa)
     }
 }
 
-void snp_ap_reset_hold(CPUX86State *env)
+/* The answer at first is that something else than SIPI ended it. */
+void snp_ap_reset_hold(CPUX86State *env, SnpHold hold)
 {
     CPUState *cs = env_cpu(env);
+    SnpVcpu *vcpu = &snp_emu->vcpus[cs->cpu_index];
 
-    snp_emu->vcpus[cs->cpu_index].held = true;
+    vcpu->hold = hold;
+    vcpu->held = true;
     cs->halted = 1;
     cs->exception_index = EXCP_HLT;
     cpu_loop_exit(cs);
 }
 
+/* SIPI ends AP reset hold with an answer other than 0. */
+static void answer_hold(SnpVcpu *vcpu)
+{
+    switch (vcpu->hold) {
+    case SNP_HOLD_MSR:
+        vcpu->ghcb_msr = deposit64(vcpu->ghcb_msr, 12, 52, 1);
+        break;
+    case SNP_HOLD_NAE:
+        /* to a GHCB that became private it is lost */
+        address_space_stq_le(&snp_dma_as, vcpu->ghcb_msr + F_EXIT_INFO2, 1,
+                             MEMTXATTRS_UNSPECIFIED, NULL);
+        break;
+    default:
+        break;
+    }
+    vcpu->hold = SNP_HOLD_NONE;
+}
+
+/* KVM_MP_STATE_UNINITIALIZED */
+static bool is_uninitialized(CPUState *cs, const SnpVcpu *vcpu)
+{
+    return cs->cpu_index && !vcpu->init_received && !vcpu->started &&
+           !vcpu->vmsa && !vcpu->destroyed;
+}
+
 bool snp_emu_sleeps(CPUState *cs)
 {
     const SnpVcpu *vcpu;
+    int wakes;
 
     if (!snp_emu_enabled()) {
         return false;
     }
     vcpu = &snp_emu->vcpus[cs->cpu_index];
-    return vcpu->held && !(cs->interrupt_request &
-                           (vcpu->destroyed ? CPU_INTERRUPT_INIT :
-                            CPU_INTERRUPT_INIT | CPU_INTERRUPT_SIPI));
+    if (snp_is_kvm()) {
+        /* AP reset hold is another HLT to KVM */
+        wakes = vcpu->init_received || is_uninitialized(cs, vcpu) ?
+                CPU_INTERRUPT_INIT | CPU_INTERRUPT_SIPI : ~0;
+    } else {
+        wakes = !vcpu->held ? ~0 :
+                vcpu->destroyed ? CPU_INTERRUPT_INIT :
+                CPU_INTERRUPT_INIT | CPU_INTERRUPT_SIPI;
+    }
+    return !(cs->interrupt_request & wakes);
+}
+
+bool snp_emu_wakes(CPUState *cs)
+{
+    const int ours = CPU_INTERRUPT_INIT | CPU_INTERRUPT_SIPI;
+    SnpVcpu *vcpu;
+
+    if (!snp_emu_enabled() || !snp_is_kvm()) {
+        return true;
+    }
+    vcpu = &snp_emu->vcpus[cs->cpu_index];
+    if (is_uninitialized(cs, vcpu) &&
+        !(cs->interrupt_request & CPU_INTERRUPT_INIT)) {
+        cpu_reset_interrupt(cs, CPU_INTERRUPT_SIPI);
+        return false;
+    }
+    if (cs->interrupt_request & ours) {
+        return true;
+    }
+    if (vcpu->destroyed) {
+        /* vcpu_block() makes it runnable, pre_sev_run() finds no VMSA */
+        cannot_run(cs, "it was destroyed, and an interrupt woke it");
+        return false;
+    }
+    vcpu->held = false;
+    vcpu->hold = SNP_HOLD_NONE;
+    return true;
+}
+
+/* kvm_apic_accept_events(), KVM_APIC_INIT */
+static void kvm_init(CPUState *cs, SnpVcpu *vcpu)
+{
+    cpu_reset_interrupt(cs, ~CPU_INTERRUPT_SIPI);
+    apic_init_reset(X86_CPU(cs)->apic_state);
+    if (vcpu->on_init) {
+        int sipi = cs->interrupt_request & CPU_INTERRUPT_SIPI;
+
+        run_vmsa(cs, RUN_ON_CPU_TARGET_PTR(vcpu->on_init));
+        cs->interrupt_request |= sipi;
+    }
+    if (cs->cpu_index) {
+        vcpu->init_received = true;
+        vcpu->held = vcpu->destroyed;
+        cs->halted = 1;
+    }
+}
+
+/* The same, KVM_APIC_SIPI */
+static void kvm_sipi(CPUState *cs, SnpVcpu *vcpu)
+{
+    bool first = !vcpu->started;
+
+    if (!vcpu->init_received) {
+        if (vcpu->destroyed) {
+            cannot_run(cs, "it was destroyed, and SIPI woke it");
+            return;
+        }
+        /* a wake-up like any other */
+        vcpu->held = false;
+        vcpu->hold = SNP_HOLD_NONE;
+        cs->halted = 0;
+        return;
+    }
+    vcpu->init_received = false;
+    vcpu->started = true;
+    if (vcpu->destroyed) {
+        cannot_run(cs, "it was destroyed, and INIT and SIPI woke it");
+        return;
+    }
+    if (!first) {
+        answer_hold(vcpu);
+    } else if (!vcpu->vmsa) {
+        sev_es_set_reset_vector(cs);
+    }
+    vcpu->held = false;
+    vcpu->hold = SNP_HOLD_NONE;
+    cs->halted = 0;
 }
 
 bool snp_emu_init(CPUState *cs)
@@ -306,6 +372,10 @@ bool snp_emu_init(CPUState *cs)
         return false;
     }
     vcpu = &snp_emu->vcpus[cs->cpu_index];
+    if (snp_is_kvm()) {
+        kvm_init(cs, vcpu);
+        return true;
+    }
     if (vcpu->on_init) {
         cpu_reset_interrupt(cs, CPU_INTERRUPT_INIT);
         run_vmsa(cs, RUN_ON_CPU_TARGET_PTR(vcpu->on_init));
@@ -327,7 +397,12 @@ bool snp_emu_sipi(CPUState *cs)
         return false;
     }
     vcpu = &snp_emu->vcpus[cs->cpu_index];
+    if (snp_is_kvm()) {
+        kvm_sipi(cs, vcpu);
+        return true;
+    }
     if (vcpu->held && !vcpu->destroyed) {
+        answer_hold(vcpu);
         vcpu->held = false;
         cs->halted = 0;
         return true;

@@ -74,9 +74,10 @@ void snp_emu_filter_dma(PCIBus *bus);
 /*
  * MMU: may this access go on?  False means #VC PAGE_NOT_VALIDATED.  @shared
  * is the complement of the leaf's C-bit.  A refused @probe leaves no record.
+ * The access may go to another page, and only as @prot then says.
  */
-bool snp_emu_access(CPUX86State *env, hwaddr gpa, MMUAccessType access,
-                    bool shared, bool probe, uintptr_t ra);
+bool snp_emu_access(CPUX86State *env, hwaddr *gpa, MMUAccessType access,
+                    bool shared, int *prot, bool probe, uintptr_t ra);
 
 /* MMU: the same for a read of the page-table page at @gpa. */
 bool snp_emu_access_ptw(CPUX86State *env, hwaddr gpa, uintptr_t ra);
@@ -123,6 +124,16 @@ static inline bool snp_emu_sipi(CPUState *cs)
 #else
 bool snp_emu_init(CPUState *cs);
 bool snp_emu_sipi(CPUState *cs);
+#endif
+
+/* A halted vCPU has work: true when it wakes, false when it cannot. */
+#ifndef SNP_EMU
+static inline bool snp_emu_wakes(CPUState *cs)
+{
+    return true;
+}
+#else
+bool snp_emu_wakes(CPUState *cs);
 #endif
 
 /* Translator: should a block that begins at @pc call helper_snp_hook()? */
