@@ -24,7 +24,7 @@ def test_random_requests(qemu_binary: Path, tmp_path: Path) -> None:
     print(f"seed {SEED}, {CASES} cases")
     debug = tmp_path / "debug.log"
     done = run(
-        command(qemu_binary, build(tmp_path), debug, ",hypervisor=spec", cases=CASES, seed=SEED),
+        command(qemu_binary, build(tmp_path), debug, cases=CASES, seed=SEED),
         seconds=SECONDS,
     )
     said = debug.read_text()

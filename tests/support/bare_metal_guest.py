@@ -53,13 +53,14 @@ def build(folder: Path, sources: Iterable[Path] | None = None) -> Path:
 def command(qemu: Path, image: Path, debug: Path, properties: str = "", **options: int) -> list[str]:
     """Return QEMU's command line.
 
-    The guest writes to the file ``debug``. ``properties`` go to the object, ``options`` to the guest.
+    The guest writes to the file ``debug``. ``properties`` go to the object, ``options`` to the guest. Unless
+    ``properties`` say otherwise, answers are those of the GHCB specification.
     """
     return [
         *(str(qemu), "-nodefaults", "-no-user-config", "-display", "none", "-nic", "none", "-no-reboot"),
         *("-machine", "q35,vmport=off,confidential-guest-support=sev0", "-accel", "tcg", "-cpu", "EPYC-v4"),
         *("-m", "256M", "-smp", "2", "-bios", str(image)),
-        *("-object", f"sev-snp-emulated,id=sev0,cbitpos=51,reduced-phys-bits=1{properties}"),
+        *("-object", f"sev-snp-emulated,id=sev0,cbitpos=51,reduced-phys-bits=1,hypervisor=spec{properties}"),
         *("-chardev", f"file,id=debug,path={debug}", "-device", "isa-debugcon,iobase=0x402,chardev=debug"),
         *(
             word

@@ -266,6 +266,10 @@ static void sharing(void)
         expect("that it is the contents", read8(SHARED(other)) == 0x66, 0);
         pvalidate(other, 0, 1);
         expect("private value", read8((void *)other), 0x66);
+        pvalidate(other, 0, 0);
+        read8(SHARED(other));
+        psc_msr(other, PSC_SHARED);
+        expect("value once it is shared", read8(SHARED(other)), 0);
     }
     TEST("access: a shared read of a private page that was never touched converts it") {
         uint64_t other = new_block();

@@ -34,7 +34,7 @@ enum {
 #define ALGO_AES_256_GCM 1
 #define HEADER_VERSION 1
 #define MESSAGE_VERSION 1
-#define HASH_SIZE 48            /* SHA-384 */
+#define HASH_SIZE SNP_DIGEST_SIZE
 
 typedef struct QEMU_PACKED MessageHeader {
     uint8_t tag[32];
@@ -192,10 +192,9 @@ void snp_measure(hwaddr gpa, uint64_t size, int page_type,
 
 /*
  * The launch digest as firmware computes it, page by page, of all that QEMU
- * launches except the vCPUs' initial VMSAs.  Once: what was launched does not
- * change any more.
+ * launches.  Once: what was launched does not change any more.
  */
-static void launch_digest(uint8_t digest[HASH_SIZE])
+void snp_launch_digest(uint8_t digest[HASH_SIZE])
 {
     static PageInfo info = { .length = 0 };
 
@@ -263,6 +262,24 @@ static void fill_ids(Report *report)
     }
 }
 
+const char *snp_id_block_refused(void)
+{
+    Object *cgs = OBJECT(MACHINE(qdev_get_machine())->cgs);
+    uint8_t digest[HASH_SIZE];
+    IdBlock id;
+
+    if (!get_blob("id-block", &id, sizeof(id))) {
+        return NULL;
+    }
+    if (le64_to_cpu(id.policy) !=
+        object_property_get_uint(cgs, "policy", &error_abort)) {
+        return "its policy is not the guest's";
+    }
+    snp_launch_digest(digest);
+    return memcmp(id.launch_digest, digest, HASH_SIZE) ?
+           "its launch digest is not the guest's" : NULL;
+}
+
 static size_t report(const ReportRequest *request, size_t len, uint8_t vmpck,
                      ReportResponse *response)
 {
@@ -281,7 +298,7 @@ static size_t report(const ReportRequest *request, size_t len, uint8_t vmpck,
     r->flags = cpu_to_le32(REPORT_UNSIGNED);
     memcpy(r->report_data, request->report_data, sizeof(r->report_data));
     memset(r->report_id_ma, 0xff, sizeof(r->report_id_ma)); /* no agent */
-    launch_digest(r->measurement);
+    snp_launch_digest(r->measurement);
     fill_ids(r);
     return sizeof(*response);
 }
@@ -303,7 +320,7 @@ static size_t key(const KeyRequest *request, size_t len, uint8_t vmpck,
     }
     memcpy(seed.root, root, sizeof(root));
     if (le64_to_cpu(request->guest_field_select) & 1 << 3) {
-        launch_digest(seed.measurement);
+        snp_launch_digest(seed.measurement);
     }
     sha(QCRYPTO_HASH_ALGO_SHA256, &seed, sizeof(seed), response->key,
         sizeof(response->key));

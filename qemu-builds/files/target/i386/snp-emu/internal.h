@@ -242,6 +242,7 @@ const char *snp_vmsa_refused(CPUX86State *env, const uint8_t *vmsa);
 void snp_read_vmsa(hwaddr gpa, uint8_t vmsa[4096]);
 void snp_load_vmsa(CPUX86State *env, const uint8_t *vmsa);
 uint64_t snp_vmsa_features(const uint8_t *vmsa);
+void snp_initial_vmsa(CPUX86State *env, uint32_t eip, uint8_t vmsa[4096]);
 #define SEV_FEATURE_SNP_ACTIVE 1
 
 /* smp.c */
@@ -267,8 +268,13 @@ bool snp_vmsa_forbids(CPUX86State *env, hwaddr page, MMUAccessType access);
 uint64_t snp_ghcb_msr_reset(void);
 
 /* attest.c */
+#define SNP_DIGEST_SIZE 48      /* SHA-384 */
 void snp_measure(hwaddr gpa, uint64_t size, int page_type,
                  const void *contents);
+/* The caller holds snp_emu->lock; all is launched. */
+void snp_launch_digest(uint8_t digest[SNP_DIGEST_SIZE]);
+/* NULL, or why SNP_LAUNCH_FINISH would refuse the ID block */
+const char *snp_id_block_refused(void);
 bool snp_is_report_request(const uint8_t *message);
 /* Both are pages; returns the SEV firmware's error, 0 with an answer. */
 uint32_t snp_guest_request(const uint8_t *message, uint8_t *answer);

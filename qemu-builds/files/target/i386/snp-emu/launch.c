@@ -118,6 +118,7 @@ static void fill_secrets_page(SecretsPage *page, CPUX86State *env)
 /* SNP firmware ABI specification, SNP_LAUNCH_UPDATE: PAGE_TYPE */
 enum {
     PAGE_TYPE_NORMAL = 1,
+    PAGE_TYPE_VMSA = 2,
     PAGE_TYPE_ZERO = 3,
     PAGE_TYPE_SECRETS = 5,
     PAGE_TYPE_CPUID = 6,
@@ -260,17 +261,56 @@ static void check_hashes(void)
     }
 }
 
-/* What SNP_LAUNCH_UPDATE does with each section of the metadata. */
-static void populate_metadata(Notifier *n, void *unused)
+/* Where the firmware hides VMSAs in the digest */
+#define VMSA_GPA 0xfffffffff000ULL
+#define RESET_VECTOR 0xfffffff0
+
+/* sev_es_find_reset_vector() has found it in the image already. */
+static uint32_t reset_block(void)
 {
-    OvmfSevMetadata *metadata = pc_system_get_ovmf_sev_metadata_ptr();
+    uint8_t *data;
+
+    return pc_system_ovmf_table_find("00f771de-1a7e-4fcb-890e-68c77e2fb44e",
+                                     &data, NULL) ? ldl_le_p(data) :
+                                                    RESET_VECTOR;
+}
+
+/* What KVM's SNP_LAUNCH_FINISH does first: a VMSA for each vCPU. */
+static void measure_vmsas(void)
+{
+    CPUState *cs;
+
+    CPU_FOREACH(cs) {
+        uint8_t *vmsa = g_malloc(4096);
+
+        snp_initial_vmsa(cpu_env(cs), cs->cpu_index ? reset_block() :
+                                                      RESET_VECTOR, vmsa);
+        snp_measure(VMSA_GPA, 4096, PAGE_TYPE_VMSA, vmsa);
+    }
+}
+
+/* Ends QEMU, so no lock that an exit notifier takes may be held. */
+static void check_id_block(void)
+{
+    const char *refused;
+
+    WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
+        refused = snp_id_block_refused();
+    }
+    if (refused) {
+        error_report("sev-snp-emulated: the ID block is refused: %s", refused);
+        exit(1);
+    }
+}
+
+/* What SNP_LAUNCH_UPDATE does with each section of the metadata. */
+static void populate_metadata(const OvmfSevMetadata *metadata)
+{
     CPUX86State *env = cpu_env(first_cpu);
 
-    check_metadata(metadata);
-    check_hashes();
     QEMU_LOCK_GUARD(&snp_emu->lock);
     for (int i = 0; i < metadata->num_desc; i++) {
-        OvmfSevMetadataDesc *desc = &metadata->descs[i];
+        const OvmfSevMetadataDesc *desc = &metadata->descs[i];
         union {
             CpuidPage cpuid;
             SecretsPage secrets;
@@ -309,8 +349,19 @@ static void populate_metadata(Notifier *n, void *unused)
     }
 }
 
+static void finish_launch(Notifier *n, void *unused)
+{
+    OvmfSevMetadata *metadata = pc_system_get_ovmf_sev_metadata_ptr();
+
+    check_metadata(metadata);
+    check_hashes();
+    populate_metadata(metadata);
+    measure_vmsas();
+    check_id_block();
+}
+
 static Error *migration_blocker;
-static Notifier machine_done = { .notify = populate_metadata };
+static Notifier machine_done = { .notify = finish_launch };
 
 static void flush_on_stop(void *opaque, bool running, RunState state)
 {

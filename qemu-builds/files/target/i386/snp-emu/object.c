@@ -117,6 +117,24 @@ static char *get_termination(Object *obj, Error **errp)
     return g_strdup(snp_emu->termination ?: "");
 }
 
+static char *get_launch_digest(Object *obj, Error **errp)
+{
+    GString *hex = g_string_new("");
+    uint8_t digest[SNP_DIGEST_SIZE];
+
+    if (!snp_emu_enabled()) {
+        error_setg(errp, "nothing is launched yet");
+        return NULL;
+    }
+    WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
+        snp_launch_digest(digest);
+    }
+    for (int i = 0; i < sizeof(digest); i++) {
+        g_string_append_printf(hex, "%02x", digest[i]);
+    }
+    return g_string_free(hex, false);
+}
+
 static void get_validated(Object *obj, Visitor *v, const char *name,
                           void *opaque, Error **errp)
 {
@@ -132,7 +150,7 @@ static void emulated_instance_init(Object *obj)
         snp_emu = g_new0(SnpEmu, 1);
         snp_emu->scramble = true;
         snp_emu->ledger_limit = 256 * MiB;
-        snp_emu->hypervisor = SEV_SNP_EMULATED_HYPERVISOR_SPEC;
+        snp_emu->hypervisor = SEV_SNP_EMULATED_HYPERVISOR_KVM;
         snp_emu->rmp_entries = SEV_SNP_EMULATED_RMP_ENTRIES_AUTO;
         snp_emu->private_mmio = SEV_SNP_EMULATED_STRICTNESS_AUTO;
         qemu_mutex_init(&snp_emu->lock);
@@ -188,7 +206,7 @@ static void emulated_class_init(ObjectClass *oc, void *data)
                                    &SevSnpEmulatedHypervisor_lookup,
                                    get_hypervisor, set_hypervisor);
     object_class_property_set_description(oc, "hypervisor",
-        "whose answers the guest gets: spec (default) or kvm");
+        "whose answers the guest gets: kvm (default) or spec");
     object_class_property_add_enum(oc, "rmp-entries",
                                    "SevSnpEmulatedRmpEntries",
                                    &SevSnpEmulatedRmpEntries_lookup,
@@ -228,6 +246,9 @@ static void emulated_class_init(ObjectClass *oc, void *data)
     object_class_property_set_description(oc, "private-mmio",
         "what an access with the C-bit to what is no memory is: report or "
         "fatal (default: auto, the hypervisor's: kvm fatal, spec report)");
+    object_class_property_add_str(oc, "launch-digest", get_launch_digest, NULL);
+    object_class_property_set_description(oc, "launch-digest",
+        "SHA-384 of all that was launched, as the SEV firmware measures it");
     object_class_property_add_str(oc, "termination", get_termination, NULL);
     object_class_property_set_description(oc, "termination",
         "why the guest was terminated, empty while it was not");

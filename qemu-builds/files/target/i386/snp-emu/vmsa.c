@@ -139,6 +139,50 @@ void snp_load_vmsa(CPUX86State *env, const uint8_t *vmsa)
     load_registers(env, vmsa);
 }
 
+static void put_segment(uint8_t *vmsa, unsigned offset, uint16_t selector,
+                        uint16_t attributes, uint64_t base)
+{
+    uint8_t *p = vmsa + offset;
+
+    stw_le_p(p, selector);
+    stw_le_p(p + 2, attributes);
+    stl_le_p(p + 4, 0xffff);
+    stq_le_p(p + 8, base);
+}
+
+/*
+ * A vCPU's first state, which the firmware measures (SNP_LAUNCH_UPDATE, page
+ * type VMSA): QEMU's reset values, as KVM's sev_es_sync_vmsa() stores them.
+ */
+void snp_initial_vmsa(CPUX86State *env, uint32_t eip, uint8_t vmsa[4096])
+{
+    static const unsigned data[] = { V_ES, V_SS, V_DS, V_FS, V_GS };
+    const struct {
+        unsigned offset;
+        uint64_t value;
+    } registers[] = {
+        { V_EFER, MSR_EFER_SVME }, { V_CR4, CR4_MCE_MASK },
+        { V_CR0, CR0_ET_MASK }, { V_DR7, DR7_FIXED_1 },
+        { V_DR6, 0xffff0ff0 }, { V_RFLAGS, 2 }, { V_RIP, eip & 0xffff },
+        { V_G_PAT, 0x0007040600070406 }, { V_RDX, env->cpuid_version },
+        { V_SEV_FEATURES, SEV_FEATURE_SNP_ACTIVE }, { V_XCR0, XSTATE_FP_MASK },
+        { V_MXCSR, 0x1f80 }, { V_FCW, 0x37f },
+    };
+
+    memset(vmsa, 0, 4096);
+    for (int i = 0; i < ARRAY_SIZE(data); i++) {
+        put_segment(vmsa, data[i], 0, 0x93, 0);
+    }
+    put_segment(vmsa, V_CS, 0xf000, 0x9b, eip & 0xffff0000);
+    put_segment(vmsa, V_GDTR, 0, 0, 0);
+    put_segment(vmsa, V_IDTR, 0, 0, 0);
+    put_segment(vmsa, V_LDTR, 0, 0x82, 0);
+    put_segment(vmsa, V_TR, 0, 0x8b, 0);
+    for (int i = 0; i < ARRAY_SIZE(registers); i++) {
+        stq_le_p(vmsa + registers[i].offset, registers[i].value);
+    }
+}
+
 uint64_t snp_vmsa_features(const uint8_t *vmsa)
 {
     return ldq_le_p(vmsa + V_SEV_FEATURES);
