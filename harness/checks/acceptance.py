@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from harness.checks.finding import Check, Needs, Problem
@@ -171,6 +172,21 @@ def _validated_once(evidence: Evidence) -> Iterator[Problem]:
             f"validated again while already validated: {again}",
             _told(event),
             bytes=again.size,
+            phase=event.phase,
+        )
+
+
+def _no_private_mmio(evidence: Evidence) -> Iterator[Problem]:
+    """Ask that nobody uses what is no memory, such as the local APIC, with the C-bit.
+
+    KVM asks QEMU to make such a page private; QEMU cannot from 9.1 on, and ends the guest.
+    """
+    for event in islice(evidence.ledger.select("private-mmio"), _MOST_LINES):
+        yield Problem(
+            "private-mmio",
+            f"{event.gpa:#x} is no memory, and was used with the C-bit: QEMU 9.1 and later end the guest",
+            _told(event),
+            gpa=event.gpa,
             phase=event.phase,
         )
 
@@ -349,6 +365,12 @@ HANDOFF_AUDIT = Check(
 )
 VALIDATED_ONCE = Check(
     "validated-once", "Was every page validated once, until it was given back?", _validated_once, Needs.LEDGER
+)
+NO_PRIVATE_MMIO = Check(
+    "no-private-mmio",
+    "Was every access with the C-bit one to memory?",
+    _no_private_mmio,
+    Needs.LEDGER,
 )
 NO_UNVALIDATED_ACCESS = Check(
     "no-unvalidated-access",

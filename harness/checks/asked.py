@@ -198,6 +198,7 @@ TABLE = (
     Row(acceptance.VALIDATED_ONCE,          EITHER, CONFIDENTIAL),
     Row(acceptance.NO_UNVALIDATED_ACCESS,   LINUX,  CONFIDENTIAL),
     Row(handoff.FAULTS_ARE_OURS,            PROBE,  CONFIDENTIAL),
+    Row(acceptance.NO_PRIVATE_MMIO,         EITHER, CONFIDENTIAL),
     Row(acceptance.NO_TERMINATION,          EITHER, CONFIDENTIAL),
     Row(conservation.UNVALIDATED_IS_UNACCEPTED, LINUX, CONFIDENTIAL),
     Row(acceptance.ACCEPTED_BEFORE_KERNEL,  LINUX,  ACCEPTED),

@@ -156,6 +156,10 @@ def validate_again(sample: Sample) -> None:
     add_event(sample, 60, op="validate-again", gpa=0x10_0000)
 
 
+def use_the_apic_privately(sample: Sample) -> None:
+    add_event(sample, 60, op="private-mmio", gpa=0xFEE0_0000)
+
+
 def validate_silently(sample: Sample) -> None:
     """Repeat a validation that changed the entry, with nothing in between: the replay must notice."""
     lines = sample.ledger
@@ -333,6 +337,7 @@ MUTATIONS: list[tuple[str, str, Callable[[Sample], None]]] = [
     ("eager", "validated-once", validate_again),
     ("lazy", "validated-once", validate_silently),
     ("lazy", "no-unvalidated-access", add_fault),
+    ("lazy", "no-private-mmio", use_the_apic_privately),
     ("lazy", "no-termination", terminate),
     ("refuses", "no-userspace", claim_userspace),
     ("refuses", "no-userspace", ends_as(EndingKind.QEMU_EXIT)),

@@ -192,6 +192,26 @@ def small_entries(sample: Sample) -> None:
             line.update(count=line["size"] // 4096, entry=4096)
 
 
+def small_requests(sample: Sample) -> None:
+    """Ask for page states in pages of 4 KiB, and validate in entries of 2 MiB."""
+    at = max(number for number, line in enumerate(sample.ledger) if line["type"] == "ebs")
+    size = 4 << 20
+    values = {"op": "psc-private", "gpa": GIB4, "size": size, "count": size // 4096, "entry": 4096}
+    sample.ledger.insert(at, event(**values))
+
+
+def refused_entries(sample: Sample) -> None:
+    """Have each entry of 2 MiB refused first, as on a host whose entries are of 4 KiB."""
+    ledger = []
+    for line in sample.ledger:
+        if line.get("op") == "validate" and line["gpa"] >= GIB4 and line["entry"] == 2 << 20:
+            ledger.append(line | {"op": "size-mismatch"})
+            line.update(count=line["size"] // 4096, entry=4096)
+        ledger.append(line)
+    assert len(ledger) > len(sample.ledger)
+    sample.ledger[:] = ledger
+
+
 def fault(sample: Sample) -> None:
     line = {"type": "fault", "t": 2, "vcpu": 0, "op": "unvalidated-access", "gpa": GIB4 + 4096}
     sample.ledger.insert(-1, {**line, "rip": 1, "cpl": 0, "access": "read", "phase": "firmware"})
@@ -307,6 +327,7 @@ MUTATIONS: list[tuple[str, str, Mutate]] = [
     ("stale", "exits-as-reported", change_exits("status", 0)),
     ("lazy", "validated-once", add_event(op="validate-again", gpa=0x10_0000)),
     ("eager", "validated-once", add_event(gpa=GIB4)),
+    ("lazy", "no-private-mmio", add_event(op="private-mmio", gpa=0xFEE0_0000)),
     ("lazy", "no-termination", terminate),
     ("eager", "handoff-audit", drop_high),
     ("eager", "handoff-audit", skip_last_2mib),
@@ -320,6 +341,7 @@ MUTATIONS: list[tuple[str, str, Mutate]] = [
     ("eager", "high-validated-exactly", add_event(gpa=0x2_0000_0000)),
     ("eager", "high-validated-exactly", add_event()),
     ("eager", "large-entries", small_entries),
+    ("eager", "large-entries", small_requests),
     ("accepts", "large-entries", small_entries),
     ("eager", "faults-are-ours", fault),
     ("lazy", "faults-are-ours", fault),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.evidence.record import BootRecord
-from tests.support.probe_mutations import MUTATIONS
+from tests.support.probe_mutations import MUTATIONS, refused_entries
 from tests.support.probe_sample import FIRMWARE, SAMPLES, Sample
 
 if TYPE_CHECKING:
@@ -36,6 +36,13 @@ def test_broken_sample_fails(name: str, check: str, mutate: Mutate, tmp_path: Pa
     findings = sample.judge(asked)
     assert findings
     assert not any("cannot be judged" in finding.what for finding in findings)
+
+
+@pytest.mark.parametrize("name", ["eager", "accepts"])
+def test_a_host_of_small_entries_is_not_the_firmware_s_fault(name: str, tmp_path: Path) -> None:
+    sample = Sample(name, tmp_path)
+    refused_entries(sample)
+    assert sample.judge(sample.checks["large-entries"]) == []
 
 
 def test_every_check_has_a_mutation(tmp_path: Path) -> None:

@@ -61,13 +61,16 @@ def test_wanted() -> None:
     assert not wanted("plain", "snp-emulated")
 
 
-def test_hardware_and_emulation_differ_in_object_type_accelerator_and_ledger_alone() -> None:
+def test_hardware_and_emulation_differ_in_object_accelerator_and_what_is_noted_alone() -> None:
     real, emulated = command("snp", SNP_HOST), command("snp-emulated", WITHOUT_DEV_SEV)
     differing = [(a, b) for a, b in zip(real, emulated, strict=True) if a != b]
     made = "sev-snp-guest,id=cgs0,cbitpos=51,reduced-phys-bits=1,policy=0x30000"
     assert differing == [
         ("kvm", "tcg"),
-        (made, made.replace("sev-snp-guest", "sev-snp-emulated") + ",ledger=ledger.jsonl"),
+        (
+            made,
+            made.replace("sev-snp-guest", "sev-snp-emulated") + ",ledger=ledger.jsonl,private-mmio=report",
+        ),
     ]
 
 
