@@ -16,7 +16,7 @@ from harness.errors import HarnessError
 from harness.evidence.record import EndingKind
 from tests.support.data import DATA
 from tests.support.expectations import expected
-from tests.support.linux_mutations import MUTATIONS
+from tests.support.linux_mutations import MUTATIONS, add_event
 from tests.support.linux_sample import FIRMWARE, K61, K72, K510, K612, SAMPLES, Sample
 from tests.support.packages import install
 
@@ -120,6 +120,15 @@ def test_a_loader_that_dies_before_the_kernel_runs(tmp_path: Path) -> None:
         {**line, "phase": "loader"} if line["type"] == "fault" else line for line in sample.ledger
     ]
     assert sample.judge(boot.DIES_IN_LOADER) == []
+
+
+@pytest.mark.parametrize(("phase", "findings"), [("loader", 0), ("firmware", 1)])
+def test_a_loader_that_runs_noise(phase: str, findings: int, tmp_path: Path) -> None:
+    sample = Sample("refuses", tmp_path)
+    sample.serial = "Welcome to GRUB!\n"
+    sample.ledger = [line for line in sample.ledger if line["type"] != "fault"]
+    add_event(sample, -1, op="shared-read", gpa=0x8F000, phase=phase)
+    assert len(sample.judge(boot.DIES_IN_LOADER)) == findings
 
 
 def test_a_guest_that_started_was_not_refused(tmp_path: Path) -> None:
