@@ -15,6 +15,7 @@ from harness.debian.lock_file import LOCK_NAME, Lock
 from harness.evidence.record import BootRecord
 from harness.recipes.catalog import load_catalog
 from harness.run.replay import TRAITS, load_traits
+from harness.store.asking import NotMadeError
 from tests.support.data import DATA, PROJECT
 
 if TYPE_CHECKING:
@@ -36,12 +37,14 @@ class StandIns:
     """Cells, in the order of their boots."""
     built: list[str] = field(default_factory=list)
     """Ingredients that were asked for, each time."""
+    looked_up: list[str] = field(default_factory=list)
+    """Ingredients that a session asked for which makes nothing; it finds those of stored boots."""
     failures: dict[str, Exception] = field(default_factory=dict)
     """By ingredient (``qemu``, ``debian-6.1``) or by cell."""
     in_boot: Callable[[], object] = lambda: None
 
-    def fetch(self, name: str) -> str:
-        self.built.append(name)
+    def fetch(self, name: str, *, making: bool = True) -> str:
+        (self.built if making else self.looked_up).append(name)
         if name in self.failures:
             raise self.failures[name]
         return name
@@ -65,10 +68,11 @@ class StandInIngredients:
     lock = Lock.load(PROJECT / LOCK_NAME)
 
     def __init__(
-        self, made: StandIns, _project: Project, progress: Callable[[str], None], _store: Store | None
+        self, made: StandIns, _project: Project, progress: Callable[[str], None], store: Store | None
     ) -> None:
         self.progress = progress
         self._made = made
+        self._making = store is None
         self._traits: dict[str, Any] = {}
         for path in RECORDS.iterdir():
             found = load_traits(path / TRAITS)
@@ -78,8 +82,14 @@ class StandInIngredients:
     def lock_of(self, _axis: str, _name: str) -> Lock:
         return self.lock
 
+    def _fetch(self, name: str) -> Path:
+        return Path("/", self._made.fetch(name, making=self._making))
+
     def firmware(self, name: str) -> object:
-        return SimpleNamespace(path=Path("/", self._made.fetch(name)), traits=self._traits[name], words=None)
+        path = self._fetch(name)
+        if not self._making and name not in self._traits:
+            raise NotMadeError(f"{name}: never made before")
+        return SimpleNamespace(path=path, traits=self._traits[name], words=None)
 
     kernel = firmware
 
@@ -103,11 +113,13 @@ class StandInIngredients:
     @property
     def qemu(self) -> Path:
         self.progress("building QEMU")
-        return Path("/", self._made.fetch("qemu"))
+        return self._fetch("qemu")
 
     @property
     def initrd(self) -> Path:
-        return Path("/", self._made.fetch("initrd"))
+        return self._fetch("initrd")
 
     def initrd_of(self, guest: str) -> Path:
         return Path("/", guest)
+
+    guest_disk = initrd_of

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.paths import Project
+    from harness.store.entries import Store
 
 TRAITS = read_firmware_traits(b"")
 SCENARIO = """\
@@ -46,8 +47,13 @@ include:
 class Ingredients(Real):
     """The project's recipes, with images that are nothing but their names."""
 
-    def __init__(self, project: Project | None = None, progress: Callable[[str], None] = print) -> None:
-        super().__init__(project, progress)
+    def __init__(
+        self,
+        project: Project | None = None,
+        progress: Callable[[str], None] = print,
+        store: Store | None = None,
+    ) -> None:
+        super().__init__(project, progress, store)
         error = HarnessError("no compiler", "install gcc")
         self.broken = dict.fromkeys(("unsafe-2022.11", "safe-2022.11-verbatim"), error)
 
