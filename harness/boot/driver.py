@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.boot.talk import Attendant
+    from harness.evidence.signatures.signatures import Signatures
     from harness.machine.spec import MachineSpec
 
 QUIET_SECONDS = 0.3
@@ -75,20 +76,22 @@ def boot(
     survives_faults: bool = False,
     talk: Talk | None = None,
     attendant: Attendant | None = None,
+    signatures: Signatures | None = None,
 ) -> BootRecord:
     """Run a machine until its boot is over and store everything in ``record_dir``, which must be new.
 
     ``inputs`` are recorded with digests, beside the files that the spec names. ``done`` is the serial line
     after which a power-off completes the boot. ``survives_faults``: the guest handles the #VC for a page that
     is not validated, so that this is no end. ``talk`` runs beside the boot, which ends when it fails;
-    ``attendant`` is a person who is there. Raise ``LaunchError`` when QEMU does not come up and
-    ``HarnessError`` for files that are not there; however a boot ends, it is an outcome in the record.
+    ``attendant`` is a person who is there. ``signatures`` say what lines mean (None: the shipped ones). Raise
+    ``LaunchError`` when QEMU does not come up and ``HarnessError`` for files that are not there; however a
+    boot ends, it is an outcome in the record.
     """
     record_dir = record_dir.absolute()
     ingredients = _ingredients(spec, inputs or {})
     _make(record_dir, spec, cell_id)
     started, begin = datetime.now(UTC), time.monotonic()
-    watch = Watch(done)
+    watch = Watch(done, signatures)
     own = replace(spec, drives=on_overlays(spec.drives, record_dir))
     with Machine(own, record_dir) as machine:
         for name in machine.consoles:
@@ -138,9 +141,7 @@ def _make(record_dir: Path, spec: MachineSpec, cell_id: str) -> None:
     if (record_dir / INDEX).exists() or (record_dir / "serial.log").exists():
         raise HarnessError(f"{record_dir}: already holds a boot", "give each boot a folder of its own")
     record_dir.mkdir(parents=True, exist_ok=True)
-    script = record_dir / "command.sh"
-    script.write_text(_script(spec, record_dir, cell_id))
-    script.chmod(0o755)
+    _write_script(spec, record_dir, cell_id)
 
 
 def _limits(spec: MachineSpec, platform: str) -> dict[Phase, Limit]:
@@ -265,8 +266,8 @@ def _finish(record: BootRecord) -> None:
     record.write_index()
 
 
-def _script(spec: MachineSpec, record_dir: Path, cell_id: str) -> str:
-    """Return the by-hand command; files that QEMU would write into the record become relative."""
+def _write_script(spec: MachineSpec, record_dir: Path, cell_id: str) -> None:
+    """Write the by-hand command; files that QEMU would write into the record become relative."""
     if (own := spec.confidential) is not None:
         mine = f"{record_dir}/"
         properties = tuple((key, value.removeprefix(mine)) for key, value in own.properties)
@@ -277,7 +278,9 @@ def _script(spec: MachineSpec, record_dir: Path, cell_id: str) -> str:
         "the monitor) and its debug console in debugcon.log. The command as the harness started it, with the",
         f'channels that it kept for itself, is "argv" in {INDEX}.',
     )
-    return shell_script(argv(spec, ByHand()), cache_dir(), notes)
+    script = record_dir / "command.sh"
+    script.write_text(shell_script(argv(spec, ByHand()), cache_dir(), notes))
+    script.chmod(0o755)
 
 
 def _ingredients(spec: MachineSpec, inputs: Mapping[str, Path | str]) -> dict[str, Path | str]:

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from harness.boot.patterns import FAULT_EVENT, TERMINATION_EVENT, TERMINATION_LOG
 from harness.boot.phases import Limit, Phase
 from harness.evidence.record import Ending, EndingKind
 
@@ -14,6 +14,18 @@ if TYPE_CHECKING:
 
     from harness.boot.watch import Seen
     from harness.machine.qmp import Event
+
+FAULT_EVENT = "SEV_SNP_EMULATED_FAULT"
+"""QMP event of the emulation: memory was used in a way that SEV-SNP refuses."""
+
+TERMINATION_EVENT = re.compile(r"SEV.*TERM|SNP.*TERM")
+"""Names of QMP events by which a QEMU reports that a guest asked for its termination."""
+
+TERMINATION_LOG = re.compile(
+    r"unknown exit reason 24\b|requested termination|SNP guest stopped|SNP.*terminat", re.IGNORECASE
+)
+"""What QEMU's own output says then. KVM reports such a request as exit reason 24 (KVM_EXIT_SYSTEM_EVENT, type
+SEV_TERM), which QEMU 10.0 does not know and stops at."""
 
 _BY_DEVICE = "dma-"
 """Faults of this kind raise nothing in the guest: its data got lost, and it may go on."""
@@ -45,11 +57,11 @@ def judge(
     ``survives_faults`` goes on after it has used a page that it had not validated.
     """
     if seen.death is not None:
-        pattern, remark = seen.death
-        detail = f"{pattern.name} on {remark.console}: {pattern.meaning}"
+        kind, remark = seen.death.kind, seen.death.remark
+        detail = f"{remark.pattern} on {remark.console}: {seen.death.meaning}"
         if fault := _by_fault(events):
             detail += f"; after {fault[1]}"
-        return Ending(pattern.kind or EndingKind.GUEST_PANIC, seen.phase.label, remark.line, detail)
+        return Ending(kind, seen.phase.label, remark.line, detail)
     ending = _by_event(seen, events, confidential=confidential, qemu_log=qemu_log)
     if ending is None and not survives_faults:
         ending = _by_fault(events)

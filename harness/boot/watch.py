@@ -5,25 +5,40 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.boot.patterns import LOOP, matches
 from harness.boot.phases import DONE, Phase, phase_of
-from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, PhaseMark, Remark
+from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, EndingKind, PhaseMark, Remark
+from harness.evidence.signatures.signatures import shipped
 from harness.evidence.text import plain_text
 
 if TYPE_CHECKING:
-    from harness.boot.patterns import Pattern
+    from harness.evidence.signatures.signatures import Signatures
 
 LONGEST_LINE = 8192
 """Bytes; a longer line is looked at in pieces of this size."""
 
-MOST_REMARKS = 200
+MOST_REMARKS, MOST_OF_ONE = 200, 50
+"""How many lines are remarked on in all, and how many that one signature explains."""
 
 MOST_REPEATS = 500
 """Lines of serial output in a row that may be the same, outside of the guest's document."""
 _NEWLINE = re.compile(rb"[\r\n]+")
+
+
+LOOP = "endless-loop"
+"""Name of the death that no signature tells, but how often a line comes."""
+
+
+@dataclass(frozen=True)
+class Death:
+    """The line after which the guest does not go on, and what it means."""
+
+    kind: EndingKind
+    meaning: str
+    remark: Remark
 
 
 @dataclass(frozen=True)
@@ -34,15 +49,16 @@ class Seen:
     marks: tuple[PhaseMark, ...] = (PhaseMark(Phase.LAUNCH.label, 0.0),)
     last_byte: float = 0.0
     last_line: str = ""
-    death: tuple[Pattern, Remark] | None = None
+    death: Death | None = None
     remarks: tuple[Remark, ...] = ()
 
 
 class Watch:
     """Fed by consoles on one thread, asked by the driver on another."""
 
-    def __init__(self, done: re.Pattern[str] = DONE) -> None:
+    def __init__(self, done: re.Pattern[str] = DONE, signatures: Signatures | None = None) -> None:
         self._done = done
+        self._signatures = signatures or shipped()
         self._lock = threading.Lock()
         self._pending = {"serial": b"", "debugcon": b""}
         self._in_document = False
@@ -51,8 +67,9 @@ class Watch:
         self._last_byte = 0.0
         self._last_line = ""
         self._repeats = 0
-        self._death: tuple[Pattern, Remark] | None = None
+        self._death: Death | None = None
         self._remarks: list[Remark] = []
+        self._counts = Counter[str]()
 
     def feed(self, console: str, data: bytes, t: float) -> None:
         """Take the next bytes of ``serial`` or ``debugcon``, in any pieces."""
@@ -90,17 +107,21 @@ class Watch:
             if (phase := phase_of(line, self._done)) is not None and not self._in_document:
                 self._enter(phase, t)
                 self._in_document = line == DOCUMENT_BEGIN
-        for pattern in matches(line, in_document=self._in_document and console == "serial"):
-            remark = Remark(round(t, 4), console, pattern.name, line)
-            if pattern.kind is not None and self._death is None:
-                self._death = (pattern, remark)
-            if len(self._remarks) < MOST_REMARKS:
-                self._remarks.append(remark)
+        found = self._signatures.match(line, quoted=self._in_document and console == "serial")
+        if found is None:
+            return
+        remark = Remark(round(t, 4), console, found.name, line)
+        if found.ends is not None and self._death is None:
+            self._death = Death(found.ends, found.signature.says.meaning, remark)
+        self._counts[found.name] += 1
+        if len(self._remarks) < MOST_REMARKS and self._counts[found.name] <= MOST_OF_ONE:
+            self._remarks.append(remark)
 
     def _count_repeats(self, line: str, t: float) -> None:
         self._repeats = self._repeats + 1 if line == self._last_line and not self._in_document else 1
         if self._repeats == MOST_REPEATS and self._death is None:
-            self._death = (LOOP, Remark(round(t, 4), "serial", LOOP.name, line))
+            remark = Remark(round(t, 4), "serial", LOOP, line)
+            self._death = Death(EndingKind.HANG, "the same line over and over: an endless loop", remark)
 
     def _enter(self, phase: Phase, t: float) -> None:
         if phase > self._phase:

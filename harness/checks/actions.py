@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.checks.finding import Check, Needs, Problem
-from harness.evidence.kernel_log import alarms
 from harness.evidence.record import EndingKind
 
 if TYPE_CHECKING:
@@ -86,13 +85,13 @@ def _all_cpus_cycle(evidence: Evidence) -> Iterator[Problem]:
 
 def _no_later_alarms(evidence: Evidence) -> Iterator[Problem]:
     wanted = [action.alarm for action in evidence.traits.actions if action.alarm]
-    for alarm in alarms(evidence.record.later_text):
-        if not any(words in alarm.line for words in wanted):
+    for found in evidence.signatures.alarms(evidence.record.later_text):
+        if not any(words in found.line for words in wanted):
             yield Problem(
                 "alarm",
-                f"the kernel log shows a {alarm.kind} during the actions",
-                alarm.line,
-                alarm=alarm.kind,
+                f"the kernel log shows a {found.alarm} during the actions",
+                found.line,
+                alarm=str(found.alarm),
             )
 
 

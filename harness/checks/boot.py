@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from harness.checks.finding import Check, Needs, Problem
-from harness.evidence.kernel_log import alarms, kernel_release, sev_lines
+from harness.evidence.kernel_log import kernel_release, sev_lines
 from harness.evidence.record import EndingKind
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def _reaches_userspace(evidence: Evidence) -> Iterator[Problem]:
 
 
 def _no_alarms(evidence: Evidence) -> Iterator[Problem]:
-    for alarm in alarms(evidence.record.serial_text):
-        yield Problem("alarm", f"the kernel log shows a {alarm.kind}", alarm.line, alarm=alarm.kind)
+    for found in evidence.signatures.alarms(evidence.record.serial_text):
+        yield Problem("alarm", f"the kernel log shows a {found.alarm}", found.line, alarm=str(found.alarm))
     for said in evidence.record.left_out:
         yield Problem("flood", f"the guest floods its console, and a part of it proves nothing: {said}")
 

@@ -30,6 +30,7 @@ COMMANDS = MappingProxyType(
         "loader": "loaders, and how each enters a kernel",
         "guest": "what runs in a guest: the initramfs guests, and whole Debians",
         "check": "the questions to a boot",
+        "signature": "what lines of a boot that went wrong mean, and what to do",
         "boot": "boot one cell without a scenario, with its console on the terminal",
         "runs": "list the runs that there are, the newest first",
         "history": "say since when and how often cells and checks fail, or what was never met",
@@ -44,7 +45,9 @@ COMMANDS = MappingProxyType(
 )
 """What each command does, in the order of the help."""
 _RESULTS = ("runs", "history", "compare", "summary", "report", "table", "records")
-_SUB_ROOMS = MappingProxyType(dict.fromkeys(_RESULTS, "results."))
+_SUB_ROOMS = MappingProxyType(
+    {**dict.fromkeys(_RESULTS, "results."), **dict.fromkeys(("check", "signature"), "judging.")}
+)
 """Where a command's module is, when it is not in this room itself."""
 
 _DESCRIPTION = """\

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.documents.document import DRAFT, json_schema
+from harness.evidence.signatures.model import SignatureFile
 from harness.matrix.schema import scenario_schema
 from harness.progress import say
 from harness.recipes.firmware import FirmwareFile
@@ -34,6 +35,7 @@ FIXED: dict[str, type[BaseModel]] = {
     "loaders": LoaderFile,
     "guests": GuestFile,
     "probes": ProbeFile,
+    "signatures": SignatureFile,
     "quarantine": QuarantineFile,
     "run": RunData,
 }

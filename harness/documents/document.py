@@ -232,6 +232,12 @@ def _remedy(wanted: str, node: yaml.Node) -> str:
     return ""
 
 
+def _any_key(part: dict[str, Any]) -> Any:
+    """Return the schema of what a mapping has under names that the schema does not list."""
+    patterns = part.get("patternProperties", {}).values()
+    return next(iter(patterns), part.get("additionalProperties"))
+
+
 def _schemas_at(schema: dict[str, Any], loc: Loc) -> list[dict[str, Any]]:
     """Find the parts of a JSON Schema that describe the value at ``loc``: several under a union."""
 
@@ -249,6 +255,6 @@ def _schemas_at(schema: dict[str, Any], loc: Loc) -> list[dict[str, Any]]:
             # A rule may allow one value where its schema also knows a list of them.
             inner = [part.get("items") for part in here]
         else:
-            inner = [part.get("properties", {}).get(step, part.get("additionalProperties")) for part in here]
+            inner = [part.get("properties", {}).get(step) or _any_key(part) for part in here]
         here = [leaf for part in inner for leaf in flat(part)]
     return here

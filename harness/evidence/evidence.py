@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from harness.evidence.meminfo import Memory, memory_figures
 from harness.evidence.memory_map import MemoryDescriptor, parse_config_tables, parse_memory_map
 from harness.evidence.problems import EvidenceError
 from harness.evidence.record import EndingKind
+from harness.evidence.signatures.signatures import Signatures, shipped
 from harness.evidence.ssh import SSH_REPORT, SshReport, parse_ssh
 from harness.machine.memory_layout import configured_ram, high_ram
 from harness.platforms.registry import platform_named
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A record, the cell that was booted, and the traits of its ingredients.
+    """A record, the cell that was booted, the traits of its ingredients, and what lines mean.
 
     Every property raises EvidenceError when what it needs is missing or damaged.
     """
@@ -40,6 +41,7 @@ class Evidence:
     record: BootRecord
     cell: Cell
     traits: Traits
+    signatures: Signatures = field(default_factory=shipped, repr=False)
 
     @cached_property
     def ram(self) -> IntervalSet:

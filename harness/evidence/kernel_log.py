@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""What the kernel's log says about itself: its version, memory encryption, and that something went wrong."""
+"""What the kernel's log says about itself: its version, memory encryption, its memory."""
 
 from __future__ import annotations
 
@@ -19,33 +19,6 @@ _MEMORY = re.compile(
 )
 _FREED = re.compile(r"\bFreeing [^\n]*? memory: (\d+)K")
 
-_ALARMS = (
-    ("panic", re.compile(r"Kernel panic - not syncing|PANIC: |panic: ")),
-    (
-        "exit-boot-services",
-        re.compile(r"exit_boot\(\) failed!|efi_main\(\) failed!|efi_stub_entry\(\) failed!"),
-    ),
-    (
-        "memory-acceptance",
-        re.compile(
-            r"Cannot accept memory|Failed to accept memory|[Mm]emory acceptance protocol failed|"
-            r"Unknown version of unaccepted memory table"
-        ),
-    ),
-    ("sev", re.compile(r"SEV-SNP: PSC|PSC processing going backward|unhandled #VC|in early #VC exception")),
-    ("bug", re.compile(r"\bkernel BUG at|\bBUG: |\bOops: |general protection fault")),
-    ("lockup", re.compile(r"soft lockup|rcu_\w+ self-detected stall|blocked for more than \d+ seconds")),
-    ("warning", re.compile(r"\bWARNING: (?:CPU|.* at )|\.text \.data \.bss are not marked as E820_TYPE_RAM")),
-)
-
-
-@dataclass(frozen=True)
-class Alarm:
-    """A line that no healthy boot prints; ``kind`` names the group of patterns that it matched."""
-
-    kind: str
-    line: str
-
 
 def kernel_release(log: str) -> str | None:
     """Return the release from the banner, as ``uname -r`` says it; None when the kernel printed none."""
@@ -62,16 +35,6 @@ def sev_features(log: str) -> frozenset[str] | None:
 def sev_lines(log: str) -> tuple[str, ...]:
     """Return every line that speaks of SEV, without its time stamp."""
     return tuple(_TIMESTAMP.sub("", line).strip() for line in _SEV.findall(log))
-
-
-def alarms(log: str) -> tuple[Alarm, ...]:
-    """Return every line that means that something went wrong, in order, each once per line."""
-    found = []
-    for line in log.splitlines():
-        kind = next((kind for kind, pattern in _ALARMS if pattern.search(line)), None)
-        if kind is not None:
-            found.append(Alarm(kind, line.strip()))
-    return tuple(found)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from harness.artifacts.ingredients import Ingredients
     from harness.boot.talk import Attendant, Talk
+    from harness.evidence.signatures.signatures import Signatures
     from harness.machine.spec import MachineSpec
     from harness.matrix.cell import Cell
     from harness.platforms.host import Host
@@ -43,7 +44,8 @@ _NO_PLACE |= {errno.ENOENT}  # what /proc answers to a new folder
 class Boots:
     """Each cell boots once. ``records`` receives a folder for each; ``capacity`` is what all boots may take.
 
-    ``budget``: the file by which several processes share the host, None for one process.
+    ``budget``: the file by which several processes share the host, None for one process. ``signatures`` say
+    what console lines mean, None: those that come with the harness.
     """
 
     def __init__(
@@ -53,12 +55,14 @@ class Boots:
         records: Path,
         capacity: Demand,
         budget: Path | None = None,
+        signatures: Signatures | None = None,
     ) -> None:
         self._ingredients = ingredients
         self._host = host
         self._records = records
         self._capacity = capacity
         self._budget = budget
+        self._signatures = signatures
         self._specs: dict[Cell, MachineSpec] = {}
         self._boots: dict[str, Future[BootRecord]] = {}
         self._failure: HarnessError | None = None
@@ -131,6 +135,7 @@ class Boots:
                 self._records / name,
                 demand_of(cell, self._ingredients.catalog),
                 talk,
+                signatures=self._signatures,
             )
             self._boots[name] = self._pool.submit(job.demand, partial(_boot, job, self._budget))
         return self._boots[name]
@@ -151,7 +156,7 @@ class Job:
 
     ``own``: what of the machine the cell does not say, by option. ``attendant``: who is there, None for
     nobody; ``unlimited``: no phase has a deadline; ``invites``: what tells a person how to log in to a
-    Debian, which then is left to that person.
+    Debian, which then is left to that person; ``signatures`` say what lines mean (None: the shipped ones).
     """
 
     cell: Cell
@@ -164,6 +169,7 @@ class Job:
     attendant: Attendant | None = None
     unlimited: bool = False
     invites: Callable[[str], None] | None = None
+    signatures: Signatures | None = None
 
 
 def _boot(job: Job, budget: Path | None) -> BootRecord:
@@ -223,6 +229,7 @@ def _boot_now(job: Job) -> BootRecord:
         survives_faults=job.traits.kernel.probe,
         talk=talk,
         attendant=job.attendant,
+        signatures=job.signatures,
     )
 
 

@@ -97,7 +97,7 @@ class CellRun:
     @cached_property
     def evidence(self) -> Evidence:
         """What the record shows, for checks to read."""
-        return Evidence(self.record, self.cell, self.traits)
+        return Evidence(self.record, self.cell, self.traits, self._context.signatures)
 
     @property
     def root_failure(self) -> str:

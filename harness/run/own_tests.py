@@ -125,7 +125,9 @@ def evidence_of(session: Session, cell: Cell, record: BootRecord) -> Evidence:
     """Return a record's evidence; of the cell's shared boot it is parsed once."""
     run = session.run(cell)
     shared = record.path == session.context.source.folder(cell)
-    return run.evidence if shared else Evidence(record, cell, session.context.source.traits(cell))
+    if shared:
+        return run.evidence
+    return Evidence(record, cell, session.context.source.traits(cell), session.signatures)
 
 
 def folder_name(nodeid: str) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from harness.artifacts.ingredients import Ingredients
 from harness.checks.asked import checks
 from harness.checks.rollout import OUTCOMES
+from harness.evidence.signatures.signatures import signatures_of
 from harness.matrix.expand import plan
 from harness.matrix.filters import CellFilter, read_filter
 from harness.matrix.pairs import selection
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from harness.evidence.signatures.signatures import Signatures
     from harness.matrix.cell import Cell
     from harness.matrix.choices import Known
     from harness.matrix.expand import Substitution
@@ -85,14 +87,26 @@ class Session:
     @cached_property
     def boots(self) -> Boots:
         """The boots of this run, those of scenarios and those of other tests; they share the host."""
-        return Boots(self.ingredients, self.host, self.records, self.capacity, self.options.budget)
+        return Boots(
+            self.ingredients,
+            self.host,
+            self.records,
+            self.capacity,
+            self.options.budget,
+            self.signatures,
+        )
+
+    @cached_property
+    def signatures(self) -> Signatures:
+        """What console lines mean: the project's own signatures and the shipped ones."""
+        return signatures_of(self.project)
 
     @cached_property
     def context(self) -> Context:
         """What the runs of cells share: records come from boots, or in a replay from its folder."""
         replay = self.options.replay
         source: RecordSource = self.boots if replay is None else Replay(replay, self.ingredients.catalog)
-        return Context(self.ingredients.catalog, source)
+        return Context(self.ingredients.catalog, source, self.signatures)
 
     @cached_property
     def known(self) -> Known:

@@ -119,6 +119,7 @@ class Prepared:
             attendant=wanted.attendant,
             unlimited=wanted.unlimited,
             invites=wanted.invites,
+            signatures=self.session.signatures,
         )
         return boot_here(job)
 
@@ -129,7 +130,8 @@ class Prepared:
         """
         cell = self.wanted.cell
         catalog = self.session.ingredients.catalog
-        run = CellRun(Context(catalog, OneRecord(cell, record, self.traits)), cell)
+        source = OneRecord(cell, record, self.traits)
+        run = CellRun(Context(catalog, source, self.session.signatures), cell)
         asked = run.checks if ask else ()
         answers = [judge(run, check, first=check is run.checks[0]) for check in asked]
         if self.wanted.record is None:

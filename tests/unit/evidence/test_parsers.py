@@ -9,7 +9,7 @@ import pytest
 
 from harness.evidence.e820 import parse_e820, ranges_of_kind
 from harness.evidence.guest_report import parse_guest
-from harness.evidence.kernel_log import alarms, kernel_release, sev_features, sev_lines
+from harness.evidence.kernel_log import kernel_release, sev_features, sev_lines
 from harness.evidence.meminfo import memory_figures, parse_meminfo
 from harness.evidence.memory_map import parse_config_tables, parse_memory_map, ranges_of
 from harness.evidence.problems import EvidenceError
@@ -135,30 +135,6 @@ def test_kernel_log() -> None:
     assert "SEV: Status: SEV SEV-ES SEV-SNP" in sev_lines(lazy)
     assert sev_features(plain) is None
     assert sev_lines(plain) == ()
-
-
-@pytest.mark.parametrize(
-    ("line", "kind"),
-    [
-        ("[    0.1] Kernel panic - not syncing: Attempted to kill init!", "panic"),
-        ("PANIC: Unsupported exit-code 0x404 in early #VC exception (IP: 0xff)", "panic"),
-        ("EFI stub: ERROR: exit_boot() failed!", "exit-boot-services"),
-        ("Failed to accept memory", "memory-acceptance"),
-        ("SEV-SNP: PSC failed", "sev"),
-        ("[    0.1] BUG: unable to handle page fault", "bug"),
-        ("watchdog: BUG: soft lockup - CPU#0 stuck for 26s!", "bug"),
-        ("[    0.1] WARNING: CPU: 0 PID: 1 at kernel/jump_label.c:266 x+0x1/0x2", "warning"),
-    ],
-)
-def test_alarms(line: str, kind: str) -> None:
-    (alarm,) = alarms(f"fine\n{line}\nfine\n")
-    assert (alarm.kind, alarm.line) == (kind, line)
-
-
-def test_no_alarms_in_good_logs() -> None:
-    for path in DATA.glob("*.serial.log"):
-        if "5.10" not in path.name:
-            assert alarms(plain_text(path.read_bytes())) == ()
 
 
 def test_guest_document() -> None:
