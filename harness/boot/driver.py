@@ -40,6 +40,7 @@ from harness.machine.process import read_tail
 from harness.machine.qmp import MonitorError
 from harness.paths import cache_dir
 from harness.platforms.registry import platform_named
+from harness.store.packing import holds_file
 
 if TYPE_CHECKING:
     import re
@@ -138,7 +139,7 @@ def boot(
 
 def _make(record_dir: Path, spec: MachineSpec, cell_id: str) -> None:
     """Make the record's folder, with the command for a person in it."""
-    if (record_dir / INDEX).exists() or (record_dir / "serial.log").exists():
+    if holds_file(record_dir / INDEX) or (record_dir / "serial.log").exists():
         raise HarnessError(f"{record_dir}: already holds a boot", "give each boot a folder of its own")
     record_dir.mkdir(parents=True, exist_ok=True)
     _write_script(spec, record_dir, cell_id)

@@ -31,6 +31,7 @@ from harness.evidence.ledger_model import (
 )
 from harness.evidence.problems import EvidenceError
 from harness.intervals import IntervalSet
+from harness.store.packing import holds_file, open_file
 
 __all__ = ["Ledger", "read_ledger"]
 
@@ -67,7 +68,7 @@ class _Line:
 
 def _lines(path: Path) -> Iterator[_Line]:
     """Yield every whole line; a last line without its newline was cut short and is left out."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         for number, raw in enumerate(file, start=1):
             if not raw.endswith(b"\n"):
                 return
@@ -153,13 +154,13 @@ def _exit(number: int, line: _Line, calls: list[ExitCall]) -> None:
 
 
 def read_ledger(path: Path) -> Ledger:
-    """Read a whole ledger file.
+    """Read a whole ledger file, that of a packed record too.
 
     A missing end line (QEMU was killed), or the line of a ledger that reached its limit, gives a ledger that
     says ``truncated``. Anything that version 2 does
     not define, and any damaged line, is an EvidenceError with file and line.
     """
-    if not path.is_file():
+    if not holds_file(path):
         raise EvidenceError(f"{path}: no ledger there", "QEMU was started without one, or died at once")
     lines = _lines(path)
     page_size, ram, launch = _header(path, lines)

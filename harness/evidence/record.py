@@ -2,7 +2,8 @@
 """The boot record: all that one boot showed, as files in one folder plus an index, ``boot.json``.
 
 The index is written last and atomically: a folder without it belongs to a boot that was cut short. Whatever
-judges a boot reads the folder alone. The files, of which only the index must exist:
+judges a boot reads the folder alone. When a run is over, the folder of a boot that passed is packed: the file
+``NAME.tar.zst`` is in its place, and reads as the folder did. Its files, of which only the index must exist:
 
 ``boot.json``           the index (`BootRecord`), schema version 1
 ``command.sh``          the same machine, runnable by hand
@@ -29,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from harness.errors import HarnessError
 from harness.evidence.text import plain_text
+from harness.store.packing import holds_file, is_there, open_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -140,10 +142,14 @@ class BootRecord:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a record's index; raise ``HarnessError`` when it is missing, damaged or of another schema."""
+        """Read the index of a record in ``path``, packed or not.
+
+        HarnessError when it is missing, damaged or of another schema.
+        """
         index = path / INDEX
         try:
-            data = json.loads(index.read_bytes())
+            with open_file(index) as file:
+                data = json.load(file)
             schema = data.pop("schema")
             if schema != SCHEMA:
                 raise HarnessError(
@@ -163,10 +169,10 @@ class BootRecord:
                     "consoles": {name: ConsoleSize(**entry) for name, entry in data["consoles"].items()},
                 }
             )
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             what = (
                 f"{path}: not a boot record"
-                if not path.is_dir()
+                if not is_there(path)
                 else f"{path}: no {INDEX}, so an unfinished boot"
             )
             raise HarnessError(what, "boot the cell again") from None
@@ -180,15 +186,17 @@ class BootRecord:
         data["outcome"] = data.pop("ending")
         write_json(self.path / INDEX, data)
 
-    def file(self, name: str) -> Path | None:
-        """Return the path of one of the record's files, None when this boot left none."""
-        path = self.path / name
-        return path if path.is_file() else None
+    def holds(self, name: str) -> bool:
+        """Return whether this boot left the file, packed or not."""
+        return holds_file(self.path / name)
 
     def bytes_of(self, name: str) -> bytes:
         """Return the content of one of the record's files, empty when this boot left none."""
-        path = self.file(name)
-        return path.read_bytes() if path is not None else b""
+        try:
+            with open_file(self.path / name) as file:
+                return file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return b""
 
     @cached_property
     def whole_text(self) -> str:
@@ -241,17 +249,16 @@ class BootRecord:
 
     @property
     def ledger_path(self) -> Path | None:
-        """The acceptance ledger, None if the boot wrote none."""
-        return self.file("ledger.jsonl")
+        """The acceptance ledger, for ``read_ledger``; None if the boot wrote none."""
+        return self.path / "ledger.jsonl" if self.holds("ledger.jsonl") else None
 
     def _document(self, name: str) -> dict[str, Any]:
-        path = self.file(name)
-        if path is None:
+        if not self.holds(name):
             return {}
         try:
-            document = json.loads(path.read_bytes())
+            document = json.loads(self.bytes_of(name))
         except ValueError as error:
-            raise HarnessError(f"{path}: damaged ({error})", "boot the cell again") from error
+            raise HarnessError(f"{self.path / name}: damaged ({error})", "boot the cell again") from error
         return document if isinstance(document, dict) else {}
 
 

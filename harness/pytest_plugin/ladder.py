@@ -19,6 +19,7 @@ from harness.pytest_plugin.dimensions import NAMES, where
 from harness.pytest_plugin.items import RECORDER, SESSION
 from harness.run.judge import Answer, state_of
 from harness.run.own_tests import OwnBoot, cell_of, evidence_of, folder_name, own_boot
+from harness.store.packing import is_there
 
 if TYPE_CHECKING:
     from harness.boot.talk import Talk
@@ -84,7 +85,7 @@ class BootFactory:
         if replay is None and (talk is not None or spec not in {None, session.boots.spec(wanted)}):
             self._special += 1
             name += f"-{self._special}" if self._special > 1 else ""
-        if replay is not None and not any((replay / folder).is_dir() for folder in (name, wanted.id)):
+        if replay is not None and not any(is_there(replay / folder) for folder in (name, wanted.id)):
             pytest.skip(f"--replay {replay}: it holds no record of {wanted.id}")
         return own_boot(session, wanted, name, spec=spec, talk=talk)
 

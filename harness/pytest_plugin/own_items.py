@@ -15,6 +15,7 @@ from harness.pytest_plugin.items import SESSION, CheckItem
 from harness.pytest_plugin.machines import RUNNING
 from harness.pytest_plugin.unmade import UnmadeItem
 from harness.run.own_tests import cell_of, folder_name
+from harness.store.packing import is_there
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -56,7 +57,7 @@ def platforms_of(session: Session, items: Iterable[pytest.Item]) -> set[str]:
         cell = cell_of_item(item)
         if cell is None:
             continue
-        if replay is None or (replay / cell.id).is_dir() or (replay / folder_name(item.nodeid)).is_dir():
+        if replay is None or any(is_there(replay / name) for name in (cell.id, folder_name(item.nodeid))):
             found.add(cell.platform)
     return found
 

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Self
 
 from pydantic import ValidationError
 
@@ -35,11 +35,20 @@ _SCENARIO_KINDS = frozenset({"scenarios"})
 
 
 class RunWriter:
-    """Appends to one run's results. Several processes may have a writer of the same folder."""
+    """Appends to one run's results. Several processes may have a writer of the same folder.
+
+    As long as one of them lives, the run goes on (`goes_on`): each holds a lock on ``run.json``.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / RESULTS
         self._folder = folder
+        self._held: IO[bytes] | None = None
+
+    def close(self) -> None:
+        """Let the run go: it may be removed."""
+        if self._held is not None:
+            self._held.close()
 
     def begin(self, run: RunData) -> None:
         """Write who runs; once, by the process that made the folder."""
@@ -49,6 +58,9 @@ class RunWriter:
 
     def add(self, *lines: Line) -> None:
         """Append lines; OSError when the disk is full, and then the lines so far are whole."""
+        if self._held is None:
+            self._held = (self._folder / RUN).open("rb")
+            fcntl.flock(self._held, fcntl.LOCK_SH)
         data = b"".join(line.model_dump_json(exclude_defaults=False).encode() + b"\n" for line in lines)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -57,6 +69,16 @@ class RunWriter:
             _write(descriptor, data, end)
         finally:
             os.close(descriptor)
+
+
+def goes_on(folder: Path) -> bool:
+    """Return whether a process still writes to a run."""
+    try:
+        with (folder / RUN).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
 
 
 def _whole(descriptor: int) -> int:

@@ -1,28 +1,33 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """What goes: whole runs that are old, parts of records that nobody needs; and how the rest becomes small.
 
-Pure functions say what would go and why; ``remove`` does it. A run that goes on never goes.
+Some functions say what would go and why; ``remove`` does it. A run that goes on never goes, nor does one
+whose records a later run has carried over.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
-from harness.results.folder import StoredRun, run_folders
+from harness.evidence.record import INDEX
+from harness.results.folder import StoredRun, goes_on, run_folders
 from harness.results.model import BAD
-from harness.results.packing import SUFFIX, pack
+from harness.store.file_tree import size_on_disk
+from harness.store.packing import pack, packed_file, unpack, unpacked_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-_NEEDLESS = re.compile(r"^(?:disk\d+\.qcow2|.*-key|.*-key\.pub|known-hosts|guest-memory\.bin)$")
+_NEEDLESS = re.compile(r"^(?:disk\d+\.qcow2|.*-key|.*-key\.pub|.*-keys\.img|known-hosts|guest-memory\.bin)$")
 """Parts of a record that only its boot needed: overlays with what the guest wrote, keys of one boot."""
 
 
@@ -43,27 +48,24 @@ def parse_age(text: str) -> timedelta:
     return int(match[1]) * _UNITS[match[2]]
 
 
-def old_runs(
-    records: Path, now: datetime, *, keep: timedelta, keep_failures: timedelta, in_use: Iterable[Path] = ()
-) -> list[Removal]:
+def old_runs(records: Path, now: datetime, *, keep: timedelta, keep_failures: timedelta) -> list[Removal]:
     """Return the runs that are older than ``keep`` and, for runs with failures, than ``keep_failures``."""
-    used = set(in_use)
-    found = []
-    for path in run_folders(records):
-        if path in used:
-            continue
+    found: list[Removal] = []
+    carried: set[str] = set()
+    for path in reversed(run_folders(records)):  # whoever carries a record over is younger than its run
         try:
             run = StoredRun.load(path)
             began = datetime.fromisoformat(run.run.began)
         except (HarnessError, ValueError):
             continue  # what cannot be read is not ours to judge
         failed = any(line.state in BAD for line in run.checks) or run.end is None
-        limit = keep_failures if failed else keep
         age = now - (began if began.tzinfo else began.replace(tzinfo=UTC))
-        if age > limit:
-            why = f"{age.days} days old, {'with' if failed else 'without'} failures"
-            found.append(Removal(path, size_of(path), why))
-    return found
+        if age <= (keep_failures if failed else keep) or run.id in carried or goes_on(path):
+            carried |= {line.carried for line in run.boots}
+            continue
+        why = f"{age.days} days old, {'with' if failed else 'without'} failures"
+        found.append(Removal(path, size_on_disk(path), why))
+    return found[::-1]
 
 
 def needless(record: Path) -> list[Removal]:
@@ -84,18 +86,50 @@ def remove(removals: Sequence[Removal]) -> None:
             removal.path.unlink(missing_ok=True)
 
 
+def passed_records(run: StoredRun) -> list[Path]:
+    """Return the folders of the boots in which nothing is wrong.
+
+    They are those of which every check that was asked says so; in a run that is green, all others, too.
+    """
+    bad = {line.record for line in run.checks if line.state in BAD}
+    judged = {line.record for line in run.checks}
+    return [
+        path
+        for path in record_folders(run.path)
+        if path.name not in bad and (run.is_green or path.name in judged)
+    ]
+
+
+def record_folders(run: Path) -> list[Path]:
+    """Return the folders of a run's records, the finished ones."""
+    found = sorted(path.parent for path in run.glob(f"*/{INDEX}"))
+    return [path for path in found if not path.name.startswith(".")]
+
+
 def pack_record(record: Path) -> Path:
     """Put a record in one small file beside its place, and remove the folder; return the file.
 
-    Every command that takes a record reads it as before.
+    Every command that takes a record reads it as before. Whenever this is cut short, one of both is whole.
     """
     remove(needless(record))
-    packed = record.with_name(record.name + SUFFIX)
+    packed = packed_file(record)
     pack(record, packed)
-    shutil.rmtree(record)
+    gone = record.with_name(f".{record.name}.gone")
+    record.rename(gone)
+    shutil.rmtree(gone)
     return packed
 
 
-def size_of(path: Path) -> int:
-    """Return the bytes that a folder's files take on the disk: holes do not count."""
-    return sum(file.lstat().st_blocks * 512 for file in path.rglob("*"))
+def pack_records(records: Sequence[Path]) -> None:
+    """Pack records, several at once: zstd works beside Python."""
+    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
+        for _ in pool.map(pack_record, records):
+            pass
+
+
+def unpack_record(packed: Path) -> Path:
+    """Put a record's folder in the place of the file that ``pack_record`` made of it; return the folder."""
+    record = packed.with_name(unpacked_name(packed))
+    unpack(packed, record)
+    packed.unlink()
+    return record

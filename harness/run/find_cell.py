@@ -77,6 +77,6 @@ def _of_scenarios(session: Session) -> Iterator[Cell]:
 
 def _of_records(text: str, session: Session) -> Iterator[Cell]:
     """Yield the cells of stored records of this name, the newest run first."""
-    for path in sorted(session.project.out.glob(f"records/*/{text}/{TRAITS}"), reverse=True):
-        if (cell := load_cell(path)) is not None:
+    for run in sorted(session.project.out.glob("records/*"), reverse=True):
+        if (cell := load_cell(run / text / TRAITS)) is not None:
             yield cell

@@ -16,6 +16,7 @@ from harness.matrix.show import cell_values
 from harness.matrix.values import plan_values
 from harness.platforms.choice import AUTO
 from harness.platforms.choice import USUAL as USUAL_PLATFORM
+from harness.store.packing import is_there
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -111,7 +112,7 @@ def own_boot(
 
     replay = session.options.replay
     if replay is not None:
-        folder = replay / (name if (replay / name).is_dir() else cell.id)
+        folder = replay / (name if is_there(replay / name) else cell.id)
         return OwnBoot(cell, lambda: BootRecord.load(folder), evidence)
     if talk is None and (spec is None or spec == session.boots.spec(cell)):
         run = session.run(cell)

@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from harness.errors import HarnessError
+from harness.errors import ExitCode, HarnessError
 from harness.matrix.axes import TABLE
 from harness.platforms.registry import platform_named
-from harness.results.folder import RUN, VERDICT, RunWriter
+from harness.results.folder import RUN, VERDICT, RunWriter, StoredRun
 from harness.results.identity import checkout, harness_version, host_data
 from harness.results.model import (
     BAD,
@@ -33,7 +33,7 @@ from harness.results.model import (
     PhaseData,
     RunData,
 )
-from harness.results.retention import needless, remove
+from harness.results.retention import needless, pack_records, passed_records, remove
 from harness.store.file_tree import write_atomically
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Recorder:
         """
         lines = self._lines.get(run.cell.id, [])
         record = _record_of(run)
-        if record is None or not lines or not record.path.is_relative_to(self._folder):
+        if record is None or not lines or record.path.parent != self._folder or not record.path.is_dir():
             return  # a replay leaves the records as they were
         with self._told():
             write_verdict(record.path, run.cell, lines)
@@ -155,9 +155,17 @@ class Recorder:
                 remove(needless(record.path))
 
     def end(self, code: int) -> None:
-        """Write that the run is over; nothing where nobody answered anything."""
-        if (self._folder / RUN).exists():
-            self._write(EndLine(code=code, seconds=round(time.monotonic() - self._began, 3), at=_now()))
+        """Write that the run is over, and pack the records of boots that passed.
+
+        Nothing where nobody answered anything; who interrupted a run does not wait for packing.
+        """
+        if not (self._folder / RUN).exists():
+            return
+        self._write(EndLine(code=code, seconds=round(time.monotonic() - self._began, 3), at=_now()))
+        self._writer.close()
+        if code != ExitCode.INTERRUPTED:
+            with self._told(), contextlib.suppress(HarnessError):  # what cannot be read stays as it is
+                pack_records(passed_records(StoredRun.load(self._folder)))
 
     def _write(self, *lines: Line, record: BootRecord | None = None) -> None:
         with self._told():

@@ -12,6 +12,7 @@ from harness.errors import HarnessError
 from harness.evidence.record import INDEX, BootRecord
 from harness.matrix.cell import Cell, platform_of
 from harness.platforms.registry import platform_named
+from harness.store.packing import holds_file, is_there, open_file, unpacked_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +30,7 @@ OWN = "own"
 
 @dataclass(frozen=True)
 class Replay:
-    """A folder of records, each in a folder that has the name of its cell.
+    """A folder of records, each in a folder that has the name of its cell, packed or not.
 
     ``catalog`` knows the actions of records that do not say what their files said.
     """
@@ -48,7 +49,7 @@ class Replay:
 
     def holds(self, cell: Cell) -> bool:
         """Return whether the folder holds a record of the cell."""
-        return self.folder(cell).is_dir()
+        return is_there(self.folder(cell))
 
     def traits(self, cell: Cell) -> Traits:
         """Return the traits that the boot left beside its record, and what its actions' files say.
@@ -65,9 +66,9 @@ class Replay:
     def platforms(self) -> frozenset[str]:
         """Return the platforms of the records; HarnessError for one that nothing here adds."""
         found: dict[str, Path] = {}
-        for path in self.path.iterdir():
+        for path in {self.path / unpacked_name(path) for path in self.path.iterdir()}:
             name = platform_of(path.name)
-            if name and (path / INDEX).is_file():
+            if name and holds_file(path / INDEX):
                 found.setdefault(name, path)
         return frozenset(platform_named(name, str(path)).name for name, path in found.items())
 
@@ -81,14 +82,16 @@ class Replay:
 def load_cell(path: Path) -> Cell | None:
     """Return the cell of the stored boot with this file; None when it is older than that, or damaged."""
     try:
-        return Cell(**json.loads(path.read_bytes())["cell"])
-    except (OSError, ValueError, KeyError, TypeError):
+        with open_file(path) as file:
+            return Cell(**json.load(file)["cell"])
+    except (HarnessError, OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def load_traits(path: Path) -> Traits:
     """Return what the ingredients of a stored boot could do; HarnessError for a damaged file."""
     try:
-        return Traits.from_json(json.loads(path.read_bytes()))
+        with open_file(path) as file:
+            return Traits.from_json(json.load(file))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise HarnessError(f"{path}: cannot be read ({error})", "boot the cell again") from error

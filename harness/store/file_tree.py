@@ -108,6 +108,12 @@ def remove(root: Path) -> None:
     shutil.rmtree(root, ignore_errors=True)
 
 
+def size_on_disk(root: Path) -> int:
+    """Return the bytes that a file, or a folder's files, take on the disk: holes do not count."""
+    paths = root.rglob("*") if root.is_dir() else (root,)
+    return sum(path.lstat().st_blocks * 512 for path in paths)
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Replace ``path`` by ``text`` so that a reader sees the old or the new contents, never a part."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")

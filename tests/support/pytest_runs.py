@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.evidence.record import INDEX
+from harness.store.packing import holds_file, unpacked_name
 from tests.support.data import DATA
 
 if TYPE_CHECKING:
@@ -36,3 +38,9 @@ def run(pytester: pytest.Pytester, *arguments: str | Path) -> tuple[pytest.RunRe
 
 def known_bad(check: str, when: str = "platform: plain") -> str:
     return f"{TWO}known-bad:\n  - {{when: {{{when}}}, checks: [{check}], {WHY}, since: '6.1'}}\n"
+
+
+def stored_records(run: Path) -> list[str]:
+    """Return the names of a run's records, packed or not."""
+    names = (unpacked_name(path) for path in run.iterdir())
+    return sorted(name for name in names if holds_file(run / name / INDEX))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The commands ``harness records prune|pack``."""
+"""The commands ``harness records prune|pack|unpack``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from harness.cli.results.stored import RUN_HELP, add_records, records_of, stored_run
+from harness.errors import HarnessError
+from harness.results.folder import goes_on
 from harness.results.report.drawing import size_text
-from harness.results.retention import old_runs, pack_record, parse_age, remove, size_of
+from harness.results.retention import (
+    old_runs,
+    pack_records,
+    parse_age,
+    record_folders,
+    remove,
+    unpack_record,
+)
+from harness.store.file_tree import size_on_disk
+from harness.store.packing import SUFFIX
 
 if TYPE_CHECKING:
     import argparse
@@ -29,6 +40,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     pack.add_argument("run_", metavar="RUN", help=RUN_HELP)
     add_records(pack)
     pack.set_defaults(run=_pack)
+    unpack = verbs.add_parser(
+        "unpack", help="make folders of packed records", description="Make folders of a run's packed records."
+    )
+    unpack.add_argument("run_", metavar="RUN", help=RUN_HELP)
+    add_records(unpack)
+    unpack.set_defaults(run=_unpack)
 
 
 def _prune(options: argparse.Namespace) -> None:
@@ -44,8 +61,17 @@ def _prune(options: argparse.Namespace) -> None:
 
 def _pack(options: argparse.Namespace) -> None:
     run = stored_run(options.run_, options)
-    before = size_of(run.path)
-    folders = [path for path in sorted(run.path.iterdir()) if path.is_dir()]
-    for folder in folders:
-        pack_record(folder)
-    print(f"{len(folders)} records packed: {size_text(before)} -> {size_text(size_of(run.path))}")
+    if goes_on(run.path):
+        raise HarnessError(f"{run.path}: the run goes on", "pack its records when it is over")
+    before = size_on_disk(run.path)
+    folders = record_folders(run.path)
+    pack_records(folders)
+    print(f"{len(folders)} records packed: {size_text(before)} -> {size_text(size_on_disk(run.path))}")
+
+
+def _unpack(options: argparse.Namespace) -> None:
+    run = stored_run(options.run_, options)
+    files = sorted(run.path.glob(f"*{SUFFIX}"))
+    for file in files:
+        unpack_record(file)
+    print(f"{len(files)} records unpacked: {size_text(size_on_disk(run.path))}")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.results.folder import latest
-from harness.results.packing import unpacked
 from harness.results.report.cell import read_parts
 from harness.results.report.index import SIGNS, cell_rows, heat_maps, state_counts
 from harness.results.show_comparison import headline
@@ -74,9 +73,8 @@ def write_report(
 def _cell(template: Template, run: StoredRun, row: CellRow) -> str:
     checks = [line for line in latest(run.checks) if line.cell == row.cell]
     boots = [line for line in run.boots if line.cell == row.cell]
-    with unpacked(run.path / row.record) as record:
-        parts = read_parts(record, checks)
-        return template.render(run=run, row=row, checks=checks, boots=boots, parts=parts, signs=SIGNS)
+    parts = read_parts(run.path / row.record, checks)
+    return template.render(run=run, row=row, checks=checks, boots=boots, parts=parts, signs=SIGNS)
 
 
 def page_of(cell: str) -> str:

@@ -96,7 +96,7 @@ def test_plain_has_no_counters(run: Run) -> None:
     record = run(KERNEL, document("{}"), OFF, confidential=False)
     assert record.ending.kind is EndingKind.COMPLETED
     assert record.counters == {}
-    assert record.file("counters.json") is not None
+    assert record.holds("counters.json")
 
 
 def test_powered_off_early(run: Run) -> None:
@@ -147,7 +147,7 @@ def test_termination_reported_on_exit(run: Run) -> None:
     record = run(KERNEL, {"log": "guest requested termination 0x1:0x2"}, {"exit": 1})
     assert record.ending.kind is EndingKind.TERMINATED
     assert "0x1:0x2" in record.ending.detail
-    assert record.file("counters.json") is None
+    assert not record.holds("counters.json")
 
 
 def test_hang_by_silence(run: Run) -> None:
@@ -194,7 +194,7 @@ def test_a_document_that_is_none(run: Run, step: dict[str, object], trouble: str
     assert record.ending.kind is EndingKind.COMPLETED
     assert record.guest is None
     assert trouble in record.ending.detail
-    assert record.file("guest.json") is None
+    assert not record.holds("guest.json")
 
 
 def test_a_document_cut_by_power_off(run: Run) -> None:

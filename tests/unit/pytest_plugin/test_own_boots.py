@@ -11,6 +11,7 @@ import pytest
 
 from harness.errors import HarnessError
 from tests.support.own_tests import EMULATED, HEAD, ON_EMULATED, ON_PLAIN, PLAIN, ids, run
+from tests.support.pytest_runs import stored_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,10 +36,7 @@ def test_tests_and_scenarios_share_a_boot(pytester: pytest.Pytester, stand_ins: 
     result, text = run(pytester, code, "scenarios", ".", "--records", "here")
     assert result.parseoutcomes().keys() == {"passed"}
     assert sorted(stand_ins.booted) == [EMULATED, PLAIN]
-    assert sorted(path.parent.name for path in (pytester.path / "here").glob("*/boot.json")) == [
-        EMULATED,
-        PLAIN,
-    ]
+    assert stored_records(pytester.path / "here") == [EMULATED, PLAIN]
     assert f"boot records: {pytester.path}/here" in text
 
 
@@ -80,7 +78,7 @@ def test_an_own_machine_is_an_own_boot(pytester: pytest.Pytester, stand_ins: Any
     )
     run(pytester, code, "--records", "here")[0].assert_outcomes(passed=2)
     assert stand_ins.booted == [PLAIN] * 3
-    names = sorted(path.parent.name for path in (pytester.path / "here").glob("*/boot.json"))
+    names = stored_records(pytester.path / "here")
     assert [name.split("-")[1] for name in names] == ["test_more", "test_more", "test_own"]
     assert names[1].startswith(names[0])
     run(pytester, code, "--replay", "here")[0].assert_outcomes(passed=1, skipped=1)

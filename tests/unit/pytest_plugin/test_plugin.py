@@ -15,7 +15,7 @@ from harness.recipes.project import find_project
 from harness.run.options import Options
 from harness.run.session import Session
 from tests.support.data import PROJECT
-from tests.support.pytest_runs import EMULATED, PLAIN, RECORDS, TWO, run
+from tests.support.pytest_runs import EMULATED, PLAIN, RECORDS, TWO, run, stored_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +66,7 @@ def test_each_cell_is_booted_once_for_all_its_items(
     assert "platform: snp cells ran as snp-emulated here (there is no /dev/sev)" in text
     where = re.search(r"^boot records: (.*)$", text, re.MULTILINE)
     assert where is not None
-    assert sorted(path.name for path in Path(where[1]).iterdir() if path.is_dir()) == [EMULATED, PLAIN]
+    assert stored_records(Path(where[1])) == [EMULATED, PLAIN]
     assert re.search(r"^harness: building QEMU$", text, re.MULTILINE)  # past pytest's capturing
 
 
@@ -77,7 +77,7 @@ def test_only_selected_cells_are_booted(
     result, _ = run(pytester, "scenarios", "-k", "plain and no-sev", "--records", "here")
     result.assert_outcomes(passed=1, deselected=items[PLAIN] - 1)
     assert stand_ins.booted == [PLAIN]
-    assert [path.name for path in (pytester.path / "here").iterdir() if path.is_dir()] == [PLAIN]
+    assert stored_records(pytester.path / "here") == [PLAIN]
     result, _ = run(pytester, "scenarios", "--platform", "snp-emulated")
     result.assert_outcomes(passed=items[EMULATED])
     assert stand_ins.booted == [PLAIN, EMULATED]

@@ -12,9 +12,9 @@ import os
 import shutil
 import tarfile
 import tempfile
-from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 import zstandard
 
@@ -80,12 +80,24 @@ def unpack(file: Path, folder: Path, *, most_bytes: int = MOST_BYTES) -> None:
         _unpack(file, temporary, most_bytes)
         temporary.chmod(0o755)
         temporary.rename(folder)
+    except OSError as error:
+        raise HarnessError(f"{file}: cannot be unpacked ({error})", _HARM) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _unpack(file: Path, folder: Path, most_bytes: int) -> None:
-    left, count = most_bytes, 0
+    for member, content in _members(file, most_bytes):
+        target = folder / member.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as out:
+            shutil.copyfileobj(content, out)
+        target.chmod(0o755 if member.mode & 0o100 else 0o644)
+
+
+def _members(file: Path, most_bytes: int) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
+    """Yield what a packed file holds, after a look at each; HarnessError for what has no place in one."""
+    left, count, seen = most_bytes, 0, set()
     try:
         with (
             file.open("rb") as raw,
@@ -96,17 +108,12 @@ def _unpack(file: Path, folder: Path, most_bytes: int) -> None:
                 count += 1
                 left -= member.size
                 _refuse(file, member, left, count)
-                target = folder / member.name
-                target.parent.mkdir(parents=True, exist_ok=True)
+                if member.name in seen:
+                    raise HarnessError(f"{file}: {member.name} is in it twice", _HARM)
+                seen.add(member.name)
                 content = archive.extractfile(member)
                 assert content is not None  # it is a regular file
-                with target.open("xb") as out:
-                    shutil.copyfileobj(content, out)
-                target.chmod(0o755 if member.mode & 0o100 else 0o644)
-    except FileExistsError as error:
-        raise HarnessError(
-            f"{file}: {error.filename} is in it twice", "it is damaged, or made to harm"
-        ) from error
+                yield member, content
     except FileNotFoundError:
         raise HarnessError(f"{file}: no such file") from None
     except (tarfile.TarError, zstandard.ZstdError, EOFError, OSError, ValueError) as error:
@@ -138,17 +145,48 @@ def _refuse(file: Path, member: tarfile.TarInfo, left: int, count: int) -> None:
         raise HarnessError(f"{file}: more than a packed folder may hold", _HARM)
 
 
-@contextmanager
-def unpacked(path: Path) -> Iterator[Path]:
-    """Yield a folder: the one that is there, or what ``path`` with ``SUFFIX`` holds, in a temporary folder.
+def packed_file(folder: Path) -> Path:
+    """Return where a folder is when it is packed: beside its place."""
+    return folder.with_name(folder.name + SUFFIX)
 
-    HarnessError when neither is there.
+
+def is_there(folder: Path) -> bool:
+    """Return whether a folder is there, packed or not."""
+    return folder.is_dir() or packed_file(folder).is_file()
+
+
+def unpacked_name(path: Path) -> str:
+    """Return the name that a folder has when it is not packed, given either path."""
+    return path.name.removesuffix(SUFFIX)
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file of a folder that is packed, or is not, for reading.
+
+    FileNotFoundError where neither holds it; HarnessError where the packed folder is damaged.
     """
-    packed = path.with_name(path.name + SUFFIX)
-    if path.is_dir() or not packed.is_file():
-        yield path
-        return
-    with tempfile.TemporaryDirectory(prefix="harness-record-") as name:
-        folder = Path(name, path.name)
-        unpack(packed, folder)
-        yield folder
+    try:
+        return path.open("rb")
+    except (FileNotFoundError, NotADirectoryError):
+        packed = packed_file(path.parent)
+        if not packed.is_file():
+            raise
+        contents = _contents(packed, packed.stat().st_mtime_ns)
+        if path.name not in contents:
+            raise
+        return io.BytesIO(contents[path.name])
+
+
+def holds_file(path: Path) -> bool:
+    """Return whether a folder that is packed, or is not, holds a file."""
+    try:
+        open_file(path).close()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+@lru_cache(maxsize=2)
+def _contents(packed: Path, _changed: int) -> dict[str, bytes]:
+    """Return the files of a packed folder; whoever reads one of them reads the others next."""
+    return {member.name: content.read() for member, content in _members(packed, MOST_BYTES)}

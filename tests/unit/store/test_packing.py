@@ -13,9 +13,16 @@ import pytest
 import zstandard
 
 from harness.errors import HarnessError
-from harness.evidence.record import BootRecord
-from harness.results.packing import SUFFIX, pack, unpack, unpacked
-from harness.results.retention import pack_record
+from harness.store.packing import (
+    SUFFIX,
+    holds_file,
+    is_there,
+    open_file,
+    pack,
+    packed_file,
+    unpack,
+    unpacked_name,
+)
 from tests.support.data import DATA
 
 if TYPE_CHECKING:
@@ -135,22 +142,26 @@ def test_damaged_files(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None
     assert not (tmp_path / "out").exists()
 
 
-def test_a_packed_record_is_read_as_before(tmp_path: Path) -> None:
-    record = shutil.copytree(DATA / "records" / EMULATED, tmp_path / EMULATED)
-    (record / "disk0.qcow2").write_bytes(bytes(1 << 20))
-    (record / "user-key").write_text("secret")
-    before = BootRecord.load(record).serial_text
-    file = pack_record(record)
-    assert not record.exists()
-    assert file.stat().st_size < 60 << 10
-    with unpacked(record) as folder:
-        again = BootRecord.load(folder)
-        assert again.serial_text == before
-        assert not (folder / "user-key").exists()
-        assert not (folder / "disk0.qcow2").exists()
-    assert not folder.exists()
+def test_files_of_a_packed_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "record"
+    folder.mkdir()
+    (folder / "one").write_bytes(b"1")
+    assert is_there(folder)
+    pack(folder, packed_file(folder))
+    shutil.rmtree(folder)
+    assert is_there(folder)
+    assert unpacked_name(packed_file(folder)) == unpacked_name(folder) == "record"
+    with open_file(folder / "one") as file:
+        assert file.read() == b"1"
+    assert holds_file(folder / "one")
+    assert not holds_file(folder / "two")
+    with pytest.raises(FileNotFoundError):
+        open_file(folder / "two")
+    packed_file(folder).write_bytes(b"nonsense")
+    with pytest.raises(HarnessError, match=r"record\.tar\.zst: cannot be unpacked"):
+        open_file(folder / "one")
 
 
 def test_neither_folder_nor_file(tmp_path: Path) -> None:
-    with unpacked(tmp_path / "none") as folder, pytest.raises(HarnessError, match="not a boot record"):
-        BootRecord.load(folder)
+    assert not is_there(tmp_path / "none")
+    assert not holds_file(tmp_path / "none" / "one")
