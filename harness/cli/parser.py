@@ -39,12 +39,13 @@ COMMANDS = MappingProxyType(
         "report": "write a run as static pages, or for other programs",
         "table": "print what came out by firmware, kernel and loader",
         "records": "remove old runs, or make their records small",
+        "cache": "remove what nobody has used for long",
         "schema": "print the JSON Schema of a kind of file, for editors",
         "host": "say which platforms run on this host, and where the cache is",
     }
 )
 """What each command does, in the order of the help."""
-_RESULTS = ("runs", "history", "compare", "summary", "report", "table", "records")
+_RESULTS = ("runs", "history", "compare", "summary", "report", "table", "records", "cache")
 _SUB_ROOMS = MappingProxyType(
     {**dict.fromkeys(_RESULTS, "results."), **dict.fromkeys(("check", "signature"), "judging.")}
 )

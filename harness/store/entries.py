@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import errno
 import json
+import os
 import platform
 import re
 import shutil
@@ -180,6 +181,8 @@ class Store:
         provenance = _load(entry.path / PROVENANCE)
         if provenance is None or provenance.get("key") != entry.key:
             return None
+        with contextlib.suppress(OSError):  # before the look: pruning sees that the entry is of use
+            os.utime(entry.seal)
         seal = _load(entry.seal)
         try:
             if seal is None or seal.get("look") != file_tree.quick_look(entry.path):

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""Commands about stored runs."""
+"""Commands about what is stored: runs, and the cache."""
