@@ -57,7 +57,9 @@ def guest(request: pytest.FixtureRequest, cell: Cell, spec: MachineSpec) -> Iter
 
 @contextmanager
 def _folder(request: pytest.FixtureRequest, cell: Cell) -> Iterator[Path]:
-    """Yield the folder of a test's consoles, and tell the report of it."""
-    folder = request.config.stash[SESSION].records / folder_name(request.node.nodeid)
+    """Yield the folder of a test's consoles, once the host has room for its guest; tell the report of it."""
+    session = request.config.stash[SESSION]
+    folder = session.records / folder_name(request.node.nodeid)
     request.node.user_properties += [("platform", cell.platform), ("console", str(folder / "serial.log"))]
-    yield folder
+    with session.boots.place(cell):
+        yield folder

@@ -20,7 +20,7 @@ from harness.boot.ssh_session import Invitation, with_ssh
 from harness.errors import HarnessError, HostError
 from harness.evidence.record import BootRecord, write_json
 from harness.machine.process import LaunchError
-from harness.run.budget import Budget
+from harness.run.budget import GUEST, Budget
 from harness.run.estimate import demand_of
 from harness.run.pool import BootPool, Demand
 from harness.run.replay import OWN, TRAITS
@@ -143,6 +143,17 @@ class Boots:
     def record(self, cell: Cell) -> BootRecord:
         """Return the cell's record when its boot has ended."""
         return self.boot(cell).result()
+
+    @contextmanager
+    def place(self, cell: Cell) -> Iterator[None]:
+        """Hold what a boot of the cell takes of the host, for a guest that a test works with; wait for it."""
+        demand = demand_of(cell, self._ingredients.catalog)
+        with self._pool.hold(demand):
+            if self._budget is None:
+                yield
+            else:
+                with Budget(self._budget).hold(demand, GUEST):
+                    yield
 
     def close(self) -> None:
         """Forget the boots that have not begun."""

@@ -21,10 +21,15 @@ _POLL = 0.1
 """Seconds between two looks at the file; next to boots of many seconds, no time."""
 
 
+BOOT, GUEST = "boot", "guest"
+"""What shares a host: boots, and guests at work in a test, which may itself wait for a boot meanwhile."""
+
+
 class Budget:
     """A file that says what the host has, which boots run and which wait, and for whom.
 
-    What a process that is gone has taken is free again.
+    What a process that is gone has taken is free again. No boot waits for a guest at work, which may last as
+    long as a test wants: the first boot in the queue starts when no other runs, whatever guests have.
     """
 
     _numbers = itertools.count()
@@ -42,9 +47,12 @@ class Budget:
         return made
 
     @contextmanager
-    def hold(self, demand: Demand) -> Iterator[None]:
-        """Wait until ``demand`` fits beside the boots that run; what is larger than the host runs alone."""
-        token = f"{os.getpid()}.{next(self._numbers)}"
+    def hold(self, demand: Demand, kind: str = BOOT) -> Iterator[None]:
+        """Wait until ``demand`` fits beside the boots that run; what is larger than the host runs alone.
+
+        A ``GUEST`` comes after the boots that wait; a second one of the same process does not wait.
+        """
+        token = f"{os.getpid()}.{next(self._numbers)}.{kind}"
         with self._changed() as state:
             state["waiting"].append(token)
         try:
@@ -61,10 +69,10 @@ class Budget:
             cpus, mib = state["capacity"]
             for taken_cpus, taken_mib in state["running"].values():
                 cpus, mib = cpus - taken_cpus, mib - taken_mib
-            fits = not state["running"] or (demand.cpus <= cpus and demand.host_mib <= mib)
-            if state["waiting"][0] != token or not fits:
+            fits = demand.cpus <= cpus and demand.host_mib <= mib
+            if not _has_turn(token, state, fits=fits):
                 return False
-            state["waiting"].pop(0)
+            state["waiting"].remove(token)
             state["running"][token] = [demand.cpus, demand.host_mib]
             return True
 
@@ -80,6 +88,21 @@ class Budget:
             file.seek(0)
             file.truncate()
             json.dump(state, file)
+
+
+def _has_turn(token: str, state: dict[str, Any], *, fits: bool) -> bool:
+    waiting = state["waiting"]
+    ahead = waiting[: waiting.index(token)]
+    if _is_boot(token):
+        return not any(map(_is_boot, ahead)) and (fits or not any(map(_is_boot, state["running"])))
+    process = token.partition(".")[0]
+    if any(it.partition(".")[0] == process and not _is_boot(it) for it in state["running"]):
+        return True
+    return not ahead and not any(map(_is_boot, waiting)) and (fits or not state["running"])
+
+
+def _is_boot(token: str) -> bool:
+    return token.endswith(f".{BOOT}")
 
 
 def _lives(token: str) -> bool:

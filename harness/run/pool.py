@@ -7,12 +7,13 @@ import os
 import threading
 from collections import deque
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from harness.evidence.record import BootRecord
 
@@ -58,6 +59,9 @@ def _host(memory: str) -> Demand:
 class BootPool:
     """Boots in submission order; the next one starts when it fits beside those that run.
 
+    Guests at work in a test have their share, too, but no boot waits for one, for the test may wait for the
+    boot: the first in the queue starts when no other boot runs.
+
     A boot that is larger than the whole host runs alone. Threads are daemons: leaving the program never waits
     for a guest, and QEMU dies with the harness.
     """
@@ -66,8 +70,9 @@ class BootPool:
         self._cpus = capacity.cpus
         self._mib = capacity.memory_mib
         self._running = 0
+        self._guests = 0
         self._queue: deque[tuple[Demand, Callable[[], BootRecord], Future[BootRecord]]] = deque()
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
 
     def submit(self, demand: Demand, boot: Callable[[], BootRecord]) -> Future[BootRecord]:
         """Queue a boot; the future carries its record, or what ``boot`` raised."""
@@ -77,24 +82,49 @@ class BootPool:
             self._start()
         return future
 
+    @contextmanager
+    def hold(self, demand: Demand) -> Iterator[None]:
+        """Hold a share for a guest at work, once it fits and no boot waits; a second guest does not wait."""
+        with self._lock:
+            self._lock.wait_for(lambda: self._guests or self._has_room(demand))
+            self._guests += 1
+            self._take(demand, 1)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._guests -= 1
+                self._take(demand, -1)
+                self._start()
+
     def cancel(self) -> None:
         """Forget the boots that have not started."""
         with self._lock:
             while self._queue:
                 self._queue.popleft()[2].cancel()
+            self._lock.notify_all()
+
+    def _fits(self, demand: Demand) -> bool:
+        return demand.cpus <= self._cpus and demand.host_mib <= self._mib
+
+    def _has_room(self, demand: Demand) -> bool:
+        return not self._queue and (not self._running or self._fits(demand))
+
+    def _take(self, demand: Demand, times: int) -> None:
+        self._cpus -= times * demand.cpus
+        self._mib -= times * demand.host_mib
+        self._lock.notify_all()
 
     def _start(self) -> None:
         while self._queue:
             demand, boot, future = self._queue[0]
-            fits = demand.cpus <= self._cpus and demand.host_mib <= self._mib
-            if self._running and not fits:
+            if self._running and not self._fits(demand):
                 return
             self._queue.popleft()
             if not future.set_running_or_notify_cancel():
                 continue
             self._running += 1
-            self._cpus -= demand.cpus
-            self._mib -= demand.host_mib
+            self._take(demand, 1)
             threading.Thread(target=self._run, args=(demand, boot, future), daemon=True).start()
 
     def _run(self, demand: Demand, boot: Callable[[], BootRecord], future: Future[BootRecord]) -> None:
@@ -107,6 +137,5 @@ class BootPool:
         finally:
             with self._lock:
                 self._running -= 1
-                self._cpus += demand.cpus
-                self._mib += demand.host_mib
+                self._take(demand, -1)
                 self._start()

@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.errors import HarnessError
+from harness.pytest_plugin import machines
+from harness.run.boots import Boots
 from tests.support.own_tests import EMULATED, HEAD, ON_EMULATED, ON_PLAIN, PLAIN, ids, run
 from tests.support.pytest_runs import stored_records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("stand_ins")
@@ -235,3 +238,24 @@ def test_boots_wait_for_the_first_test_that_needs_one(pytester: pytest.Pytester,
     )
     run(pytester, code)[0].assert_outcomes(passed=2)
     assert stand_ins.booted == [PLAIN]
+
+
+@pytest.mark.parametrize(("fixture", "starts"), [("machine", "running_machine"), ("guest", "running_guest")])
+def test_a_guest_at_work_has_a_place_among_the_boots(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, fixture: str, starts: str
+) -> None:
+    seen: list[str] = []
+
+    @contextmanager
+    def noted(what: str) -> Iterator[str]:
+        seen.append(what)
+        yield what
+        seen.append(f"{what} ends")
+
+    monkeypatch.setattr(Boots, "place", lambda _boots, cell: noted(cell.id))
+    monkeypatch.setattr(machines, starts, lambda *_: noted("guest"))
+    monkeypatch.setattr(Boots, "spec", lambda *_: None)
+    cell = "debian-2025.02+debian-6.1+direct+2G+plain" + ("+debian-trixie" if fixture == "guest" else "")
+    code = f"{ON_PLAIN}def test_it({fixture}): assert {fixture} == 'guest'\n"
+    run(pytester, code)[0].assert_outcomes(passed=1)
+    assert seen == [cell, "guest", "guest ends", f"{cell} ends"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.run.budget import Budget
+from harness.run.budget import BOOT, GUEST, Budget
 from harness.run.pool import Demand
 
 if TYPE_CHECKING:
@@ -25,15 +25,15 @@ WAIT = 40.0
 class Holder(threading.Thread):
     """Asks for a part of the host, and keeps it until it is let go."""
 
-    def __init__(self, budget: Budget, demand: Demand) -> None:
+    def __init__(self, budget: Budget, demand: Demand, kind: str = BOOT) -> None:
         super().__init__(daemon=True)
-        self._budget, self._demand = budget, demand
+        self._budget, self._demand, self._kind = budget, demand, kind
         self._go = threading.Event()
         self.has = threading.Event()
         self.start()
 
     def run(self) -> None:
-        with self._budget.hold(self._demand):
+        with self._budget.hold(self._demand, self._kind):
             self.has.set()
             assert self._go.wait(WAIT)
 
@@ -101,8 +101,8 @@ def test_what_is_larger_than_the_host_runs_alone_and_is_not_overtaken(path: Path
     late.let_go()
 
 
-def hold_for_ever(path: Path, has: object) -> None:
-    with Budget(path).hold(Demand(2, 1024)):
+def hold_for_ever(path: Path, has: object, kind: str = BOOT) -> None:
+    with Budget(path).hold(Demand(2, 1024), kind):
         has.set()  # type: ignore[attr-defined]  # an Event of multiprocessing
         time.sleep(60)
 
@@ -118,6 +118,49 @@ def test_what_a_dead_process_had_is_free(path: Path) -> None:
     process.join(WAIT)
     assert waits.has.wait(WAIT)
     waits.let_go()
+
+
+def test_guests_at_work_take_their_share_and_come_after_boots(path: Path) -> None:
+    running = Holder(Budget(path), Demand(2, 1024))
+    assert running.has.wait(WAIT)
+    guest = Holder(Budget(path), ONE, GUEST)
+    assert waiting(path, 1)
+    late = Holder(Budget(path), Demand(2, 1024))
+    assert waiting(path, 2)
+    running.let_go()
+    assert late.has.wait(WAIT)
+    assert not guest.has.is_set()
+    late.let_go()
+    assert guest.has.wait(WAIT)
+    boots = [Holder(Budget(path), ONE) for _ in range(2)]
+    assert waiting(path, 1)  # one fits beside the guest
+    for holder in (guest, *boots):
+        holder.let_go()
+        assert holder.has.wait(WAIT)
+
+
+def test_no_boot_waits_for_a_guest_and_no_guest_for_another_of_its_test(path: Path) -> None:
+    """A test may wait for a boot while its guest runs: both would wait for ever."""
+    with Budget(path).hold(HOST, GUEST):
+        boot = Holder(Budget(path), HOST)
+        assert boot.has.wait(WAIT)
+        second = Holder(Budget(path), HOST, GUEST)
+        assert second.has.wait(WAIT)
+        boot.let_go()
+        second.let_go()
+
+
+def test_guests_of_several_processes_share_the_host(path: Path) -> None:
+    has = multiprocessing.Event()
+    process = multiprocessing.Process(target=hold_for_ever, args=(path, has, GUEST), daemon=True)
+    process.start()
+    assert has.wait(WAIT)
+    guest = Holder(Budget(path), ONE, GUEST)
+    assert not guest.has.wait(0.4)
+    process.kill()
+    process.join(WAIT)
+    assert guest.has.wait(WAIT)
+    guest.let_go()
 
 
 def test_an_error_frees_its_part(path: Path) -> None:

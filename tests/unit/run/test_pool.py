@@ -105,6 +105,44 @@ def test_what_a_boot_raises_belongs_to_its_asker_and_frees_its_place(boots: Boot
     assert good.result(WAIT)
 
 
+def test_a_guest_at_work_takes_its_share_and_comes_after_the_boots_that_wait(boots: Boots) -> None:
+    pool = BootPool(Demand(cpus=2, memory_mib=100_000))
+    one = Demand(1, 1024)
+    futures = [pool.submit(one, boots.make(name)) for name in "abc"]
+    boots.expect("a", "b")
+    held, over = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with pool.hold(one):
+            held.set()
+            over.wait(WAIT)
+
+    guest = threading.Thread(target=work, daemon=True)
+    guest.start()
+    boots.let_go("a")
+    boots.expect("a", "b", "c")
+    assert not held.is_set()
+    boots.let_go("b")
+    assert held.wait(WAIT)
+    futures.append(pool.submit(one, boots.make("d")))
+    boots.expect("a", "b", "c")  # c and the guest have both processors
+    over.set()
+    boots.expect("a", "b", "c", "d")
+    boots.let_go("c", "d")
+    assert [future.result(WAIT) for future in futures]
+    guest.join(WAIT)
+
+
+def test_a_test_may_wait_for_any_boot_while_its_guest_runs(boots: Boots) -> None:
+    host = Demand(cpus=2, memory_mib=4096)
+    pool = BootPool(host)
+    with pool.hold(host), pool.hold(host):
+        future = pool.submit(host, boots.make("a"))
+        boots.expect("a")
+        boots.let_go("a")
+        assert future.result(WAIT)
+
+
 def test_cancel_forgets_what_has_not_started(boots: Boots) -> None:
     pool = BootPool(Demand(cpus=1, memory_mib=4096))
     running, queued = (pool.submit(Demand(1, 1024), boots.make(name)) for name in ("running", "queued"))
