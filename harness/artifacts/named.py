@@ -6,14 +6,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import starmap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.firmware.edk2_source import TOOLS
 from harness.artifacts.guest.initramfs import BUSYBOX, CMDLINE
 from harness.documents.document import near
 from harness.errors import HarnessError
 from harness.formats.bzimage import is_bzimage
-from harness.matrix.cell import GUESTS
+from harness.matrix.choices import GUESTS
 from harness.recipes.qemu import load_qemu
 from harness.store.asking import Asking, NotMadeError
 
@@ -100,17 +100,35 @@ def make(named: Named, ingredients: Ingredients, payload: Payload) -> Path:
     return makers[named.kind]()
 
 
-def why(named: Named, ingredients: Ingredients, payload: Payload) -> str:
+@dataclass(frozen=True)
+class Why:
+    """Whether a thing would be made anew. ``path``: its file when it is there; ``text``: what to tell."""
+
+    named: Named
+    path: Path | None
+    text: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it for programs: ``why`` are the lines of the text."""
+        lines = [line.strip() for line in self.text.splitlines()]
+        path = None if self.path is None else str(self.path)
+        return {"kind": self.named.kind, "name": self.named.name, "path": path, "why": lines}
+
+
+def why(named: Named, ingredients: Ingredients, payload: Payload) -> Why:
     """Return whether it would be made anew, and which input changed, its own or one of its ingredients'."""
-    if named.kind == QEMU:
-        return ingredients.why_qemu()
-    if named.kind == "firmware":
-        return ingredients.why_firmware(named.name)
     asking = ingredients.with_store(Asking(ingredients.apt.store.root))
+    path: Path | None = None
     try:
-        return f"{named.kind} {named.name}: up to date ({make(named, asking, payload)})"
+        path = make(named, asking, payload)
+        text = f"{named.kind} {named.name}: up to date ({path})"
     except NotMadeError as reason:
-        return f"{named.kind} {named.name}: would be made anew\n  {reason}"
+        text = f"{named.kind} {named.name}: would be made anew\n  {reason}"
+    if named.kind == QEMU:
+        text = ingredients.why_qemu()
+    elif named.kind == "firmware":
+        text = ingredients.why_firmware(named.name)
+    return Why(named, path, text)
 
 
 def unmade(cells: Iterable[Cell], ingredients: Ingredients) -> list[str]:

@@ -25,6 +25,7 @@ from harness.checks import (
     reserved_pages,
 )
 from harness.checks.finding import Check
+from harness.checks.rollout import OUTCOMES
 from harness.documents.document import near
 from harness.errors import HarnessError
 from harness.extensions import extensions
@@ -59,67 +60,58 @@ EITHER = LINUX | PROBE
 """By whether the EFI probe boots in the kernel's place."""
 
 
-def _anywhere(_what: Expectation) -> bool:
-    return True
+@dataclass(frozen=True)
+class Where:
+    """A condition, and the words that go on after "where"."""
+
+    words: str
+    holds: Condition
 
 
-def _no_start(what: Expectation) -> bool:
-    return what.refused_by == "hypervisor"
-
-
-def _starts(what: Expectation) -> bool:
-    return not _no_start(what)
-
-
-def _in_loader(what: Expectation) -> bool:
-    return what.refused_by == "loader"
-
-
-def _features(what: Expectation) -> bool:
-    """Where the kernel says which parts of the guest's technology are active."""
-    return platform_named(what.cell.platform).technology in boot.FEATURES
-
-
-def _no_features(what: Expectation) -> bool:
-    return not _features(what)
-
-
-def _by_stub(what: Expectation) -> bool:
-    """Where no loader wrote the kernel's e820 by its own rules, to which Linux may add its own image."""
-    return not what.traits.entry.startswith("legacy")
-
-
-def _stub_runs(what: Expectation) -> bool:
-    return _by_stub(what) and what.refused_by in {None, "kernel"}
-
-
-def _in_kernel(what: Expectation) -> bool:
-    return _by_stub(what) and what.refused_by == "kernel"
-
-
-def _high_ram(what: Expectation) -> bool:
-    return bool(high_ram(what.cell.memory_mib))
-
-
-def _several_vcpus(what: Expectation) -> bool:
-    return what.cell.vcpus > 1
-
-
-def _acts(what: Expectation) -> bool:
-    return bool(what.cell.action)
-
-
-def _samples(what: Expectation) -> bool:
-    return any(action.samples for action in what.traits.actions)
-
-
-def _system(what: Expectation) -> bool:
-    return what.cell.whole_system
+ANYWHERE = Where("", lambda _what: True)
+NO_START = Where("the hypervisor refuses to start the guest", lambda what: what.refused_by == "hypervisor")
+STARTS = Where("the guest starts", lambda what: what.refused_by != "hypervisor")
+IN_LOADER = Where("the loader refuses", lambda what: what.refused_by == "loader")
+FEATURES = Where(
+    "the kernel says which parts of the guest's technology are active",
+    lambda what: platform_named(what.cell.platform).technology in boot.FEATURES,
+)
+NO_FEATURES = Where("the guest has no technology", lambda what: not FEATURES.holds(what))
+BY_STUB = Where(
+    "the kernel's EFI stub writes e820, and no loader by its own rules, to which Linux may add its own image",
+    lambda what: not what.traits.entry.startswith("legacy"),
+)
+STUB_RUNS = Where(
+    "the kernel's EFI stub runs before the end",
+    lambda what: BY_STUB.holds(what) and what.refused_by in {None, "kernel"},
+)
+IN_KERNEL = Where(
+    "the kernel itself refuses, after its EFI stub",
+    lambda what: BY_STUB.holds(what) and what.refused_by == "kernel",
+)
+HIGH_RAM = Where("the guest has RAM above 4 GiB", lambda what: bool(high_ram(what.cell.memory_mib)))
+SEVERAL_VCPUS = Where("the guest has several vCPUs", lambda what: what.cell.vcpus > 1)
+ACTS = Where("the cell has an action", lambda what: bool(what.cell.action))
+SAMPLES = Where(
+    "an action reports its unaccepted memory", lambda what: any(it.samples for it in what.traits.actions)
+)
+SYSTEM = Where("the guest is a Debian", lambda what: what.cell.whole_system)
 
 
 def by_action(check: str) -> Condition:
     """Return the condition that an action of the cell says ``judged by CHECK`` in its file."""
-    return lambda what: any(check in action.judged_by for action in what.traits.actions)
+
+    def judged(what: Expectation) -> bool:
+        return any(check in action.judged_by for action in what.traits.actions)
+
+    judged.__doc__ = f"an action says `judged by {check}` in its file"
+    return judged
+
+
+def judged_by(check: str) -> Where:
+    """Return where an action of the cell says ``judged by CHECK`` in its file."""
+    condition = by_action(check)
+    return Where(str(condition.__doc__), condition)
 
 
 @dataclass(frozen=True)
@@ -129,36 +121,45 @@ class Row:
     check: Check
     kernels: frozenset[bool]
     outcomes: Outcomes
-    where: Condition = _anywhere
+    where: Where = ANYWHERE
 
     def asks(self, what: Expectation) -> bool:
-        return what.outcome in self.outcomes and what.traits.kernel.probe in self.kernels and self.where(what)
+        """Return whether a cell of which one expects ``what`` is asked the check."""
+        there = what.outcome in self.outcomes and what.traits.kernel.probe in self.kernels
+        return there and self.where.holds(what)
+
+    def __str__(self) -> str:
+        """Return in words which cells are asked, such as ``Linux expected to end as lazy``."""
+        kernels = {LINUX: "Linux", PROBE: "the EFI probe", EITHER: "Linux or the EFI probe"}[self.kernels]
+        outcomes = " or ".join(sorted(self.outcomes, key=OUTCOMES.index))
+        where = f", where {self.where.words}" if self.where.words else ""
+        return f"{kernels}, expected to be {outcomes}{where}"
 
 
 # fmt: off
 TABLE = (
     # Does the boot go as far as it should?
-    Row(boot.NEVER_STARTED,                 EITHER, REFUSES,            _no_start),
+    Row(boot.NEVER_STARTED,                 EITHER, REFUSES,            NO_START),
     Row(boot.HANGS,                         EITHER, HANGS),
-    Row(boot.NO_USERSPACE,                  EITHER, REFUSES | HANGS,    _starts),
-    Row(boot.DIES_IN_LOADER,                LINUX,  REFUSES,            _in_loader),
-    Row(boot.NO_SNP_CLAIM,                  LINUX,  REFUSES,            _stub_runs),
-    Row(boot.DIES_ON_UNVALIDATED,           LINUX,  REFUSES,            _in_kernel),
+    Row(boot.NO_USERSPACE,                  EITHER, REFUSES | HANGS,    STARTS),
+    Row(boot.DIES_IN_LOADER,                LINUX,  REFUSES,            IN_LOADER),
+    Row(boot.NO_SNP_CLAIM,                  LINUX,  REFUSES,            STUB_RUNS),
+    Row(boot.DIES_ON_UNVALIDATED,           LINUX,  REFUSES,            IN_KERNEL),
     Row(boot.REACHES_USERSPACE,             LINUX,  BOOTS),
     Row(protocol.PROBE_REPORTS,             PROBE,  BOOTS),
     Row(boot.NO_ALARMS,                     LINUX,  BOOTS - LOST),
     Row(boot.ALL_CPUS_ONLINE,               LINUX,  BOOTS),
-    Row(boot.TECHNOLOGY_ACTIVE,             LINUX,  BOOTS,              _features),
-    Row(boot.NO_SEV_LINES,                  LINUX,  PLAIN,              _no_features),
+    Row(boot.TECHNOLOGY_ACTIVE,             LINUX,  BOOTS,              FEATURES),
+    Row(boot.NO_SEV_LINES,                  LINUX,  PLAIN,              NO_FEATURES),
     Row(boot.NO_LEDGER,                     EITHER, PLAIN),
     # Is every byte accounted for?
     Row(memory.RAM_ACCOUNTED,               LINUX,  BOOTS),
-    Row(memory.HIGH_RAM_USABLE,             LINUX,  BOOTS - LOST,       _high_ram),
+    Row(memory.HIGH_RAM_USABLE,             LINUX,  BOOTS - LOST,       HIGH_RAM),
     Row(memory.HIGH_RAM_LOST,               LINUX,  LOST),
-    Row(memory.E820_MATCHES_FIRMWARE,       LINUX,  BOOTS - LOST,       _by_stub),
+    Row(memory.E820_MATCHES_FIRMWARE,       LINUX,  BOOTS - LOST,       BY_STUB),
     Row(memory.KERNEL_USES_USABLE,          LINUX,  BOOTS - LOST),
     Row(exit_acceptance.MEMORY_ATTRIBUTES,  EITHER, BOOTS - LOST),
-    Row(conservation.PRESENT_IS_USABLE,     LINUX,  BOOTS - LOST,       _by_stub),
+    Row(conservation.PRESENT_IS_USABLE,     LINUX,  BOOTS - LOST,       BY_STUB),
     Row(conservation.TOTAL_IS_PRESENT,      LINUX,  BOOTS - LOST),
     Row(conservation.MEMINFO_IS_VMSTAT,     LINUX,  BOOTS - LOST),
     Row(handoff.MAPS_WELL_FORMED,           PROBE,  BOOTS),
@@ -209,18 +210,18 @@ TABLE = (
     Row(handoff.BATCHED,                    EITHER, ACCEPTED),
     # Which pages may no kernel use?
     Row(reserved_pages.CC_BLOB_KEPT,        PROBE,  CONFIDENTIAL),
-    Row(reserved_pages.VMSA_RESERVED,       LINUX,  CONFIDENTIAL,       _several_vcpus),
-    Row(reserved_pages.VMSA_OFF_2MIB,       LINUX,  CONFIDENTIAL,       _several_vcpus),
+    Row(reserved_pages.VMSA_RESERVED,       LINUX,  CONFIDENTIAL,       SEVERAL_VCPUS),
+    Row(reserved_pages.VMSA_OFF_2MIB,       LINUX,  CONFIDENTIAL,       SEVERAL_VCPUS),
     # Did the guest do what it was told after it had reported?
-    Row(actions.ENDS_AS_ASKED,              LINUX,  BOOTS,              _acts),
-    Row(actions.ACTIONS_DONE,               LINUX,  BOOTS,              _acts),
-    Row(actions.NO_LATER_ALARMS,            LINUX,  BOOTS,              _acts),
-    Row(actions.UNACCEPTED_FALLS,           LINUX,  BOOTS,              _samples),
-    Row(actions.CPUS_CYCLE,                 LINUX,  BOOTS,              by_action("cpus-cycle")),
-    Row(debian.SSH_REACHED,                 LINUX,  BOOTS,              _system),
-    Row(debian.SYSTEM_RUNS,                 LINUX,  BOOTS,              _system),
-    Row(debian.STRESS_VERIFIED,             LINUX,  BOOTS,              by_action("stress-verified")),
-    Row(debian.SNP_SELF,                    LINUX,  BOOTS,              by_action("snp-self")),
+    Row(actions.ENDS_AS_ASKED,              LINUX,  BOOTS,              ACTS),
+    Row(actions.ACTIONS_DONE,               LINUX,  BOOTS,              ACTS),
+    Row(actions.NO_LATER_ALARMS,            LINUX,  BOOTS,              ACTS),
+    Row(actions.UNACCEPTED_FALLS,           LINUX,  BOOTS,              SAMPLES),
+    Row(actions.CPUS_CYCLE,                 LINUX,  BOOTS,              judged_by("cpus-cycle")),
+    Row(debian.SSH_REACHED,                 LINUX,  BOOTS,              SYSTEM),
+    Row(debian.SYSTEM_RUNS,                 LINUX,  BOOTS,              SYSTEM),
+    Row(debian.STRESS_VERIFIED,             LINUX,  BOOTS,              judged_by("stress-verified")),
+    Row(debian.SNP_SELF,                    LINUX,  BOOTS,              judged_by("snp-self")),
 )
 # fmt: on
 
@@ -250,6 +251,17 @@ def checks() -> Mapping[str, Check]:
             "rename the entry point and its check",
         )
     return {**shipped, **own_checks()}
+
+
+def asked_where(check: Check) -> tuple[str, ...]:
+    """Return in words of which cells a check is asked, one text for each row of the table.
+
+    A check of another package says it in the docstring of its ``asked_of``.
+    """
+    if check.asked_of is None:
+        return tuple(str(row) for row in TABLE if row.check.name == check.name)
+    said = (check.asked_of.__doc__ or "").strip().partition("\n")[0]
+    return (said or "the package that adds it decides",)
 
 
 def check_named(name: str) -> Check:

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from harness.artifacts.ingredients import Ingredients
 from harness.artifacts.named import NAMED_FORMS, QEMU, Payload, find, why
 from harness.cli.build import add_payload
 from harness.cli.completion import named
+from harness.cli.output import add_json
 
 if TYPE_CHECKING:
     import argparse
@@ -19,6 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     names = parser.add_argument("names", nargs="*", metavar=NAMED_FORMS, help=f"default: {QEMU}")
     names.completer = named  # type: ignore[attr-defined]
     add_payload(parser)
+    add_json(parser)
     parser.set_defaults(run=_run)
 
 
@@ -26,5 +29,8 @@ def _run(options: argparse.Namespace) -> None:
     ingredients = Ingredients()
     payload = Payload(options.kernel, options.cmdline)
     chosen = dict.fromkeys(find(text, ingredients) for text in options.names or [QEMU])
-    for it in chosen:
-        print(why(it, ingredients, payload))
+    found = [why(it, ingredients, payload) for it in chosen]
+    if options.json:
+        print(json.dumps([it.to_json() for it in found], indent=1))
+    else:
+        print("\n".join(it.text for it in found))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.checks.asked import check_named
+from harness.checks.asked import asked_where, check_named
 from harness.checks.asked import checks as all_checks
 from harness.cli.completion import checks
 from harness.cli.output import add_verbs, print_facts, print_rows
@@ -26,4 +26,10 @@ def _list(options: argparse.Namespace) -> None:
 
 def _show(options: argparse.Namespace) -> None:
     check = check_named(options.name)
-    print_facts({"name": check.name, "question": check.question, "reads": str(check.needs)}, options)
+    facts = {
+        "name": check.name,
+        "question": check.question,
+        "reads": str(check.needs),
+        "asked of": list(asked_where(check)),
+    }
+    print_facts(facts, options)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import harness.checks as room
-from harness.checks.asked import TABLE, check_named, checks, checks_of, own_checks
+from harness.checks.asked import TABLE, asked_where, by_action, check_named, checks, checks_of, own_checks
 from harness.checks.finding import Check, Needs
 from harness.errors import HarnessError
 from tests.support.expectations import FIRMWARE, KERNEL, expected
@@ -139,3 +139,14 @@ def test_a_check_that_cannot_be_asked(package: Path, entry: str, said: str) -> N
     install(package, "own-checks", "checks", entry)
     with pytest.raises(HarnessError, match=said):
         checks()
+
+
+def test_every_check_says_of_which_cells_it_is_asked() -> None:
+    for row in TABLE:
+        assert str(row) in asked_where(row.check)
+    conditions = {row.where.words: row.where.holds for row in TABLE}
+    assert len(conditions) == len({id(row.where) for row in TABLE})  # no two conditions read the same
+    own = Check("own", "Is it?", lambda _evidence: iter(()), asked_of=by_action("own"))
+    assert asked_where(own) == ("an action says `judged by own` in its file",)
+    silent = replace(own, asked_of=lambda _what: True)
+    assert asked_where(silent) == ("the package that adds it decides",)

@@ -167,14 +167,19 @@ def test_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ingredients = Ingredients()
     probe = Named("kernel", "efi-probe-lazy")
     said = why(probe, ingredients, Payload())
-    assert said == "kernel efi-probe-lazy: would be made anew\n  efi-probe probe: never made before"
+    assert said.text == "kernel efi-probe-lazy: would be made anew\n  efi-probe probe: never made before"
     assert not (tmp_path / "cache/store").exists()  # asking makes nothing
     store = Store(ingredients.apt.store.root)
     store.get("efi-probe", "probe", {"compile": ["-O9"]}, lambda folder: (folder / "x").touch(), print)
-    assert "inputs changed since" in why(probe, ingredients, Payload())
+    assert "inputs changed since" in why(probe, ingredients, Payload()).text
     tree = make_tree(tmp_path / "linux")
     assert entry.main(["why", f"tree:{tree}"]) == ExitCode.OK
     assert ": up to date (" in capsys.readouterr().out
+    assert entry.main(["why", f"tree:{tree}", "qemu", "--json"]) == ExitCode.OK
+    there, absent = json.loads(capsys.readouterr().out)
+    assert there["path"] == str(tree / "arch/x86/boot/bzImage")
+    assert there["kind"] == "kernel"
+    assert absent == {"kind": "qemu", "name": "qemu", "path": None, "why": ["qemu qemu: never made before"]}
 
 
 OVMF = PackageVersion("ovmf", "2", "all", "trixie", "00", 1, "pool/ovmf.deb")
@@ -238,6 +243,13 @@ def test_update(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
     assert entry.main(["update", "debian-bookworm", "--dry-run"]) == ExitCode.OK
     assert len(asked) == 1  # a guest alone leaves the other lock file alone
     assert capsys.readouterr().out.endswith("debian-bookworm.packages: 3 would change\n")
+    assert entry.main(["update", "debian-6.12", "debian-trixie", "--dry-run", "--json"]) == ExitCode.OK
+    told = json.loads(capsys.readouterr().out)
+    assert told["written"] is False
+    assert [(Path(file["file"]).name, file["changed"], file["packages"]) for file in told["files"]] == [
+        ("debian.lock.yaml", 1, [{"key": "trixie:ovmf", "old": "1", "package": "ovmf", "new": "2"}]),
+        ("debian-trixie.packages", 3, []),
+    ]
     assert entry.main(["update"]) == ExitCode.OK
     packages, how = asked[-1]
     assert {"ovmf", "qemu", "busybox-static"} <= packages
