@@ -11,7 +11,7 @@ from harness.boot.phases import DONE, DONE_WITH_ACTIONS, Limit, Phase, deadlines
 from harness.errors import HarnessError
 from harness.machine.memory_layout import cpu_with_addresses
 from harness.machine.spec import CPU, Drive, MachineSpec
-from harness.matrix.cell import GUESTS
+from harness.matrix.choices import GUESTS
 from harness.platforms.registry import platform_named
 from harness.recipes.loader import DIRECT
 

@@ -11,7 +11,7 @@ from harness.artifacts.loader.choice import LOADER_FORMS
 from harness.boot.terminal import Terminal
 from harness.cli.completion import recipes
 from harness.errors import ExitCode
-from harness.matrix.axes import TABLE
+from harness.matrix.cell import TABLE
 from harness.matrix.cell_form import FORM
 from harness.platforms.choice import AUTO
 from harness.progress import say

@@ -81,7 +81,7 @@ def cells(prefix: str, **_given: Any) -> Iterable[str]:
 
 
 def _names() -> Mapping[str, Iterable[str]]:
-    from harness.matrix.cell import GUESTS  # noqa: PLC0415  # only completers need it
+    from harness.matrix.choices import GUESTS  # noqa: PLC0415  # only completers need it
     from harness.recipes.catalog import load_catalog  # noqa: PLC0415
     from harness.recipes.project import find_project  # noqa: PLC0415
 

@@ -9,7 +9,7 @@ from harness.artifacts.guest.package_set import load_set
 from harness.artifacts.ingredients import Ingredients
 from harness.cli.completion import recipes
 from harness.cli.output import add_verbs, print_facts, print_rows
-from harness.matrix.cell import GUESTS
+from harness.matrix.choices import GUESTS
 
 if TYPE_CHECKING:
     import argparse

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The axes of the matrix. A new one is an entry of ``TABLE`` and a field of ``Cell``, in the same place."""
+"""What may stand on an axis: the types of fields, for models that have one for each axis of ``TABLE``."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -21,7 +19,7 @@ from pydantic import (
 )
 
 from harness.documents.document import near
-from harness.matrix.cell import ACTION_NAME, GUESTS, format_memory, parse_memory
+from harness.matrix.cell import NAMES, TABLE
 from harness.matrix.choices import COMPARISON, Choice, Known, parse_comparisons, select
 
 if TYPE_CHECKING:
@@ -30,107 +28,10 @@ if TYPE_CHECKING:
     from pydantic.json_schema import JsonSchemaValue
     from pydantic_core import CoreSchema
 
-NAMES = "x-names"
-"""Key in a JSON Schema where names of this kind stand; ``scenario_schema`` fills them in."""
+    from harness.matrix.cell import Axis
+
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
-
-
-def _memory(value: Any) -> Any:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = str(value)  # so that the message speaks of the unit, not of quotes
-    return parse_memory(value) if isinstance(value, str) else value
-
-
-def _action(text: str, info: ValidationInfo) -> str:
-    words = text.split()
-    for number, word in enumerate(words, start=1):
-        name = word.partition(":")[0]
-        if isinstance(info.context, Known) and name not in info.context.action:
-            raise ValueError(f"unknown action {name!r}; {near(name, sorted(info.context.action))}")
-        if re.fullmatch(f"{ACTION_NAME}(:[A-Za-z0-9_.-]+)*", word) is None:
-            raise ValueError(f"{word!r} is not an action; write NAME or NAME:ARGUMENT, such as touch:4096")
-        if isinstance(info.context, Known) and name in info.context.last_action and number != len(words):
-            raise ValueError(f"{name} ends the kernel that runs: it must be the last action")
-    return " ".join(words)
-
-
-def _cmdline(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("a command line is one line of printable text")
-    return text
-
-
-def _number(text: str) -> int:
-    if not text.isdecimal():
-        raise ValueError(f"{text!r} is not a whole number")
-    return int(text)
-
-
-def named(kind: Literal["platform", "outcome", "check"]) -> AfterValidator:
-    """Return the validator that refuses names which the validation context, a ``Known``, does not hold."""
-
-    def check(name: str, info: ValidationInfo) -> str:
-        names = getattr(info.context, kind) if isinstance(info.context, Known) else None
-        if names is not None and name not in names:
-            raise ValueError(f"unknown {kind} {name!r}; {near(name, sorted(names))}")
-        return name
-
-    return AfterValidator(check)
-
-
-Memory = Annotated[
-    int, BeforeValidator(_memory), WithJsonSchema({"type": "string", "pattern": "^[0-9]*[1-9][0-9]*[MG]$"})
-]
-Platform = Annotated[str, named("platform"), WithJsonSchema({"type": "string", NAMES: "platform"})]
-Vcpus = Annotated[int, Field(ge=1, le=4096)]
-Cmdline = Annotated[str, AfterValidator(_cmdline)]
-Action = Annotated[str, AfterValidator(_action)]
-
-
-@dataclass(frozen=True)
-class Axis:
-    """An axis. ``value``: the type of one value. ``default`` None: a matrix must name the axis.
-
-    ``named``: values are names of recipes, which groups and versions can stand for. ``read``: how a bound is
-    read, for axes whose values can be compared.
-    """
-
-    name: str
-    value: Any
-    meaning: str
-    default: Any = None
-    named: bool = False
-    read: Callable[[str], Any] | None = None
-    show: Callable[[Any], str] = str
-
-
-TABLE = (
-    Axis("firmware", str, "names of firmware recipes", named=True),
-    Axis("kernel", str, "names of kernel recipes", named=True),
-    Axis("loader", str, "names of loader recipes; direct is QEMU's -kernel", "direct", named=True),
-    Axis("memory", Memory, "guest RAM, such as 8G or 2817M", read=parse_memory, show=format_memory),
-    Axis(
-        "platform",
-        Platform,
-        "how the guest runs: names of platforms. Where the host lacks something for one, the cell runs on "
-        "what it falls back to. Cell ids and results name what was really used",
-    ),
-    Axis("vcpus", Vcpus, "number of vCPUs", 1, read=_number),
-    Axis("cmdline", Cmdline, "words added to the kernel's command line", "", show=repr),
-    Axis(
-        "action",
-        Action,
-        "what the guest does after it has reported, such as touch:4096, or cpu-cycle drain (in this order)",
-        "",
-        show=repr,
-    ),
-    Axis("guest", str, "names of guest recipes; initramfs: busybox and our reporter", GUESTS[0], named=True),
-)
-"""In the order of nesting: the last one varies fastest."""
-
-AXES = tuple(axis.name for axis in TABLE)
-BY_NAME = {axis.name: axis for axis in TABLE}
 
 
 def _listed(value: Any) -> Any:

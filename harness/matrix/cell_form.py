@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from harness.documents.document import near
 from harness.errors import HarnessError
-from harness.matrix.axes import AXES, TABLE
+from harness.matrix.cell import AXES, TABLE
 
 if TYPE_CHECKING:
     from harness.matrix.cell import Cell

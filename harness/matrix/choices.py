@@ -9,10 +9,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.documents.document import near
-from harness.matrix.cell import GUESTS, LOADERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
+
+LOADERS = ("direct",)
+"""Loaders without a recipe. ``direct``: QEMU's ``-kernel``; the firmware starts the kernel's EFI stub."""
+
+GUESTS = ("initramfs", "initramfs-large")
+"""Guests without a recipe. ``initramfs``: busybox and our reporter. ``initramfs-large``: the same, but
+more than a GiB."""
 
 Version = tuple[int, ...]
 Selection = Literal["pairs", "all", "on-request"]

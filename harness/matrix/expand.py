@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.documents.document import YamlError
-from harness.matrix.axes import AXES, TABLE
-from harness.matrix.cell import Cell
+from harness.matrix.cell import AXES, TABLE, Cell
 from harness.matrix.plan import (
     NOTHING_SAID,
     KnownBad,

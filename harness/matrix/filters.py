@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.documents.document import near
 from harness.errors import HarnessError
-from harness.matrix.axes import AXES, BY_NAME
+from harness.matrix.cell import AXES, BY_NAME
 from harness.matrix.cell_form import read_form
 from harness.matrix.choices import Choice, parse_comparisons, select
 

@@ -8,7 +8,7 @@ import itertools
 import zlib
 from typing import TYPE_CHECKING
 
-from harness.matrix.axes import AXES
+from harness.matrix.cell import AXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

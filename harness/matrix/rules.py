@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.matrix.axes import AXES, BY_NAME
+from harness.matrix.cell import AXES, BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable

@@ -15,21 +15,8 @@ from pydantic import (
 
 from harness.documents.document import Document, json_schema, load_document
 from harness.documents.strict import Strict
-from harness.matrix.axes import (
-    AXES,
-    NAMES,
-    Axis,
-    Memory,
-    OneOrMany,
-    Platform,
-    listed,
-    named,
-    of_axes,
-    one,
-    one_or_many,
-    several,
-    tested,
-)
+from harness.matrix.axes import OneOrMany, listed, of_axes, one, one_or_many, several, tested
+from harness.matrix.cell import AXES, NAMES, Axis, Memory, Platform, named
 from harness.matrix.choices import GROUP, Choice, Known, Selection
 
 if TYPE_CHECKING:

@@ -6,13 +6,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.matrix.axes import TABLE
+from harness.matrix.cell import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from harness.matrix.axes import Axis
-    from harness.matrix.cell import Cell
+    from harness.matrix.cell import Axis, Cell
     from harness.matrix.plan import Plan, Planned
 
 MARK = "*"

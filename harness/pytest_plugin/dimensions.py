@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import HarnessError
-from harness.matrix.axes import AXES, TABLE
+from harness.matrix.cell import AXES, TABLE
 from harness.matrix.show import cell_values
 from harness.pytest_plugin.items import SESSION
 from harness.run.own_tests import USUAL, one_value, plan_of
@@ -29,8 +29,7 @@ from harness.run.own_tests import USUAL, one_value, plan_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from harness.matrix.axes import Axis
-    from harness.matrix.cell import Cell
+    from harness.matrix.cell import Axis, Cell
     from harness.matrix.plan import Plan
 
 OWN = pytest.StashKey[set[tuple[str, str]]]()

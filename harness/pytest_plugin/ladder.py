@@ -14,7 +14,7 @@ import pytest
 from harness.checks.asked import check_named
 from harness.checks.finding import Check
 from harness.errors import HarnessError
-from harness.matrix.axes import AXES
+from harness.matrix.cell import AXES
 from harness.pytest_plugin.dimensions import NAMES, where
 from harness.pytest_plugin.items import RECORDER, SESSION
 from harness.run.judge import Answer, state_of

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.errors import HarnessError
-from harness.matrix.axes import AXES
+from harness.matrix.cell import AXES
 from harness.pytest_plugin.dimensions import MARK, NAMES, is_ours, where
 from harness.pytest_plugin.items import SESSION, CheckItem
 from harness.pytest_plugin.machines import RUNNING

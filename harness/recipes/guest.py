@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, StringConstraints
 
 from harness.documents.strict import Strict
-from harness.matrix.cell import GUESTS
+from harness.matrix.choices import GUESTS
 from harness.recipes.common import Name, Suite
 from harness.recipes.groups import Groups
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import HarnessError
-from harness.matrix.axes import BY_NAME, one
+from harness.matrix.axes import one
+from harness.matrix.cell import BY_NAME
 
 if TYPE_CHECKING:
     from harness.artifacts.ingredients import Ingredients

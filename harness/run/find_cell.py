@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
-from harness.matrix.axes import TABLE
-from harness.matrix.cell import Cell, ShortenedError
+from harness.matrix.cell import TABLE, Cell, ShortenedError
 from harness.matrix.cell_form import FORM, read_form
 from harness.matrix.expand import plan
 from harness.matrix.schema import load_scenario

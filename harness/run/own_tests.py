@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import HarnessError
 from harness.evidence.evidence import Evidence
 from harness.evidence.record import BootRecord
-from harness.matrix.axes import TABLE
+from harness.matrix.cell import TABLE
 from harness.matrix.show import cell_values
 from harness.matrix.values import plan_values
 from harness.platforms.choice import AUTO

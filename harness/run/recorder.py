@@ -15,7 +15,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from harness.errors import ExitCode, HarnessError
-from harness.matrix.axes import TABLE
+from harness.matrix.cell import TABLE
 from harness.platforms.registry import platform_named
 from harness.results.folder import RUN, VERDICT, RunWriter, StoredRun
 from harness.results.identity import checkout, harness_version, host_data

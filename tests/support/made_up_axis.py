@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """A program that adds an axis, ``colour``, and shows what becomes of a scenario with it.
 
-It does what a developer does in three modules: a field of ``Cell``, an entry of ``TABLE``, and what the
+It does what a developer does in two modules: a field of ``Cell`` and an entry of ``TABLE``, and what the
 machine gets of it. No other module may have to know. ``TOUCHED`` are these modules.
 
     python made_up_axis.py SCENARIO RECORDS
@@ -30,7 +30,7 @@ from harness.matrix.cell import Cell as BaseCell
 if TYPE_CHECKING:
     from harness.machine.spec import MachineSpec
 
-TOUCHED = ("harness.matrix.cell", "harness.matrix.axes", "harness.boot.cell_machine")
+TOUCHED = ("harness.matrix.cell", "harness.boot.cell_machine")
 COLOURS = ("grey", "blue", "red")
 USUAL = COLOURS[0]
 
@@ -56,12 +56,11 @@ def add_axis() -> None:
     """Change the modules; each is imported after what it imports has changed."""
     change: Any = cell_module
     change.Cell = Cell
-    change = import_module(TOUCHED[1])
     colour = change.Axis("colour", Literal[COLOURS], "the colour of the machine", USUAL)
     change.TABLE = (*change.TABLE, colour)
     change.AXES = (*change.AXES, colour.name)
     change.BY_NAME[colour.name] = colour
-    change = import_module(TOUCHED[2])
+    change = import_module(TOUCHED[1])
     without = change.machine_spec
 
     def machine_spec(cell: Any, *arguments: Any) -> MachineSpec:

@@ -26,7 +26,7 @@ from harness.checks.rollout import table
 from harness.cli.parser import parser
 from harness.cli.schema import FIXED
 from harness.documents.strict import OneKey
-from harness.matrix.axes import TABLE
+from harness.matrix.cell import TABLE
 from harness.matrix.schema import Scenario
 from harness.recipes.qemu import QemuFile
 from tests.support.data import PROJECT

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from harness.checks.asked import checks
 from harness.cli.output import add_json, print_facts, print_rows
 from harness.cli.results.stored import add_records, records_of
-from harness.matrix.axes import BY_NAME
+from harness.matrix.cell import BY_NAME
 from harness.progress import say
 from harness.recipes.project import find_project
 from harness.results.history import History

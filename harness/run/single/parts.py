@@ -12,8 +12,7 @@ from harness.boot.cell_machine import OwnParts
 from harness.errors import HarnessError
 from harness.formats.qcow2 import virtual_size
 from harness.machine.spec import Drive
-from harness.matrix.axes import TABLE
-from harness.matrix.cell import Cell
+from harness.matrix.cell import TABLE, Cell
 from harness.platforms.choice import AUTO, USUAL, on_host
 from harness.run.axis_values import read_value
 from harness.run.find_cell import find_cell

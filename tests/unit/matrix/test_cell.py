@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import HarnessError
-from harness.matrix.cell import ACTION_NAME, GUESTS, Cell, ShortenedError
+from harness.matrix.cell import ACTION_NAME, Cell, ShortenedError
 from harness.matrix.cell_form import read_form, write_form
+from harness.matrix.choices import GUESTS
 
 ACTIONS = ("touch", "cpu-cycle", "kexec", "kexec-done", "stress-ng")
 GUEST_NAMES = (*GUESTS, "debian-trixie", "touch-2")

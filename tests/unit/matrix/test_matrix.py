@@ -12,8 +12,7 @@ import pytest
 
 from harness.artifacts.ingredients import Ingredients
 from harness.documents.document import Document, YamlError, json_schema
-from harness.matrix.axes import AXES
-from harness.matrix.cell import Cell, format_memory, parse_memory
+from harness.matrix.cell import AXES, Cell, format_memory, parse_memory
 from harness.matrix.choices import Known
 from harness.matrix.expand import expand, plan
 from harness.matrix.pairs import selection

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.matrix.axes import TABLE
-from harness.matrix.cell import Cell
+from harness.matrix.cell import TABLE, Cell
 from harness.matrix.pairs import SMALL, cover, selection
 from harness.matrix.plan import Plan, Planned
 

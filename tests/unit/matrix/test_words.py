@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.matrix.axes import AXES, TABLE
-from harness.matrix.cell import Cell
+from harness.matrix.cell import AXES, TABLE, Cell
 from harness.matrix.expand import Substitution
 from harness.matrix.plan import KnownBad, Requirement, StatedOutcome
 from harness.matrix.schema import Scenario
