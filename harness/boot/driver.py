@@ -15,6 +15,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.boot.by_ledger import with_ledger
 from harness.boot.ending import ends, judge, next_look
 from harness.boot.phases import DONE, Limit, Phase
 from harness.boot.phases import deadlines as default_deadlines
@@ -112,12 +113,13 @@ def boot(
         command, consoles = machine.command, machine.consoles
     conversation.finish()
     seen = watch.seen()
+    phases = with_ledger(seen.marks, record_dir / "ledger.jsonl")
     record = BootRecord(
         path=record_dir,
         cell=cell_id,
         platform=platform,
-        ending=outcome,
-        phases=seen.marks,
+        ending=replace(outcome, phase=phases[-1].name),
+        phases=phases,
         remarks=seen.remarks,
         spec=asdict(spec),
         argv=command,
@@ -126,11 +128,7 @@ def boot(
         qemu_version=version,
         harness_version=_harness_version(),
         started=started.isoformat(timespec="milliseconds"),
-        durations={
-            "launch": round(launched - begin, 4),
-            "boot": round(ended, 4),
-            "total": round(time.monotonic() - begin, 4),
-        },
+        durations=_durations(begin, launched, ended),
         consoles={name: ConsoleSize(console.total, console.dropped) for name, console in consoles.items()},
     )
     _finish(record)
@@ -143,6 +141,12 @@ def _make(record_dir: Path, spec: MachineSpec, cell_id: str) -> None:
         raise HarnessError(f"{record_dir}: already holds a boot", "give each boot a folder of its own")
     record_dir.mkdir(parents=True, exist_ok=True)
     _write_script(spec, record_dir, cell_id)
+
+
+def _durations(begin: float, launched: float, ended: float) -> dict[str, float]:
+    """Return the seconds of a boot that is over; ``ended`` counts from when the guest was let run."""
+    total = time.monotonic() - begin
+    return {"launch": round(launched - begin, 4), "boot": round(ended, 4), "total": round(total, 4)}
 
 
 def _limits(spec: MachineSpec, platform: str) -> dict[Phase, Limit]:

@@ -16,28 +16,61 @@ class Phase(IntEnum):
     LAUNCH = 0
     """Let run; nothing on any console yet."""
     FIRMWARE = 1
-    """A first console byte came."""
-    LOADER = 2
-    """Firmware started something: the kernel's EFI stub or a boot loader."""
-    KERNEL = 3
-    USERSPACE = 4
-    ACTIONS = 5
+    """A first console byte came, and nothing shows which part of the firmware runs."""
+    SEC = 2
+    PEI = 3
+    DXE = 4
+    BDS = 5
+    LOADER = 6
+    """Firmware started something: a boot loader, or an EFI program in the kernel's place."""
+    STUB = 7
+    """The kernel's EFI stub."""
+    DECOMPRESSOR = 8
+    EARLY_KERNEL = 9
+    """The kernel runs, and has no memory management yet."""
+    KERNEL = 10
+    INIT = 11
+    """The guest's first program: user space."""
+    ACTIONS = 12
     """The guest does what the cell asks for, after it has reported."""
-    DONE = 6
+    DONE = 13
     """The guest has told everything; power-off is due."""
 
     @property
     def label(self) -> str:
-        return self.name.lower()
+        return self.name.lower().replace("_", "-")
+
+
+def phase_named(label: str) -> Phase:
+    """Return the phase of a label; ValueError for none. Records of before say ``userspace`` for init."""
+    word = "INIT" if label == "userspace" else label.upper().replace("-", "_")
+    try:
+        return Phase[word]
+    except KeyError:
+        raise ValueError(f"no phase of a boot: {label!r}") from None
 
 
 STARTS: tuple[tuple[Phase, re.Pattern[str]], ...] = (
-    (Phase.LOADER, re.compile(r"EFI stub: |BdsDxe: starting Boot|Welcome to GRUB!|systemd-boot ")),
-    (Phase.KERNEL, re.compile(r"Linux version \d|Decompressing Linux")),
-    (Phase.USERSPACE, re.compile(rf"Run /\S+ as init process|^{DOCUMENT_BEGIN}$")),
+    (Phase.LOADER, re.compile(r"BdsDxe: starting Boot|Welcome to GRUB!|systemd-boot ")),
+    (Phase.STUB, re.compile(r"EFI stub: ")),
+    (Phase.DECOMPRESSOR, re.compile(r"Decompressing Linux")),
+    (Phase.EARLY_KERNEL, re.compile(r"Linux version \d")),
+    (Phase.KERNEL, re.compile(r"Memory: \d+K/\d+K available")),
+    (Phase.INIT, re.compile(rf"Run /\S+ as init process|^{DOCUMENT_BEGIN}$")),
     (Phase.ACTIONS, re.compile(rf"^{ACTION_BEGIN} ")),
 )
 """What a line of the serial console shows when a phase has begun. ``DONE`` is the driver's own parameter."""
+
+FIRMWARE_STARTS: tuple[tuple[Phase, re.Pattern[str]], ...] = (
+    (Phase.SEC, re.compile(r"^SecCoreStartupWithStack\(")),
+    (Phase.PEI, re.compile(r"^(?:Register PPI Notify|Install PPI|Loading PEIM)\b")),
+    (Phase.DXE, re.compile(r"^(?:Loading DXE CORE at|HOBLIST address in DXE)\b")),
+    (Phase.BDS, re.compile(r"^\[Bds\] ?Entry")),
+)
+"""What a DEBUG build's own lines show, wherever it writes them. Source: edk2's DEBUG() texts."""
+
+SILENT_UNTIL_BDS = b"\x1b"
+"""First byte of a serial console that BDS connects: RELEASE firmware says nothing before it."""
 
 DONE = re.compile(rf"^{DOCUMENT_END}$")
 DONE_WITH_ACTIONS = re.compile(rf"^{ACTIONS_DONE}$")
@@ -50,6 +83,11 @@ def phase_of(line: str, done: re.Pattern[str] = DONE) -> Phase | None:
     return next((phase for phase, regex in reversed(STARTS) if regex.search(line)), None)
 
 
+def firmware_phase_of(line: str) -> Phase | None:
+    """Return the phase that a line of a DEBUG firmware shows to have begun, None for an ordinary line."""
+    return next((phase for phase, regex in FIRMWARE_STARTS if regex.search(line)), None)
+
+
 @dataclass(frozen=True)
 class Limit:
     """Seconds: how long a phase may last, and how long all consoles may be silent in it."""
@@ -60,18 +98,27 @@ class Limit:
 
 # At 0 GiB on TCG: (deadline, silence), and what each GiB of guest memory adds to both. A whole 8 GiB boot
 # takes 5 to 10 s on an idle host; the room is for a host with other work, not for the guest. Acceptance of
-# all memory happens in silence: before the first byte (firmware without lazy acceptance), in LOADER (on
-# leaving boot services), or in KERNEL (accept_memory=eager).
+# all memory happens in silence: before the first byte (firmware without lazy acceptance), in STUB or
+# LOADER (on leaving boot services), or in EARLY_KERNEL (accept_memory=eager).
+_FIRMWARE = (60.0, 40.0)
+_KERNEL = (90.0, 40.0)
 _BASE = {
     Phase.LAUNCH: (30.0, 30.0),
-    Phase.FIRMWARE: (60.0, 40.0),
+    Phase.FIRMWARE: _FIRMWARE,
+    Phase.SEC: _FIRMWARE,
+    Phase.PEI: _FIRMWARE,
+    Phase.DXE: _FIRMWARE,
+    Phase.BDS: _FIRMWARE,
     Phase.LOADER: (60.0, 40.0),
-    Phase.KERNEL: (90.0, 40.0),
-    Phase.USERSPACE: (60.0, 40.0),
+    Phase.STUB: (60.0, 40.0),
+    Phase.DECOMPRESSOR: _KERNEL,
+    Phase.EARLY_KERNEL: _KERNEL,
+    Phase.KERNEL: _KERNEL,
+    Phase.INIT: (60.0, 40.0),
     Phase.ACTIONS: (240.0, 180.0),
     Phase.DONE: (20.0, 20.0),
 }
-_DEBIAN = {**_BASE, Phase.USERSPACE: (180.0, 120.0), Phase.DONE: (90.0, 60.0)}
+_DEBIAN = {**_BASE, Phase.INIT: (180.0, 120.0), Phase.DONE: (90.0, 60.0)}
 """A whole system starts and stops many services, and is talked to in between."""
 _PER_GIB = 1.5
 _KVM = 0.5

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.boot.phases import DONE, Phase, phase_of
+from harness.boot.phases import DONE, SILENT_UNTIL_BDS, Phase, firmware_phase_of, phase_of
 from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, EndingKind, PhaseMark, Remark
 from harness.evidence.signatures.signatures import shipped
 from harness.evidence.text import plain_text
@@ -75,7 +75,7 @@ class Watch:
         """Take the next bytes of ``serial`` or ``debugcon``, in any pieces."""
         with self._lock:
             self._last_byte = max(self._last_byte, t)
-            self._enter(Phase.FIRMWARE, t)
+            self._enter(self._first_phase(console, data), t)
             *lines, rest = _NEWLINE.split(self._pending[console] + data)
             while len(rest) > LONGEST_LINE:
                 lines.append(rest[:LONGEST_LINE])
@@ -96,9 +96,16 @@ class Watch:
                 remarks=tuple(self._remarks),
             )
 
+    def _first_phase(self, console: str, data: bytes) -> Phase:
+        """Return the phase in which firmware must be that sends these bytes."""
+        silent = self._phase is Phase.LAUNCH and console == "serial"
+        return Phase.BDS if silent and data.startswith(SILENT_UNTIL_BDS) else Phase.FIRMWARE
+
     def _line(self, console: str, line: str, t: float) -> None:
         if not line:
             return
+        if self._phase < Phase.BDS and (began := firmware_phase_of(line)) is not None:
+            self._enter(began, t)
         if console == "serial":
             self._count_repeats(line, t)
             self._last_line = line
@@ -125,5 +132,7 @@ class Watch:
 
     def _enter(self, phase: Phase, t: float) -> None:
         if phase > self._phase:
+            if phase is Phase.SEC and self._phase is Phase.FIRMWARE:
+                t = self._marks.pop().t  # the first byte was SEC's
             self._phase = phase
             self._marks.append(PhaseMark(phase.label, round(t, 4)))

@@ -54,7 +54,7 @@ def real_boot(qemu_binary: Path, tmp_path: Path, code: bytes, silence: float = 4
     firmware = tmp_path / "rom"
     firmware.write_bytes(rom(code))
     spec = MachineSpec(qemu=qemu_binary, firmware=firmware, memory_mib=3072, accel="tcg")
-    limits = {**QUICK, Phase.USERSPACE: Limit(deadline=60.0, silence=silence)}
+    limits = {**QUICK, Phase.INIT: Limit(deadline=60.0, silence=silence)}
     return boot(spec, tmp_path / "record", cell_id="rom", platform="plain", deadlines=limits)
 
 

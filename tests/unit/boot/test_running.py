@@ -227,7 +227,7 @@ def test_a_command_ends_with_the_guest(guest: Callable[..., Any], verb: str) -> 
 @pytest.mark.parametrize(
     ("steps", "said"),
     [
-        ([{"serial": "Linux version 6.12\r\n"}, PANIC], "guest-panic in phase kernel"),
+        ([{"serial": "Linux version 6.12\r\n"}, PANIC], "guest-panic in phase early-kernel"),
         ([{"exit": 1}], "qemu-exit in phase launch"),
         ([OFF], "powered-off-early"),
     ],
@@ -242,7 +242,7 @@ def test_a_guest_that_falls_silent(guest: Callable[..., Any], monkeypatch: pytes
     quick = dict.fromkeys(Phase, Limit(20.0, 0.4))
     monkeypatch.setattr(running_guest_module, "deadlines", lambda *_, **__: quick)
     with (
-        pytest.raises(HarnessError, match="has ended: hang in phase kernel: no console byte"),
+        pytest.raises(HarnessError, match="has ended: hang in phase early-kernel: no console byte"),
         guest({"serial": "Linux version 6\r\n"}),
     ):
         pass

@@ -3,20 +3,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.boot.by_ledger import with_ledger
 from harness.boot.ending import judge, next_look
-from harness.boot.phases import Limit, Phase, deadlines, phase_of
+from harness.boot.phases import Limit, Phase, deadlines, phase_named, phase_of
 from harness.boot.watch import MOST_OF_ONE, MOST_REMARKS, MOST_REPEATS, Seen, Watch
 from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, Ending, EndingKind, PhaseMark
 from harness.machine.qmp import Event
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LIMITS = dict.fromkeys(Phase, Limit(deadline=100.0, silence=10.0))
 BOOT = (
     "\x1b[2J\x1b[01;01H\x1b[=3h\x1b[2JEFI stub: Loaded initrd from LINUX_EFI_INITRD_MEDIA_GUID\r\n"
     "[    0.000000] Linux version 6.12.117+deb13-amd64 (debian-kernel@lists.debian.org)\r\n"
+    "[    0.310000] Memory: 7994152K/8388084K available (18432K kernel code, 3388K rwdata)\r\n"
     "[    1.204134] Run /init as init process\r\n"
     f"{DOCUMENT_BEGIN}\r\n{{}}\r\n{DOCUMENT_END}\r\n"
 )
@@ -52,10 +58,11 @@ def test_phases_in_order_however_the_bytes_come(piece: int) -> None:
     seen = watch.seen()
     assert [mark.name for mark in seen.marks] == [
         "launch",
-        "firmware",
-        "loader",
+        "bds",
+        "stub",
+        "early-kernel",
         "kernel",
-        "userspace",
+        "init",
         "done",
     ]
     assert [mark.t for mark in seen.marks] == sorted(mark.t for mark in seen.marks)
@@ -68,10 +75,12 @@ def test_phases_in_order_however_the_bytes_come(piece: int) -> None:
     ("line", "phase"),
     [
         ('BdsDxe: starting Boot0001 "UEFI Misc Device"', Phase.LOADER),
-        ("EFI stub: Using DTB", Phase.LOADER),
-        ("[    0.000000] Linux version 5.10.0-30-amd64", Phase.KERNEL),
-        ("[    2.0] Run /sbin/init as init process", Phase.USERSPACE),
-        (DOCUMENT_BEGIN, Phase.USERSPACE),
+        ("EFI stub: Using DTB", Phase.STUB),
+        ("Decompressing Linux... Parsing ELF... done.", Phase.DECOMPRESSOR),
+        ("[    0.000000] Linux version 5.10.0-30-amd64", Phase.EARLY_KERNEL),
+        ("[    0.310000] Memory: 7994152K/8388084K available (18432K kernel code", Phase.KERNEL),
+        ("[    2.0] Run /sbin/init as init process", Phase.INIT),
+        (DOCUMENT_BEGIN, Phase.INIT),
         (DOCUMENT_END, Phase.DONE),
         (f"echo {DOCUMENT_END}", None),
         ("BdsDxe: loading Boot0001", None),
@@ -84,13 +93,100 @@ def test_phase_of_a_line(line: str, phase: Phase | None) -> None:
 def test_a_phase_is_never_left_backwards() -> None:
     watch = Watch()
     watch.feed("serial", b"Linux version 6\nEFI stub: quoted\n", 1.0)
-    assert watch.seen().phase is Phase.KERNEL
+    assert watch.seen().phase is Phase.EARLY_KERNEL
 
 
-def test_the_debug_console_starts_the_firmware_phase_and_no_other() -> None:
+DEBUG = (
+    (0.004, b"SecCoreStartupWithStack(0xFFFCC000, 0x820000)\r"),
+    (0.005, b"\nSEC: Normal boot\r\n"),
+    (0.59, b"Register PPI Notify: DCD0BE23-9586-40F4-B643-06522CED4EDE\r\nLoading PEIM 9B3ADA4F\r\n"),
+    (0.69, b"DXE IPL Entry\r\nLoading DXE CORE at 0x0007FB90000 EntryPoint=0x0007FBA8DC7\r\n"),
+    (2.1, b"[Bds] Entry...\r\n"),
+    (2.2, b"Loading PEIM again, Linux version 6\r\n"),
+)
+
+
+@pytest.mark.parametrize("console", ["debugcon", "serial"])
+def test_firmware_that_logs_shows_its_phases_on_either_console(console: str) -> None:
     watch = Watch()
-    watch.feed("debugcon", b"SecCoreStartupWithStack\nLinux version 6\n", 0.5)
+    for t, data in DEBUG:
+        watch.feed(console, data, t)
+    assert watch.seen().marks[1:5] == (
+        PhaseMark("sec", 0.004),
+        PhaseMark("pei", 0.59),
+        PhaseMark("dxe", 0.69),
+        PhaseMark("bds", 2.1),
+    )
+    assert len(watch.seen().marks) == (5 if console == "debugcon" else 6)
+
+
+def test_bytes_that_show_no_phase_are_the_firmwares() -> None:
+    watch = Watch()
+    watch.feed("debugcon", b"OURS: hello\n\x1b[2J", 0.5)
     assert watch.seen().marks[1:] == (PhaseMark("firmware", 0.5),)
+    watch.feed("serial", b"\x1b[2J", 0.6)
+    assert watch.seen().phase is Phase.FIRMWARE
+
+
+def event(t: float, rip: int, phase: str = "firmware", op: str = "validate") -> str:
+    return json.dumps({"type": "event", "t": int(t * 1e9), "rip": rip, "phase": phase, "op": op})
+
+
+SILENT = (
+    event(0.0, 0, "launch"),
+    event(0.001, 0xFFFD48F4),
+    event(0.68, 0x836540),
+    event(0.8, 0x7FBE0000),
+    event(0.87, 0x7ECAB873, op="psc-shared"),
+    event(3.28, 0x7BEF3E13, "efi-stub"),
+    event(3.29, 0x7ECAB890, "firmware-ebs"),
+    event(3.39, 0x34A00965, "kernel"),
+    event(3.394, 0xFFFFFFFF9F8053A3, "kernel"),
+)
+
+
+def test_the_ledger_shows_the_phases_of_silent_firmware(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    ledger.write_text("\n".join(SILENT) + "\n")
+    shown = (PhaseMark("launch", 0.0), PhaseMark("bds", 1.28), PhaseMark("early-kernel", 3.52))
+    assert [(mark.name, mark.t) for mark in with_ledger(shown, ledger)] == [
+        ("launch", 0.0),
+        ("sec", 0.001),
+        ("pei", 0.68),
+        ("dxe", 0.87),
+        ("bds", 1.28),
+        ("stub", 3.28),
+        ("decompressor", 3.39),
+        ("early-kernel", 3.52),
+    ]
+
+
+def test_times_never_go_back_and_what_is_known_is_no_mere_firmware(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    ledger.write_text("\n".join(SILENT[:4]) + "\n")
+    shown = (PhaseMark("launch", 0.0), PhaseMark("firmware", 0.0005), PhaseMark("dxe", 0.6))
+    found = with_ledger(shown, ledger)
+    assert [(mark.name, mark.t) for mark in found] == [
+        ("launch", 0.0), ("sec", 0.001), ("pei", 0.68), ("dxe", 0.68)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "{", "[]\n", '{"t": "x", "rip": 4294789364, "phase": "firmware"}\n']
+)
+def test_a_ledger_that_says_nothing_changes_nothing(tmp_path: Path, text: str | None) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    if text is not None:
+        ledger.write_text(text)
+    shown = (PhaseMark("launch", 0.0), PhaseMark("firmware", 0.5))
+    assert with_ledger(shown, ledger) == shown
+
+
+def test_phases_by_their_names() -> None:
+    assert [phase_named(phase.label) for phase in Phase] == list(Phase)
+    assert phase_named("userspace") is Phase.INIT  # in records of before
+    with pytest.raises(ValueError, match="no phase of a boot: 'cellar'"):
+        phase_named("cellar")
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_the_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_phases_of_a_guest_with_actions() -> None:
     watch = Watch(DONE_WITH_ACTIONS)
     watch.feed("serial", f"{DOCUMENT_BEGIN}\n{{}}\n{DOCUMENT_END}\n".encode(), 1.0)
-    assert watch.seen().phase is Phase.USERSPACE
+    assert watch.seen().phase is Phase.INIT
     watch.feed(
         "serial", f"{ACTION_BEGIN} crash\nKernel panic - not syncing: sysrq triggered crash\n".encode(), 2
     )
