@@ -11,7 +11,7 @@ from harness.boot.phases import DONE, DONE_WITH_ACTIONS, Limit, Phase, deadlines
 from harness.errors import HarnessError
 from harness.machine.memory_layout import cpu_with_addresses
 from harness.machine.spec import CPU, Drive, MachineSpec
-from harness.matrix.choices import GUESTS
+from harness.matrix.choices import EMULATIONS, GUESTS
 from harness.platforms.registry import platform_named
 from harness.recipes.loader import DIRECT
 
@@ -89,11 +89,30 @@ def machine_spec(cell: Cell, ingredients: Ingredients, host: Host, own: OwnParts
     else:
         disk = Drive(path=ingredients.loader_image(cell.loader, cell.kernel, initrd, cmdline), boot_index=0)
         spec = replace(spec, drives=(disk, *disks))
-    return platform_named(cell.platform).configure(spec, host)
+    return _emulated(cell, platform_named(cell.platform).configure(spec, host), ingredients)
+
+
+def _emulated(cell: Cell, spec: MachineSpec, ingredients: Ingredients) -> MachineSpec:
+    """Return the machine on the host that the cell has emulated."""
+    there = spec.confidential
+    own = ingredients.catalog.emulated_host(cell)
+    if there is None or not own:
+        return spec
+    properties = dict(there.properties) | dict(own)
+    return replace(spec, confidential=replace(there, properties=tuple(properties.items())))
+
+
+def elsewhere(cell: Cell) -> str:
+    """Return why a cell's emulated host does not go with its platform; "" when it does."""
+    if cell.emulation == EMULATIONS[0] or platform_named(cell.platform).tier == "emulated":
+        return ""
+    return f"{cell.platform} emulates nothing, so no {cell.emulation}"
 
 
 def _refuse_impossible(cell: Cell, ingredients: Ingredients) -> None:
     """Raise HarnessError for a guest, a kernel or a loader that cannot do what the cell asks of it."""
+    if reason := elsewhere(cell):
+        raise HarnessError(f"{cell.id}: {reason}", "leave the emulation out")
     kernel = ingredients.kernel(cell.kernel)
     actions = ingredients.catalog.actions_of(cell)
     usual = cell.guest == GUESTS[0]

@@ -13,7 +13,7 @@ from harness.cli.completion import recipes
 from harness.errors import ExitCode
 from harness.matrix.cell import TABLE
 from harness.matrix.cell_form import FORM
-from harness.platforms.choice import AUTO
+from harness.platforms.choice import AUTO, USUAL
 from harness.progress import say
 from harness.recipes.project import find_project
 from harness.results.model import BAD
@@ -48,14 +48,14 @@ def add(parser: argparse.ArgumentParser) -> None:
             metavar=_FORMS.get(axis.name),
             help=f"{axis.meaning} (default: {usual or 'none'})",
         )
-        if axis.name in {"firmware", "kernel", "loader", "guest"}:
+        if axis.named:
             option.completer = recipes(axis.name)  # type: ignore[attr-defined]
     parser.add_argument(
         "--platform",
         type=platform_choice,
         default=AUTO,
         metavar="NAME",
-        help="what the guest runs on; auto, the default: snp, or what that falls back to on this host",
+        help=f"what the guest runs on; auto, the default: {USUAL}, or what that falls back to on this host",
     )
     _add_own(parser)
     parser.add_argument("--judge", action="store_true", help="ask the model's questions at the end")

@@ -11,6 +11,7 @@ from harness.documents.document import DRAFT, json_schema
 from harness.evidence.signatures.model import SignatureFile
 from harness.matrix.schema import scenario_schema
 from harness.progress import say
+from harness.recipes.emulation import EmulationFile
 from harness.recipes.firmware import FirmwareFile
 from harness.recipes.guest import GuestFile
 from harness.recipes.kernel import KernelFile
@@ -36,6 +37,7 @@ FIXED: dict[str, type[BaseModel]] = {
     "guests": GuestFile,
     "probes": ProbeFile,
     "signatures": SignatureFile,
+    "emulations": EmulationFile,
     "quarantine": QuarantineFile,
     "run": RunData,
 }

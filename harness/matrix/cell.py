@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
 from harness.documents.document import near
-from harness.matrix.choices import GUESTS, Known
+from harness.matrix.choices import EMULATIONS, GUESTS, Known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -122,7 +122,8 @@ class Cell:
     """One boot. ``firmware`` and ``kernel`` name recipes; ``platform`` is what the guest really runs on.
 
     ``cmdline`` holds words added to the kernel's command line; ``action`` is what the guest does after it has
-    reported: words such as ``touch:4096``, done in order; ``guest`` names what runs in it.
+    reported: words such as ``touch:4096``, done in order; ``guest`` names what runs in it; ``emulation``
+    names the host that an emulated platform emulates.
     """
 
     firmware: str
@@ -134,6 +135,7 @@ class Cell:
     cmdline: str = ""
     action: str = ""
     guest: str = GUESTS[0]
+    emulation: str = EMULATIONS[0]
 
     @property
     def whole_system(self) -> bool:
@@ -145,8 +147,8 @@ class Cell:
         """Such as ``debian-2025.02+debian-6.12+direct+8G+plain``; unique, and safe as a file name.
 
         What has its usual value is left out: one vCPU, nothing added to the command line, no action, the
-        initramfs guest. Words added to the command line show as their beginning and a digest
-        (``+accept_memory-eager-1b2c3d``), as do actions that could not be read back.
+        initramfs guest, the usual emulation. Words added to the command line show as their beginning and a
+        digest (``+accept_memory-eager-1b2c3d``), as do actions that could not be read back.
         """
         parts = [self.firmware, self.kernel, self.loader, format_memory(self.memory_mib), self.platform]
         if self.vcpus != 1:
@@ -157,6 +159,8 @@ class Cell:
             parts.append(_shown_action(self.action))
         if self.guest != GUESTS[0]:
             parts.append(self.guest)
+        if self.emulation != EMULATIONS[0]:
+            parts.append(self.emulation)
         return "+".join(parts)
 
     @property
@@ -169,8 +173,10 @@ class Cell:
         return self.id
 
     @classmethod
-    def parse(cls, text: str, *, actions: Collection[str], guests: Collection[str]) -> Self:
-        """Return the cell of an id; ``actions`` and ``guests`` are the names that there are of them.
+    def parse(
+        cls, text: str, *, actions: Collection[str], guests: Collection[str], emulations: Collection[str]
+    ) -> Self:
+        """Return the cell of an id; ``actions``, ``guests`` and ``emulations`` are the names of them.
 
         ``ShortenedError`` for an id that does not show the whole cell, another ``ValueError`` for a text that
         is no id. The names of firmware, kernel, loader and platform may be any.
@@ -184,12 +190,15 @@ class Cell:
         vcpus = 1
         if rest and (match := re.fullmatch(r"([1-9][0-9]{0,3})cpu", rest[0], re.ASCII)):
             vcpus, rest = int(match[1]), rest[1:]
-        guest, action = GUESTS[0], ""
+        guest, action, emulation = GUESTS[0], "", EMULATIONS[0]
+        if rest and rest[-1] in emulations:
+            emulation, rest = rest[-1], rest[:-1]
         if rest and rest[-1] in guests:
             guest, rest = rest[-1], rest[:-1]
         if rest and (read := _read_action(rest[-1], actions)):
             action, rest = read, rest[:-1]
-        cell = cls(firmware, kernel, loader, parse_memory(memory), platform, vcpus, "", action, guest)
+        mib = parse_memory(memory)
+        cell = cls(firmware, kernel, loader, mib, platform, vcpus, "", action, guest, emulation)
         if not rest and cell.id == text:
             return cell
         if 0 < len(rest) <= 2 and all(map(_SHORTENED.fullmatch, rest)):
@@ -197,7 +206,8 @@ class Cell:
         if not rest:
             raise ValueError(f"{text!r} is no cell's id; did you mean {cell.id!r}?")
         raise ValueError(
-            f"{text}: unknown action or guest {rest[-1]!r}; {near(rest[-1], [*actions, *guests])}"
+            f"{text}: unknown action, guest or emulation {rest[-1]!r}; "
+            f"{near(rest[-1], [*actions, *guests, *emulations])}"
         )
 
 
@@ -239,6 +249,14 @@ TABLE = (
         show=repr,
     ),
     Axis("guest", str, "names of guest recipes; initramfs: busybox and our reporter", GUESTS[0], named=True),
+    Axis(
+        "emulation",
+        str,
+        "names of emulated hosts; kvm: an upstream KVM host of today. Cells of others run on emulated "
+        "platforms alone",
+        EMULATIONS[0],
+        named=True,
+    ),
 )
 """In the order of nesting: the last one varies fastest."""
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 LOADERS = ("direct",)
 """Loaders without a recipe. ``direct``: QEMU's ``-kernel``; the firmware starts the kernel's EFI stub."""
 
+EMULATIONS = ("kvm",)
+"""Emulated hosts without a recipe. ``kvm``: an upstream KVM host of today."""
+
 GUESTS = ("initramfs", "initramfs-large")
 """Guests without a recipe. ``initramfs``: busybox and our reporter. ``initramfs-large``: the same, but
 more than a GiB."""
@@ -34,7 +37,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 }
 COMPARISON = r"(>=|<=|==|!=|>|<)"
 GROUP = "@"
-_WITHOUT_RECIPE = {"loader": LOADERS, "guest": GUESTS}
+_WITHOUT_RECIPE = {"loader": LOADERS, "guest": GUESTS, "emulation": EMULATIONS}
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ def cover(points: Sequence[Point], always: Sequence[bool]) -> set[int]:
 
     Greedy: next comes the point with the most new pairs. Among equals a checksum of the point decides, so
     that no axis's first values are preferred; the choice depends on the points alone, and not on the host.
+    Axes on which all points are the same change nothing.
     """
     varying = [index for index in range(len(AXES)) if len({point[index] for point in points}) > 1]
     # A single axis still has to show each of its values.
@@ -50,7 +51,7 @@ def cover(points: Sequence[Point], always: Sequence[bool]) -> set[int]:
     covered = {pair for index in chosen for pair in pairs[index]}
     # What a point adds only shrinks, so a stored number is a bound: a top entry that still holds is the best.
     heap = [
-        (-len(own), zlib.crc32(repr(points[index]).encode()), index)
+        (-len(own), zlib.crc32(repr([points[index][axis] for axis in varying]).encode()), index)
         for index, own in enumerate(pairs)
         if index not in chosen
     ]

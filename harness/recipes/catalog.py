@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.documents.document import Document, Loc, Problem, YamlError, load_document, near
 from harness.errors import HarnessError
-from harness.matrix.choices import Known
+from harness.matrix.choices import EMULATIONS, GUESTS, Known
 from harness.paths import SHIPPED_PROJECT, Project
 from harness.recipes.action import GuestAction, read_action
 from harness.recipes.common import Located
+from harness.recipes.emulation import EmulationFile, EmulationRecipe, whole_emulations
 from harness.recipes.extends import whole_recipes
 from harness.recipes.firmware import FirmwareEntry, FirmwareFile, FirmwareRecipe
 from harness.recipes.groups import resolve_groups
@@ -38,9 +39,10 @@ _AXES = {
     "probes": "kernel",
     "loaders": "loader",
     "guests": "guest",
+    "emulations": "emulation",
 }
 """The axis of the recipes that stand below a key of a file."""
-F = TypeVar("F", FirmwareFile, KernelFile, ProbeFile, LoaderFile, GuestFile)
+F = TypeVar("F", FirmwareFile, KernelFile, ProbeFile, LoaderFile, GuestFile, EmulationFile)
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Catalog:
     """What guests can do: the files of ``guest-images/*/actions``."""
     guests: Mapping[str, GuestRecipe] = field(default_factory=dict)
     """Those that are a Debian, beside the initramfs guest."""
+    emulations: Mapping[str, EmulationRecipe] = field(default_factory=dict)
+    """Emulated hosts beside the usual one."""
     groups: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     """By axis and name of the group."""
     homes: Mapping[tuple[str, str], Path] = field(default_factory=dict)
@@ -74,6 +78,12 @@ class Catalog:
     def guest_recipe(self, name: str) -> GuestRecipe:
         """Return the recipe of a Debian guest; HarnessError with names that look like an unknown one."""
         return _lookup("guest", self.guests, name)
+
+    def emulated_host(self, cell: Cell) -> Mapping[str, str]:
+        """Return what the cell's emulated host has other than the usual one, in QEMU's words."""
+        if cell.emulation in EMULATIONS:
+            return {}
+        return _lookup("emulation", self.emulations, cell.emulation).properties
 
     def actions_of(self, cell: Cell) -> tuple[GuestAction, ...]:
         """Return what a cell's guest does, in order; HarnessError for an unknown action."""
@@ -97,6 +107,7 @@ class Catalog:
                 "kernel": frozenset(self.kernels),
                 "loader": frozenset(self.loaders),
                 "guest": frozenset(self.guests),
+                "emulation": frozenset(self.emulations),
             },
             action=frozenset(self.actions),
             last_action=frozenset(name for name, action in self.actions.items() if action.last),
@@ -123,11 +134,15 @@ def load_catalog(project: Project = SHIPPED_PROJECT) -> Catalog:
     loaders = BUILT_IN | whole_loaders(loader_files, problems)
     guest_files = _load_all(project, "guest-images/guests.yaml", GuestFile, problems)
     guests = whole_guests(guest_files, problems)
+    actions = _actions(project)
+    emulation_files = _load_all(project, "qemu-builds/emulations.yaml", EmulationFile, problems)
+    emulations = whole_emulations(emulation_files, {*GUESTS, *guests, *actions}, problems)
     groups = {
         "firmware": resolve_groups("firmware", firmware, located_firmware, problems),
         "kernel": resolve_groups("kernel", [*kernels, *probes], located_kernels, problems),
         "loader": resolve_groups("loader", loader_files, loaders, problems),
         "guest": resolve_groups("guest", guest_files, guests, problems),
+        "emulation": resolve_groups("emulation", emulation_files, {*EMULATIONS, *emulations}, problems),
     }
     if problems:
         raise YamlError(problems)
@@ -136,10 +151,11 @@ def load_catalog(project: Project = SHIPPED_PROJECT) -> Catalog:
         firmware=MappingProxyType(whole),
         kernels=MappingProxyType(as_kernels),
         loaders=MappingProxyType(loaders),
-        actions=MappingProxyType(_actions(project)),
+        actions=MappingProxyType(actions),
         guests=MappingProxyType(guests),
+        emulations=MappingProxyType(emulations),
         groups=groups,
-        homes=_homes(project, [*firmware, *kernels, *probes, *loader_files, *guest_files]),
+        homes=_homes(project, [*firmware, *kernels, *probes, *loader_files, *guest_files, *emulation_files]),
     )
 
 

@@ -16,7 +16,7 @@ from harness.paths import SHIPPED, SHIPPED_PROJECT, Project, project_file
 from harness.recipes.common import Name
 
 Folder = Annotated[str, StringConstraints(min_length=1)]
-RECIPE_FOLDERS = ("ovmf-builds", "guest-images")
+RECIPE_FOLDERS = ("ovmf-builds", "guest-images", "qemu-builds")
 """What a folder has that recipes are looked up in."""
 
 
@@ -27,7 +27,8 @@ class ProjectFile(Strict):
     scenarios: Folder = Field(default="scenarios", description="folder with the scenario files")
     recipes: tuple[Folder, ...] = Field(
         default=(),
-        description="further folders with ovmf-builds/ or guest-images/, to look up after this project's own",
+        description="further folders with ovmf-builds/, guest-images/ or qemu-builds/, to look up after this "
+        "project's own",
     )
     out: Folder = Field(default="out", description="folder for boot records and other results")
     shipped: bool = Field(default=True, description="false: the shipped recipes and guests are not looked up")
@@ -73,7 +74,7 @@ def _packages() -> list[Path]:
         if not (paths := getattr(module, "__path__", ())):
             raise HarnessError(
                 f"projects: {name!r} is {module!r}, which is no package with a folder",
-                "let the entry point name the package in whose folder ovmf-builds/ or guest-images/ are",
+                f"let the entry point name the package in whose folder {', '.join(RECIPE_FOLDERS)} are",
             )
         folders.append(Path(next(iter(paths))).resolve())
     return folders

@@ -33,7 +33,9 @@ def find_cell(text: str, session: Session) -> Cell:
         return _of_form(text, session)
     known = session.known
     try:
-        cell = Cell.parse(text, actions=known.action, guests=known.names("guest"))
+        cell = Cell.parse(
+            text, actions=known.action, guests=known.names("guest"), emulations=known.names("emulation")
+        )
     except ShortenedError as error:
         return _looked_up(text, error.shown.platform, session)
     except ValueError as error:

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.ingredients import Ingredients
+from harness.boot.cell_machine import elsewhere
 from harness.checks.asked import checks
 from harness.checks.rollout import OUTCOMES
 from harness.evidence.signatures.signatures import signatures_of
@@ -159,6 +160,7 @@ class Session:
         made = made.without(
             lambda planned: "" if wanted(choice, planned.cell.platform) else f"not on platform {choice}"
         )
+        made = made.without(lambda planned: elsewhere(planned.cell))
         if self.options.replay is not None:
             return made
         has = host_size()

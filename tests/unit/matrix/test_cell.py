@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from harness.errors import HarnessError
 from harness.matrix.cell import ACTION_NAME, Cell, ShortenedError
 from harness.matrix.cell_form import read_form, write_form
-from harness.matrix.choices import GUESTS
+from harness.matrix.choices import EMULATIONS, GUESTS
 
 ACTIONS = ("touch", "cpu-cycle", "kexec", "kexec-done", "stress-ng")
 GUEST_NAMES = (*GUESTS, "debian-trixie", "touch-2")
+EMULATION_NAMES = (*EMULATIONS, "kvm-reflect", "spec")
 NAMES = st.sampled_from(["a", "debian-2025.02", "2cpu", "x_1.-"])
 ARGUMENTS = st.lists(st.text("aZ09_.-", min_size=1, max_size=4), max_size=2)
 WORDS = st.builds(lambda name, rest: ":".join([name, *rest]), st.sampled_from(ACTIONS), ARGUMENTS)
@@ -30,13 +31,14 @@ CELLS = st.builds(
     vcpus=st.integers(1, 4096),
     action=st.lists(WORDS, max_size=3).map(" ".join),
     guest=st.sampled_from([guest for guest in GUEST_NAMES if guest != "touch-2"]),
+    emulation=st.sampled_from(EMULATION_NAMES),
 )
 ANY_LINE = st.text().filter(str.isprintable)
 CELL = Cell("debian-2025.02", "debian-6.12", "direct", 8192, "snp-emulated")
 
 
 def parsed(text: str) -> Cell:
-    return Cell.parse(text, actions=ACTIONS, guests=GUEST_NAMES)
+    return Cell.parse(text, actions=ACTIONS, guests=GUEST_NAMES, emulations=EMULATION_NAMES)
 
 
 def read(text: str) -> Cell | ShortenedError:
@@ -88,10 +90,13 @@ def test_ids_of_stored_records_are_as_ever() -> None:
         ("a+b+c+8+plain", "the memory size 8 has no unit; write 8M or 8G"),
         ("a+b+c+8192M+plain", "did you mean 'a+b+c+8G+plain'?"),
         ("a+b+c+8G+plain+1cpu", "did you mean 'a+b+c+8G+plain'?"),
-        ("a+b+c+8G+plain+tuch-4", "unknown action or guest 'tuch-4'; did you mean 'touch"),
-        ("a+b+c+8G+plain+debian-trixi", "action or guest 'debian-trixi'; did you mean 'debian-trixie'"),
-        ("a+b+c+8G+plain+debian-trixie+touch-4", "unknown action or guest"),
+        ("a+b+c+8G+plain+tuch-4", "unknown action, guest or emulation 'tuch-4'; did you mean 'touch"),
+        ("a+b+c+8G+plain+debian-trixi", "guest or emulation 'debian-trixi'; did you mean 'debian-trixie'"),
+        ("a+b+c+8G+plain+debian-trixie+touch-4", "unknown action, guest or emulation"),
         ("a+b+c+8G+plain+initramfs", "did you mean 'a+b+c+8G+plain'?"),
+        ("a+b+c+8G+snp-emulated+kvm", "did you mean 'a+b+c+8G+snp-emulated'?"),
+        ("a+b+c+8G+snp-emulated+kvm-reflects", "did you mean 'kvm-reflect'"),
+        ("a+b+c+8G+snp-emulated+spec+touch-4", "unknown action, guest or emulation"),
     ],
 )
 def test_what_is_no_id(text: str, said: str) -> None:

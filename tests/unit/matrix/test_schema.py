@@ -108,6 +108,7 @@ def test_the_schema_knows_words_and_names(schema: Draft202012Validator, old: str
         ("loaders", "guest-images/loaders.yaml"),
         ("guests", "guest-images/guests.yaml"),
         ("probes", "guest-images/efi-probe.yaml"),
+        ("emulations", "qemu-builds/emulations.yaml"),
     ],
 )
 def test_schemas_of_recipes(kind: str, files: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -90,7 +90,7 @@ def test_an_id_that_shows_a_part_is_looked_up_in_records(session: Session, tmp_p
         (CELL.id.replace("6.12", "6.13"), "unknown kernel 'debian-6.13'\n  did you mean"),
         (CELL.id.replace("direct", "drect"), "loader: unknown loader 'drect'\n  did you mean 'direct'?"),
         (CELL.id.replace("snp-", "snap-"), "platform: unknown platform 'snap-emulated'\n  did you mean"),
-        (f"{CELL.id}+tuch-4", "unknown action or guest 'tuch-4'\n  did you mean"),
+        (f"{CELL.id}+tuch-4", "unknown action, guest or emulation 'tuch-4'\n  did you mean"),
         (
             "firmware=debian-2025.02,kernel=debian-6.12",
             "no memory\n  write firmware=NAME,kernel=NAME,memory=SIZE",
