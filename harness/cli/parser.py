@@ -32,6 +32,7 @@ COMMANDS = MappingProxyType(
         "check": "the questions to a boot",
         "signature": "what lines of a boot that went wrong mean, and what to do",
         "boot": "boot one cell without a scenario, with its console on the terminal",
+        "measure": "print the launch digest of a cell's guest, and explain another one",
         "runs": "list the runs that there are, the newest first",
         "history": "say since when and how often cells and checks fail, or what was never met",
         "compare": "say what changed between two runs",

@@ -13,6 +13,8 @@ from sevsnpmeasure.guest import calc_launch_digest
 from sevsnpmeasure.sev_mode import SevMode
 from sevsnpmeasure.vcpu_types import CPU_SIGS
 
+from harness.platforms.launch_digest import Launch as Measured
+from harness.platforms.launch_digest import launch_parts
 from tests.support.bare_metal_guest import build, command, run, run_with_qmp
 
 if TYPE_CHECKING:
@@ -76,6 +78,9 @@ def foretold(firmware: Path, launch: Launch, files: tuple[Path, Path] | None) ->
     digest: bytes = calc_launch_digest(
         SevMode.SEV_SNP, launch.vcpus, signature, str(firmware), kernel, initrd, append, SNP_ACTIVE
     )
+    paths = files or (None, None)
+    told = Measured(firmware, launch.cpu, launch.vcpus, paths[0], paths[1], append)
+    assert launch_parts(told)[-1].digest == digest.hex()
     return digest.hex()
 
 
