@@ -206,6 +206,7 @@ class _Expansion:
             tuple(removed),
             self.scenario.selection,
             begins.line,
+            self.scenario.repeat,
         )
 
     def _cell(self, point: Point) -> Cell:

@@ -154,6 +154,8 @@ class Plan:
     selection: Selection = "pairs"
     line: int = 1
     """Of the file, where its matrix (or what it includes) begins."""
+    repeat: int = 1
+    """Boots of each cell."""
 
     @property
     def cells(self) -> tuple[Cell, ...]:

@@ -174,6 +174,9 @@ class Scenario(Strict):
         description="what a run without --full takes. pairs: cells that cover every pair of axis values; "
         "all: every cell; on-request: nothing, unless the command line names the file",
     )
+    repeat: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=1, description="boots of each cell, each judged by itself; --attempts takes its place"
+    )
     matrix: Matrix | None = Field(default=None, description="axes; every combination is a cell")
     exclude: tuple[When, ...] = Field(default=(), description="rules that leave out cells of the matrix")
     overrides: tuple[Override, ...] = Field(default=(), description="rules that change cells of the matrix")

@@ -40,7 +40,7 @@ CHOSEN = pytest.StashKey["list[Chosen]"]()
 RECORDER = pytest.StashKey[Recorder]()
 QUARANTINE = pytest.StashKey[Quarantine]()
 CAUSES = pytest.StashKey["dict[tuple[str, Path], str]"]()
-"""Boots that went wrong, by cell and scenario file: where each was told first."""
+"""Boots that went wrong, by name of the run and scenario file: where each was told first."""
 
 
 REQUIREMENTS = "requirements"
@@ -85,7 +85,7 @@ def named(config: pytest.Config, path: Path) -> set[str] | None:
         if (config.invocation_params.dir / file).resolve() == path.resolve():
             if not names:
                 return set()
-            found = {*(found or ()), names[0]}
+            found = {*(found or ()), cell_id(names[0])}
     return found
 
 
@@ -106,6 +106,11 @@ def _has_item(session: Session, planned: Planned, above: tuple[str, ...], expres
     return any(about(expression, (*names, check.name)) for check in own)
 
 
+def cell_id(name: str) -> str:
+    """Return the cell's id in the name of its node, which may be that of a further attempt: ``ID[2]``."""
+    return name.partition("[")[0]
+
+
 def shown_path(config: pytest.Config, path: Path) -> str:
     """Return a scenario file's path as results name it: relative to the project where it lies in it."""
     root = config.stash[SESSION].project.scenarios.parent
@@ -120,7 +125,11 @@ class ScenarioFile(pytest.File):
         session = self.config.stash[SESSION]
         try:
             chosen = choose(self.config, self.path)
-            nodes = [(session.run(it.cell, it.said), it.lacks) for it in chosen.planned]
+            nodes = [
+                (session.run(it.cell, it.said, attempt), it.lacks)
+                for it in chosen.planned
+                for attempt in ((1,) if it.lacks else session.attempts(chosen.plan, it.cell))
+            ]
             runs = [run for run, lacks in nodes if not lacks]
             session.prepare(runs)
             refuse_idle_rules(session, chosen, runs)
@@ -133,7 +142,7 @@ class ScenarioFile(pytest.File):
         self.config.stash[CHOSEN].append(chosen)
         where = f"{shown_path(self.config, self.path)}:{chosen.plan.line}"
         for run, lacks in nodes:
-            yield CellNode.from_parent(self, name=run.cell.id, run=run, lacks=lacks, where=where)
+            yield CellNode.from_parent(self, name=run.name, run=run, lacks=lacks, where=where)
 
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: TracebackStyle | None = None
@@ -268,14 +277,14 @@ class CheckItem(pytest.Item):
 
     def runtest(self) -> None:
         told = self.config.stash[CAUSES]
-        key = self.run.cell.id, self.path
+        key = self.run.name, self.path
         self.user_properties += [("platform", self.run.cell.platform), ("question", self.check.question)]
         judged = judge(self.run, self.check, first=key not in told)
         answer = in_quarantine(judged, self.run.cell, self.config.stash[QUARANTINE], date.today())  # noqa: DTZ011
         elsewhere = ""
         if judged.state in BAD and (self.check is self.run.checks[0] or not judged.findings):
             elsewhere = next(
-                (where for (cell, path), where in told.items() if cell == key[0] and path != self.path), ""
+                (where for (name, path), where in told.items() if name == key[0] and path != self.path), ""
             )
             told.setdefault(key, self.where)
         self.config.stash[RECORDER].answer(self.run, answer, self.where, elsewhere)
@@ -305,7 +314,7 @@ class CheckItem(pytest.Item):
         return _in_short(excinfo) or super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        return self.path, None, f"{self.run.cell.id}: {self.check.name}"
+        return self.path, None, f"{self.run.name}: {self.check.name}"
 
 
 def _in_short(excinfo: pytest.ExceptionInfo[BaseException]) -> str:

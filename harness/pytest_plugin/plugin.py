@@ -26,7 +26,17 @@ from harness.platforms.registry import platform_named, platforms
 from harness.progress import say
 from harness.pytest_plugin.dimensions import OWN
 from harness.pytest_plugin.exit_codes import end_run
-from harness.pytest_plugin.items import CHOSEN, SESSION, TOLD, CheckItem, Chosen, ScenarioFile, choose, named
+from harness.pytest_plugin.items import (
+    CHOSEN,
+    SESSION,
+    TOLD,
+    CheckItem,
+    Chosen,
+    ScenarioFile,
+    cell_id,
+    choose,
+    named,
+)
 from harness.pytest_plugin.opt_in import start
 from harness.pytest_plugin.own_items import cell_of_item, platforms_of, runs_a_guest, wanted_runs
 from harness.pytest_plugin.results import start_recorder
@@ -82,6 +92,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="fail unless cells of this platform are selected (may be given several times)",
     )
     group.addoption(
+        "--attempts",
+        type=_positive,
+        metavar="N",
+        help="boot each cell of scenarios N times and judge each boot (default: the scenario's repeat, or 1)",
+    )
+    group.addoption(
         "--records",
         type=Path,
         metavar="DIR",
@@ -108,6 +124,7 @@ def pytest_configure(config: pytest.Config) -> None:
         replay=config.getoption("--replay"),
         boots=config.getoption("--boots"),
         full=config.getoption("--full"),
+        attempts=config.getoption("--attempts"),
         axes=axis_options(config.option),
         cells=tuple(config.getoption("--cell")),
         budget=Path(worker[_WORKER_BUDGET]) if _WORKER_BUDGET in worker else None,
@@ -194,8 +211,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def _cell_of(nodeid: str) -> str:
     """Return the cell in ``scenarios/x.yaml::CELL::check``; "" for the name of any other item.
 
-    Of ``test_x.py::test[CELL-more]`` what comes before the first axis that an id may leave out: a test's own
-    parameters follow, and nothing says where they begin.
+    A further attempt is a cell of its own here, ``CELL[2]``. Of ``test_x.py::test[CELL-more]`` what comes
+    before the first axis that an id may leave out: a test's own parameters follow, and nothing says where
+    they begin.
     """
     path, name, *_ = *nodeid.split("::"), ""
     if path.endswith(".yaml"):
@@ -207,7 +225,7 @@ def _cell_of(nodeid: str) -> str:
 
 def _platforms_in(session: Session, ids: list[str]) -> set[str]:
     """Return the platforms of the cells in items' names; in a replay of those that it holds."""
-    cells = {cell for name in ids if (cell := _cell_of(name))}
+    cells = {cell_id(cell) for name in ids if (cell := _cell_of(name))}
     if (replay := session.options.replay) is not None:
         held = {path.name for path in replay.iterdir()}
         cells = {cell for cell in cells if any(name.startswith(cell) for name in held)}
@@ -263,10 +281,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         order = (session.by_start if worker else session.by_end)(dict.fromkeys(runs.values()))
     except HarnessError as error:
         end_run(config, error)
-    place = {run.cell: number for number, run in enumerate(order)}
+    place = {run.name: number for number, run in enumerate(order)}
     last = len(place)
     # Whoever wants no boot goes first; who runs a guest alone has the host to itself when the boots are over.
-    items.sort(key=lambda it: place[runs[it].cell] if it in runs else last if runs_a_guest(it) else -1)
+    items.sort(key=lambda it: place[runs[it].name] if it in runs else last if runs_a_guest(it) else -1)
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
@@ -279,18 +297,27 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
     return [*_selection_told(config), *lines]
 
 
+def _boots_told(chosen: list[Chosen], session: Session) -> str:
+    """Return how many boots the cells are where some boot more than once."""
+    boots = sum(len(session.attempts(one.plan, it.cell)) for one in chosen for it in one.planned)
+    return f", {count(boots, 'boot')}" if boots > sum(len(one.planned) for one in chosen) else ""
+
+
 def _selection_told(config: pytest.Config) -> list[str]:
     chosen = config.stash[CHOSEN]
     words = config.getoption("keyword")
     cells = [planned.cell for one in chosen for planned in one.planned]
-    return [*_counted(chosen), *also_taken(compiled(words) if words else None, cells)]
+    return [
+        *_counted(chosen, _boots_told(chosen, config.stash[SESSION])),
+        *also_taken(compiled(words) if words else None, cells),
+    ]
 
 
-def _counted(chosen: list[Chosen]) -> list[str]:
+def _counted(chosen: list[Chosen], boots: str) -> list[str]:
     taken, every = sum(len(one.planned) for one in chosen), sum(len(one.plan.planned) for one in chosen)
     if taken < every:
-        return [f"scenarios: {taken} of {every} cells, every pair of axis values; --full runs all"]
-    return [f"scenarios: {count(taken, 'cell')}"] if chosen else []
+        return [f"scenarios: {taken} of {every} cells, every pair of axis values{boots}; --full runs all"]
+    return [f"scenarios: {count(taken, 'cell')}{boots}"] if chosen else []
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.paths import SHIPPED
-from harness.pytest_plugin.items import CAUSES, QUARANTINE, RECORDER, SESSION, CheckItem
+from harness.pytest_plugin.items import CAUSES, CHOSEN, QUARANTINE, RECORDER, SESSION, CheckItem, cell_id
+from harness.results.flakes import rates_told
+from harness.results.folder import RUN, StoredRun
 from harness.results.quarantine import FILE, Quarantine
 from harness.run.recorder import Invocation, Recorder
 
@@ -77,11 +79,22 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     config.stash[RECORDER].end(int(session.exitstatus))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say of cells that booted several times how often their boots ended how, and which checks are flaky."""
+    session, chosen = config.stash[SESSION], config.stash[CHOSEN]
+    repeats = any(len(session.attempts(one.plan, it.cell)) > 1 for one in chosen for it in one.planned)
+    if not repeats or not (session.records / RUN).is_file():
+        return
+    terminalreporter.section("repeated boots")
+    for line in rates_told(StoredRun.load(session.records)):
+        terminalreporter.write_line(line)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
     """xdist: workers judge; their controller ends the run, and has only the names that they collected."""
     parts = (name.split("::") for name in ids)
-    found = {(names[1], names[2]) for names in parts if len(names) == 3 and names[0].endswith(".yaml")}
+    found = {(cell_id(names[1]), names[2]) for names in parts if len(names) == 3 and ".yaml" in names[0]}
     node.config.stash.setdefault(ASKED, set()).update(found)
 
 

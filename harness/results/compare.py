@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
-from harness.results.folder import latest
+from harness.results.folder import deciding
 from harness.results.model import BAD
 from harness.results.statistics import Spread, spread
 
@@ -83,8 +83,8 @@ def compare(base: StoredRun, head: StoredRun, earlier: Sequence[StoredRun] = ())
     ``earlier`` are runs before the base: further samples of its measures, taken where their inputs are the
     base's. A question that was asked several times (attempts) counts by its last answer.
     """
-    was = {line.key: line for line in latest(base.checks)}
-    now = {line.key: line for line in latest(head.checks)}
+    was = {line.key: line for line in deciding(base.checks)}
+    now = {line.key: line for line in deciding(head.checks)}
     gone, new = _cells(base) - _cells(head), _cells(head) - _cells(base)
     changes = [_of_check(was.get(key), line) for key, line in now.items() if line.cell not in new]
     changes += [_new_cell(cell, head) for cell in sorted(new)]
@@ -147,7 +147,7 @@ def _cells(run: StoredRun) -> set[str]:
 
 
 def _in_short(cell: str, run: StoredRun) -> str:
-    states = [line.state for line in latest(run.checks) if line.cell == cell]
+    states = [line.state for line in deciding(run.checks) if line.cell == cell]
     bad = sum(state in BAD for state in states)
     return f"{bad} of {len(states)} checks failed" if bad else f"{len(states)} checks, none failed"
 

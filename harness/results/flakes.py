@@ -13,6 +13,7 @@ from harness.results.statistics import Rate, rate
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from harness.results.folder import StoredRun
     from harness.results.model import BootLine, CheckLine, State
 
 
@@ -48,6 +49,16 @@ def repeated(checks: Iterable[CheckLine]) -> list[Repeated]:
             lines.sort(key=lambda line: line.attempt)
             found.append(Repeated(lines[0].cell, lines[0].check, tuple(line.state for line in lines)))
     return sorted(found, key=lambda it: (it.cell, it.check))
+
+
+def rates_told(run: StoredRun) -> list[str]:
+    """Return a line for each repeated cell, how its boots ended, and for each check that was flaky."""
+    found = [
+        f"{cell}: {'; '.join(f'{ending} in {often}' for ending, often in rates.items())}"
+        for cell, rates in endings(run.boots).items()
+    ]
+    flaky = (it for it in repeated(run.checks) if it.is_flaky)
+    return [*found, *(f"flaky: {it.cell}: {it.check} fails in {it.failures}" for it in flaky)]
 
 
 def endings(boots: Sequence[BootLine]) -> Mapping[str, Mapping[str, Rate]]:

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from harness.documents.document import near
 from harness.errors import HarnessError
-from harness.results.model import LINE, PROJECT, SCHEMA, BootLine, CheckLine, EndLine, LackLine, RunData
+from harness.results.model import BAD, LINE, PROJECT, SCHEMA, BootLine, CheckLine, EndLine, LackLine, RunData
 from harness.store.file_tree import write_atomically
 
 if TYPE_CHECKING:
@@ -254,11 +254,16 @@ def _named(text: str, records: Path) -> Path:
     raise HarnessError(f"{text}: no such run below {records}; {near(text, names)}", "harness runs lists them")
 
 
-def latest(lines: Iterable[CheckLine]) -> Iterator[CheckLine]:
-    """Yield the last attempt of each question."""
-    last: dict[tuple[str, str, str], CheckLine] = {}
-    for line in lines:
-        before = last.get(line.key)
-        if before is None or line.attempt >= before.attempt:
-            last[line.key] = line
-    yield from last.values()
+def deciding(lines: Iterable[CheckLine]) -> Iterator[CheckLine]:
+    """Yield the answer that decides each question: the first attempt's that failed, else the last one's."""
+    found: dict[tuple[str, str, str], CheckLine] = {}
+    for line in sorted(_asked_last(lines), key=lambda line: line.attempt):
+        before = found.get(line.key)
+        if before is None or before.state not in BAD:
+            found[line.key] = line
+    yield from found.values()
+
+
+def _asked_last(lines: Iterable[CheckLine]) -> Iterable[CheckLine]:
+    """Return the last answer about each attempt: a run that was resumed asks again."""
+    return {(*line.key, line.attempt, line.record): line for line in lines}.values()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from harness.errors import HarnessError
-from harness.results.folder import RESULTS, StoredRun, latest, run_folders
+from harness.results.folder import RESULTS, StoredRun, deciding, run_folders
 from harness.results.model import BAD, scenario_file
 from harness.results.statistics import Rate, rate
 
@@ -181,7 +181,7 @@ class History:
             "INSERT INTO finding VALUES (?, ?, ?, ?, ?)",
             (
                 (name, it.cell, it.check, finding.kind, finding.says)
-                for it in latest(stored.checks)
+                for it in deciding(stored.checks)
                 for finding in it.findings
             ),
         )

@@ -11,7 +11,7 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Any
 
-from harness.results.folder import latest
+from harness.results.folder import deciding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +42,7 @@ def as_kcidb(run: StoredRun, origin: str) -> dict[str, Any]:
         "checkouts": [_checkout(boot, digest, run, origin) for digest, boot in kernels.items()],
         "builds": [_build(digest, boot, run, origin) for digest, boot in kernels.items()],
         "tests": [
-            _test(line, boots[line.cell], run, origin) for line in latest(run.checks) if line.cell in boots
+            _test(line, boots[line.cell], run, origin) for line in deciding(run.checks) if line.cell in boots
         ],
     }
 

@@ -24,6 +24,7 @@ from harness.run.budget import GUEST, Budget
 from harness.run.estimate import demand_of
 from harness.run.pool import BootPool, Demand
 from harness.run.replay import OWN, TRAITS
+from harness.run.source import attempt_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -42,7 +43,7 @@ _NO_PLACE |= {errno.ENOENT}  # what /proc answers to a new folder
 
 
 class Boots:
-    """Each cell boots once. ``records`` receives a folder for each; ``capacity`` is what all boots may take.
+    """Each attempt of a cell boots once, into a folder of ``records``; all may take ``capacity`` together.
 
     ``budget``: the file by which several processes share the host, None for one process. ``signatures`` say
     what console lines mean, None: those that come with the harness.
@@ -71,9 +72,9 @@ class Boots:
     def _pool(self) -> BootPool:
         return BootPool(self._capacity)
 
-    def folder(self, cell: Cell) -> Path:
-        """Return the folder of the cell's record."""
-        return self._records / cell.id
+    def folder(self, cell: Cell, attempt: int = 1) -> Path:
+        """Return the folder of the record of a cell's attempt."""
+        return self._records / attempt_name(cell, attempt)
 
     def holds(self, cell: Cell) -> bool:
         """Return true, for every cell has a record: it only has to boot."""
@@ -108,10 +109,10 @@ class Boots:
             self._failure = error
             raise
 
-    def start(self, cells: Iterable[Cell]) -> None:
-        """Queue the boots of cells, in this order."""
-        for cell in cells:
-            _ = self.boot(cell)
+    def start(self, boots: Iterable[tuple[Cell, int]]) -> None:
+        """Queue the boots of cells and attempts, in this order."""
+        for cell, attempt in boots:
+            _ = self.boot(cell, name=attempt_name(cell, attempt))
 
     def boot(
         self, cell: Cell, spec: MachineSpec | None = None, name: str = "", talk: Talk | None = None
@@ -140,9 +141,9 @@ class Boots:
             self._boots[name] = self._pool.submit(job.demand, partial(_boot, job, self._budget))
         return self._boots[name]
 
-    def record(self, cell: Cell) -> BootRecord:
-        """Return the cell's record when its boot has ended."""
-        return self.boot(cell).result()
+    def record(self, cell: Cell, attempt: int = 1) -> BootRecord:
+        """Return the record of a cell's attempt when its boot has ended."""
+        return self.boot(cell, name=attempt_name(cell, attempt)).result()
 
     @contextmanager
     def place(self, cell: Cell) -> Iterator[None]:

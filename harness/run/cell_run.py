@@ -38,12 +38,18 @@ if TYPE_CHECKING:
 
 
 class CellRun:
-    """A cell, and what its scenario says about it; cells of the same values share one boot."""
+    """An attempt of a cell, and what its scenario says about it; cells of the same values share one boot."""
 
-    def __init__(self, context: Context, cell: Cell, said: Said = NOTHING_SAID) -> None:
+    def __init__(self, context: Context, cell: Cell, said: Said = NOTHING_SAID, attempt: int = 1) -> None:
         self.cell = cell
         self.said = said
+        self.attempt = attempt
         self._context = context
+
+    @property
+    def name(self) -> str:
+        """The cell's id, and of further attempts ``ID[2]``."""
+        return self.cell.id if self.attempt == 1 else f"{self.cell.id}[{self.attempt}]"
 
     @cached_property
     def traits(self) -> Traits:
@@ -88,11 +94,11 @@ class CellRun:
         """
         source = self._context.source
         try:
-            return source.record(self.cell)
+            return source.record(self.cell, self.attempt)
         except LaunchError:
             if self.expectation.refused_by != "hypervisor":
                 raise
-            return BootRecord.load(source.folder(self.cell))
+            return BootRecord.load(source.folder(self.cell, self.attempt))
 
     @cached_property
     def evidence(self) -> Evidence:

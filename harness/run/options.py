@@ -30,7 +30,8 @@ class Options:
     ``axes``: by axis, what takes the place of what scenarios name (``AXIS_OPTIONS``). ``full``: all cells,
     also of scenarios that have many. ``budget``: the file by which processes share the host. ``cells``: ids
     of the only cells to take, or ``AXIS=VALUE,…``, which they must have. ``make``: whether this
-    run may fetch and build ingredients.
+    run may fetch and build ingredients. ``attempts``: how often each cell of a scenario boots, None for what
+    the scenario says.
     """
 
     platform: str = "auto"
@@ -42,6 +43,7 @@ class Options:
     budget: Path | None = None
     cells: tuple[str, ...] = ()
     make: bool = True
+    attempts: int | None = None
 
 
 def substitutions(options: Options, ingredients: Ingredients, known: Known) -> tuple[Substitution, ...]:

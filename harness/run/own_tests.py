@@ -116,7 +116,7 @@ def own_boot(
         return OwnBoot(cell, lambda: BootRecord.load(folder), evidence)
     if talk is None and (spec is None or spec == session.boots.spec(cell)):
         run = session.run(cell)
-        session.context.source.start([cell])
+        session.context.source.start([(cell, 1)])
         return OwnBoot(cell, lambda: run.record, evidence)
     future = session.boots.boot(cell, spec, name, talk)
     return OwnBoot(cell, future.result, evidence)

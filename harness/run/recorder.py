@@ -72,12 +72,11 @@ class Recorder:
     The first answer makes the folder a run: a run without answers leaves nothing.
     """
 
-    def __init__(self, folder: Path, invocation: Invocation, progress: Progress, attempt: int = 1) -> None:
+    def __init__(self, folder: Path, invocation: Invocation, progress: Progress) -> None:
         self._folder = folder
         self._invocation = invocation
         self._writer = RunWriter(folder)
         self._progress = progress
-        self._attempt = attempt
         self._booted: set[str] = set()
         self._lines: dict[str, list[CheckLine]] = {}
         self._failed = False
@@ -126,15 +125,15 @@ class Recorder:
             record = _record_of(run)
         if record is not None and record.path.name not in self._booted:
             self._booted.add(record.path.name)
-            self._write(boot_line(cell, record, self._folder, self._attempt), record=record)
-        line = check_line(run, answer, scenario, record, self._folder, self._attempt, told_at)
-        self._lines.setdefault(cell.id, []).append(line)
+            self._write(boot_line(cell, record, self._folder, run.attempt), record=record)
+        line = check_line(run, answer, scenario, record, self._folder, told_at)
+        self._lines.setdefault(run.name, []).append(line)
         self._write(line)
 
     def booted(self, cell: Cell, record: BootRecord) -> None:
         """Write a boot that nobody asks anything about."""
         self._booted.add(record.path.name)
-        self._write(boot_line(cell, record, self._folder, self._attempt), record=record)
+        self._write(boot_line(cell, record, self._folder, 1), record=record)
 
     def lack(self, cell: Cell, scenario: str, reason: str) -> None:
         """Write that a cell did not boot because the host lacks something."""
@@ -145,12 +144,12 @@ class Recorder:
 
         What only the boot needed (overlays, keys) goes at once where nothing failed.
         """
-        lines = self._lines.get(run.cell.id, [])
+        lines = self._lines.get(run.name, [])
         record = _record_of(run)
         if record is None or not lines or record.path.parent != self._folder or not record.path.is_dir():
             return  # a replay leaves the records as they were
         with self._told():
-            write_verdict(record.path, run.cell, lines)
+            write_verdict(record.path, run.cell, lines, run.attempt)
             if not any(line.state in BAD for line in lines):
                 remove(needless(record.path))
 
@@ -187,12 +186,13 @@ class Recorder:
             self._progress(f"results cannot be written ({why}); the run goes on without")
 
 
-def write_verdict(record: Path, cell: Cell, lines: Iterable[CheckLine]) -> None:
+def write_verdict(record: Path, cell: Cell, lines: Iterable[CheckLine], attempt: int = 1) -> None:
     """Write ``verdict.json`` into a record's folder."""
     data = {
         "schema": SCHEMA,
         "harness": harness_version(),
         "cell": cell.id,
+        "attempt": attempt,
         "checks": [line.model_dump(mode="json") for line in lines],
     }
     write_atomically(record / VERDICT, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
@@ -204,7 +204,6 @@ def check_line(
     scenario: str,
     record: BootRecord | None,
     folder: Path,
-    attempt: int,
     told_at: str = "",
 ) -> CheckLine:
     """Return an answer as data."""
@@ -215,7 +214,7 @@ def check_line(
         check=answer.check.name,
         question=answer.check.question,
         scenario=scenario,
-        attempt=attempt,
+        attempt=run.attempt,
         platform=cell.platform,
         tier=platform_named(cell.platform).tier,
         expectation=_expectation(run),

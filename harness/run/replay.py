@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from harness.errors import HarnessError
 from harness.evidence.record import INDEX, BootRecord
 from harness.matrix.cell import Cell, platform_of
 from harness.platforms.registry import platform_named
+from harness.run.source import attempt_name
 from harness.store.packing import holds_file, is_there, open_file, unpacked_name
 
 if TYPE_CHECKING:
@@ -43,25 +45,33 @@ class Replay:
         if not self.path.is_dir():
             raise HarnessError(f"--replay {self.path}: no such folder", "give a folder of boot records")
 
-    def folder(self, cell: Cell) -> Path:
-        """Return the folder of the cell's record."""
-        return self.path / cell.id
+    def folder(self, cell: Cell, attempt: int = 1) -> Path:
+        """Return the folder of the record of a cell's attempt."""
+        return self.path / attempt_name(cell, attempt)
+
+    def attempts(self, cell: Cell) -> tuple[int, ...]:
+        """Return the numbers of the cell's attempts that the folder holds, in order."""
+        names = self.path.glob(f"{glob.escape(attempt_name(cell, 2).removesuffix('2'))}*")
+        further = {unpacked_name(path).rpartition("-")[2] for path in names}
+        numbers = [int(text) for text in further if text.isdecimal()]
+        return (*([1] if is_there(self.folder(cell)) else []), *sorted(numbers))
 
     def holds(self, cell: Cell) -> bool:
         """Return whether the folder holds a record of the cell."""
-        return is_there(self.folder(cell))
+        return is_there(self.folder(cell)) or bool(self.attempts(cell))
 
     def traits(self, cell: Cell) -> Traits:
         """Return the traits that the boot left beside its record, and what its actions' files say.
 
         Records from before they said so take the facts of actions from the catalog.
         """
-        traits = load_traits(self.folder(cell) / TRAITS)
+        first, *_ = *self.attempts(cell), 1
+        traits = load_traits(self.folder(cell, first) / TRAITS)
         return traits if traits.actions else replace(traits, actions=self.catalog.actions_of(cell))
 
-    def record(self, cell: Cell) -> BootRecord:
+    def record(self, cell: Cell, attempt: int = 1) -> BootRecord:
         """Return the stored record."""
-        return BootRecord.load(self.folder(cell))
+        return BootRecord.load(self.folder(cell, attempt))
 
     def platforms(self) -> frozenset[str]:
         """Return the platforms of the records; HarnessError for one that nothing here adds."""
@@ -75,7 +85,7 @@ class Replay:
     def prepare(self) -> None:
         """Do nothing: a stored record needs nothing."""
 
-    def start(self, cells: Iterable[Cell]) -> None:
+    def start(self, boots: Iterable[tuple[Cell, int]]) -> None:
         """Do nothing: the records are there."""
 
 

@@ -58,7 +58,7 @@ class Session:
         self.options = options
         self.project = project
         self.progress = progress
-        self._runs: dict[tuple[Cell, Said], CellRun] = {}
+        self._runs: dict[tuple[Cell, Said, int], CellRun] = {}
         self._names: dict[str, Path] = {}
         self.records = options.records.absolute() if options.records else _new_records(project.out)
         """The folder that receives a record per cell."""
@@ -174,11 +174,19 @@ class Session:
             return selection(plan, full=self.options.full)
         return tuple(planned for planned in plan.planned if self.context.source.holds(planned.cell))
 
-    def run(self, cell: Cell, said: Said = NOTHING_SAID) -> CellRun:
-        """Return the run of a cell, the same one for the same cell and words about it."""
-        if (cell, said) not in self._runs:
-            self._runs[cell, said] = CellRun(self.context, cell, said)
-        return self._runs[cell, said]
+    def run(self, cell: Cell, said: Said = NOTHING_SAID, attempt: int = 1) -> CellRun:
+        """Return the run of a cell's attempt, the same one for the same cell and words about it."""
+        key = cell, said, attempt
+        if key not in self._runs:
+            self._runs[key] = CellRun(self.context, cell, said, attempt)
+        return self._runs[key]
+
+    def attempts(self, plan: Plan, cell: Cell) -> tuple[int, ...]:
+        """Return the numbers of a cell's boots, those to make, or that the replayed folder holds."""
+        source = self.context.source
+        if isinstance(source, Replay):
+            return source.attempts(cell)
+        return tuple(range(1, (self.options.attempts or plan.repeat) + 1))
 
     def prepare(self, runs: Iterable[CellRun]) -> None:
         """Fetch and build what the cells are judged by and what their boots need, where this session may.
@@ -202,7 +210,7 @@ class Session:
 
     def schedule(self, runs: Iterable[CellRun]) -> None:
         """Start the boots of ``runs`` in the background, the longest first, as many at once as fit."""
-        self.context.source.start(run.cell for run in self.by_start(runs))
+        self.context.source.start((run.cell, run.attempt) for run in self.by_start(runs))
 
     def close(self) -> None:
         """Forget the boots that have not begun."""

@@ -26,11 +26,16 @@ class RecordSource(Protocol):
     def prepare(self) -> None:
         """Make what the records of all cells need, so that waiting and failures show before the first."""
 
-    def start(self, cells: Iterable[Cell]) -> None:
-        """Begin to make the cells' records, in this order, and return; each is made once."""
+    def start(self, boots: Iterable[tuple[Cell, int]]) -> None:
+        """Begin to make the records of cells and attempts, in this order, and return; each is made once."""
 
-    def record(self, cell: Cell) -> BootRecord:
-        """Return the cell's record, waiting for it; HarnessError, the same each time, when there is none."""
+    def record(self, cell: Cell, attempt: int = 1) -> BootRecord:
+        """Return the record of a cell's attempt, waiting for it; without one always the same HarnessError."""
 
-    def folder(self, cell: Cell) -> Path:
-        """Return the folder of the cell's record."""
+    def folder(self, cell: Cell, attempt: int = 1) -> Path:
+        """Return the folder of the record of a cell's attempt."""
+
+
+def attempt_name(cell: Cell, attempt: int) -> str:
+    """Return the name of the record's folder: the cell's id, and of further attempts ``ID+attempt-2``."""
+    return cell.id if attempt == 1 else f"{cell.id}+attempt-{attempt}"

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.results.folder import latest
+from harness.results.folder import deciding
 from harness.results.model import BAD, STATES
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class HeatMap:
 def cell_rows(run: StoredRun) -> list[CellRow]:
     """Return all cells of a run, worst first, then by id."""
     checks: dict[str, list[CheckLine]] = {}
-    for line in latest(run.checks):
+    for line in deciding(run.checks):
         checks.setdefault(line.cell, []).append(line)
     boots: dict[str, list[BootLine]] = {}
     for boot in run.boots:
@@ -141,5 +141,5 @@ def _heat_map(platform: str, rows: Sequence[CellRow]) -> HeatMap:
 
 def state_counts(run: StoredRun) -> dict[str, int]:
     """Return how many questions have which state, in the order of ``STATES``, without states of none."""
-    counts = Counter(line.state for line in latest(run.checks))
+    counts = Counter(line.state for line in deciding(run.checks))
     return {state: counts[state] for state in STATES if counts[state]}

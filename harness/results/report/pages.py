@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from harness.results.folder import latest
+from harness.results.folder import deciding
 from harness.results.report.cell import read_parts
 from harness.results.report.index import SIGNS, cell_rows, heat_maps, state_counts
 from harness.results.show_comparison import headline
@@ -71,7 +71,7 @@ def write_report(
 
 
 def _cell(template: Template, run: StoredRun, row: CellRow) -> str:
-    checks = [line for line in latest(run.checks) if line.cell == row.cell]
+    checks = [line for line in deciding(run.checks) if line.cell == row.cell]
     boots = [line for line in run.boots if line.cell == row.cell]
     parts = read_parts(run.path / row.record, checks)
     return template.render(run=run, row=row, checks=checks, boots=boots, parts=parts, signs=SIGNS)

@@ -75,20 +75,20 @@ class OneRecord:
         del cell
         return self.its_traits
 
-    def record(self, cell: Cell) -> BootRecord:
+    def record(self, cell: Cell, attempt: int = 1) -> BootRecord:
         """Return the record."""
-        del cell
+        del cell, attempt
         return self.stored
 
-    def folder(self, cell: Cell) -> Path:
+    def folder(self, cell: Cell, attempt: int = 1) -> Path:
         """Return the record's folder."""
-        del cell
+        del cell, attempt
         return self.stored.path
 
     def prepare(self) -> None:
         """Do nothing: the record is there."""
 
-    def start(self, cells: Iterable[Cell]) -> None:
+    def start(self, boots: Iterable[tuple[Cell, int]]) -> None:
         """Do nothing: the record is there."""
 
 
@@ -137,7 +137,7 @@ class Prepared:
         if self.wanted.record is None:
             self._write(run, record, answers)
         elif answers:
-            lines = (check_line(run, each, SCENARIO, record, record.path, 1) for each in answers)
+            lines = (check_line(run, each, SCENARIO, record, record.path) for each in answers)
             write_verdict(record.path, cell, lines)
         return run, answers
 

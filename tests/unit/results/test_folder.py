@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.errors import HarnessError
-from harness.results.folder import RESULTS, RUN, RunWriter, StoredRun, find_run, latest
+from harness.results.folder import RESULTS, RUN, RunWriter, StoredRun, deciding, find_run
 from tests.support.data import PROJECT
 from tests.support.runs import boot, check, end, finding, run_data, write_run
 
@@ -131,6 +131,12 @@ def test_runs_by_word(tmp_path: Path) -> None:
         find_run("lst", tmp_path)
 
 
-def test_the_last_attempt_counts() -> None:
-    lines = [check("c", "x", "failed", attempt=1), check("c", "x", attempt=2), check("c", "y")]
-    assert [(line.check, line.attempt) for line in latest(lines)] == [("x", 2), ("y", 1)]
+def test_an_attempt_that_failed_decides() -> None:
+    lines = [
+        check("c", "x"),
+        check("c", "x", "failed", attempt=2),
+        check("c", "x", attempt=3),
+        check("c", "y"),
+    ]
+    lines += [check("c", "z", attempt=2), check("c", "z")]
+    assert [(line.check, line.attempt) for line in deciding(lines)] == [("x", 2), ("y", 1), ("z", 2)]
