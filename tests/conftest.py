@@ -31,7 +31,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out what is marked ``nightly``, unless ``-m`` speaks of it."""
     if "nightly" in config.option.markexpr:
         return
-    nightly = [item for item in items if item.get_closest_marker("nightly")]
+    tests = (item for item in items if isinstance(item, pytest.Function))  # scenarios have it as a tag
+    nightly = [item for item in tests if item.get_closest_marker("nightly")]
     items[:] = [item for item in items if item not in nightly]
     config.hook.pytest_deselected(items=nightly)
 

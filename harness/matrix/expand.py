@@ -207,6 +207,7 @@ class _Expansion:
             self.scenario.selection,
             begins.line,
             self.scenario.repeat,
+            self.scenario.tags,
         )
 
     def _cell(self, point: Point) -> Cell:

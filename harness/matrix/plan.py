@@ -156,6 +156,7 @@ class Plan:
     """Of the file, where its matrix (or what it includes) begins."""
     repeat: int = 1
     """Boots of each cell."""
+    tags: tuple[str, ...] = ()
 
     @property
     def cells(self) -> tuple[Cell, ...]:

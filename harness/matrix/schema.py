@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import (
+    AfterValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -101,6 +102,20 @@ Link = Annotated[
 About = Annotated[When, Field(description="the cells that it is about")]
 
 
+_TAKEN = frozenset(
+    {"skip", "skipif", "xfail", "timeout", "parametrize", "usefixtures", "filterwarnings", "cell", "qemu"}
+)
+
+
+def _free(tag: str) -> str:
+    if tag in _TAKEN:
+        raise ValueError(f"{tag!r} is a mark that pytest or the harness gives a meaning; choose another word")
+    return tag
+
+
+Tag = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"), AfterValidator(_free)]
+
+
 class Override(Strict):
     """Cells of the matrix that get other values on some axes."""
 
@@ -173,6 +188,9 @@ class Scenario(Strict):
         default="pairs",
         description="what a run without --full takes. pairs: cells that cover every pair of axis values; "
         "all: every cell; on-request: nothing, unless the command line names the file",
+    )
+    tags: tuple[Tag, ...] = Field(
+        default=(), description="marks of all its checks, for -m: smoke, nightly, hw, …"
     )
     repeat: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=1, description="boots of each cell, each judged by itself; --attempts takes its place"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from harness.pytest_plugin.unmade import UnmadeItem, unmade_names
 from harness.results.model import BAD
 from harness.results.quarantine import Quarantine
 from harness.run.judge import in_quarantine, judge
-from harness.run.keywords import about, compiled
+from harness.run.keywords import about, compiled, tagged
 from harness.run.recorder import Recorder
 from harness.run.session import Session
 from harness.store.asking import NotMadeError
@@ -57,10 +58,12 @@ class Chosen:
 
 
 def choose(config: pytest.Config, path: Path) -> Chosen:
-    """Plan a scenario and choose its cells as the command line says: names, ``-k``, ``--full``."""
+    """Plan a scenario and choose its cells as the command line says: names, ``-k``, ``-m``, ``--full``."""
     session = config.stash[SESSION]
     whole = session.plan(path)
     plan = session.narrow(whole)
+    if (marks := config.getoption("markexpr")) and not tagged(marks, plan.tags):
+        plan = plan.only(lambda _: False)
     asked = named(config, path)
     if asked is None and plan.selection == "on-request" and not session.options.full:
         return Chosen((), plan, whole)
@@ -85,7 +88,7 @@ def named(config: pytest.Config, path: Path) -> set[str] | None:
         if (config.invocation_params.dir / file).resolve() == path.resolve():
             if not names:
                 return set()
-            found = {*(found or ()), cell_id(names[0])}
+            found = {*(found or ()), names[0]}
     return found
 
 
@@ -106,11 +109,6 @@ def _has_item(session: Session, planned: Planned, above: tuple[str, ...], expres
     return any(about(expression, (*names, check.name)) for check in own)
 
 
-def cell_id(name: str) -> str:
-    """Return the cell's id in the name of its node, which may be that of a further attempt: ``ID[2]``."""
-    return name.partition("[")[0]
-
-
 def shown_path(config: pytest.Config, path: Path) -> str:
     """Return a scenario file's path as results name it: relative to the project where it lies in it."""
     root = config.stash[SESSION].project.scenarios.parent
@@ -125,12 +123,8 @@ class ScenarioFile(pytest.File):
         session = self.config.stash[SESSION]
         try:
             chosen = choose(self.config, self.path)
-            nodes = [
-                (session.run(it.cell, it.said, attempt), it.lacks)
-                for it in chosen.planned
-                for attempt in ((1,) if it.lacks else session.attempts(chosen.plan, it.cell))
-            ]
-            runs = [run for run, lacks in nodes if not lacks]
+            nodes = [(self._runs(it, chosen.plan), it.lacks) for it in chosen.planned]
+            runs = [run for attempts, lacks in nodes if not lacks for run in attempts]
             session.prepare(runs)
             refuse_idle_rules(session, chosen, runs)
         except HarnessError as error:
@@ -141,8 +135,22 @@ class ScenarioFile(pytest.File):
             raise
         self.config.stash[CHOSEN].append(chosen)
         where = f"{shown_path(self.config, self.path)}:{chosen.plan.line}"
-        for run, lacks in nodes:
-            yield CellNode.from_parent(self, name=run.name, run=run, lacks=lacks, where=where)
+        for tag in chosen.plan.tags:
+            self.config.addinivalue_line("markers", f"{tag}: a tag of scenarios")
+            self.add_marker(tag)
+        for attempts, lacks in nodes:
+            name = attempts[0].cell.id
+            yield CellNode.from_parent(self, name=name, runs=attempts, lacks=lacks, where=where)
+
+    def _runs(self, planned: Planned, plan: Plan) -> tuple[CellRun, ...]:
+        """Return the attempts of a cell; with ``--lf`` also those that failed in a run that made more."""
+        session, cell = self.config.stash[SESSION], planned.cell
+        numbers = {1} if planned.lacks else set(session.attempts(plan, cell))
+        if self.config.getoption("lf", False) and session.options.replay is None:
+            failed = re.compile(rf"{re.escape(f'{self.nodeid}::{cell.id}::')}.*\[(\d+)\]")
+            before = self.config.cache.get("cache/lastfailed", {})
+            numbers |= {int(found[1]) for name in before if (found := failed.fullmatch(name))}
+        return tuple(session.run(cell, planned.said, number) for number in sorted(numbers))
 
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: TracebackStyle | None = None
@@ -196,29 +204,35 @@ def _refuse_idle(rule: KnownBad | StatedOutcome, runs: list[CellRun]) -> None:
 
 
 class CellNode(pytest.Collector):
-    """One boot; ``lacks`` is what this host lacks for it, ``where`` the scenario's file and line."""
+    """A cell's boots; ``lacks`` is what this host lacks for them, ``where`` the scenario's file and line."""
 
-    def __init__(self, *, run: CellRun, lacks: str, where: str, **arguments: Any) -> None:
+    def __init__(self, *, runs: tuple[CellRun, ...], lacks: str, where: str, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.run = run
+        self.runs = runs
         self.lacks = lacks
         self.where = where
 
     def collect(self) -> Iterator[pytest.Item]:
-        """Return an item for each check, or the one that says what the host lacks, or what is not made."""
+        """Return an item for each check of each boot, or the one that says what is lacking or is not made."""
+        cell = self.runs[0].cell
         if self.lacks:
             yield LackingItem.from_parent(
-                self, name=REQUIREMENTS, cell=self.run.cell, lacks=self.lacks, where=self.where
+                self, name=REQUIREMENTS, cell=cell, lacks=self.lacks, where=self.where
             )
             return
-        try:
-            asked = self.run.checks
-        except NotMadeError:  # in a run that makes nothing
-            for name in unmade_names(self):
-                yield UnmadeItem.from_parent(self, name=name, run=self.run)
-            return
-        for check in asked:
-            yield CheckItem.from_parent(self, name=check.name, run=self.run, check=check, where=self.where)
+        for run in self.runs:
+            try:
+                asked = run.checks
+            except NotMadeError:  # in a run that makes nothing
+                for name in unmade_names(self):
+                    yield UnmadeItem.from_parent(self, name=name, run=run)
+                return
+            for check in asked:
+                name = check.name if run.attempt == 1 else f"{check.name}[{run.attempt}]"
+                nodeid = f"{self.nodeid}::{name}"  # whole, so that pytest takes [2] for what it is in a test
+                yield CheckItem.from_parent(
+                    self, name=name, nodeid=nodeid, run=run, check=check, where=self.where
+                )
 
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: TracebackStyle | None = None
@@ -314,7 +328,7 @@ class CheckItem(pytest.Item):
         return _in_short(excinfo) or super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        return self.path, None, f"{self.run.name}: {self.check.name}"
+        return self.path, None, f"{self.run.cell.id}: {self.name}"
 
 
 def _in_short(excinfo: pytest.ExceptionInfo[BaseException]) -> str:

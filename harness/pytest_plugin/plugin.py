@@ -33,7 +33,6 @@ from harness.pytest_plugin.items import (
     CheckItem,
     Chosen,
     ScenarioFile,
-    cell_id,
     choose,
     named,
 )
@@ -193,7 +192,7 @@ def _tell_selection_of_workers(config: pytest.Config, ids: list[str]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """xdist: keep a cell's items on one worker, for each worker that has one of them boots the cell."""
+    """xdist: keep a boot's items on one worker, for each worker that has one of them boots the cell."""
     if config.getvalue("dist") not in {"load", "loadgroup", "worksteal"}:
         return None  # the others do
     # Untyped, and needless in a run without workers.
@@ -203,17 +202,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class CellScheduling(LoadGroupScheduling):  # type: ignore[misc]  # because it is untyped
         def _split_scope(self, nodeid: str) -> str:
-            return _cell_of(nodeid) or super()._split_scope(nodeid)
+            return _boot_of(nodeid) or super()._split_scope(nodeid)
 
     return CellScheduling(config, log)
+
+
+def _boot_of(nodeid: str) -> str:
+    """Return the boot that an item's name is about: its cell, and the attempt in ``CELL::check[2]``."""
+    cell = _cell_of(nodeid)
+    attempt = nodeid.rpartition("[")[2] if nodeid.partition("::")[0].endswith(".yaml") else ""
+    return f"{cell}[{attempt}" if attempt.endswith("]") else cell
 
 
 def _cell_of(nodeid: str) -> str:
     """Return the cell in ``scenarios/x.yaml::CELL::check``; "" for the name of any other item.
 
-    A further attempt is a cell of its own here, ``CELL[2]``. Of ``test_x.py::test[CELL-more]`` what comes
-    before the first axis that an id may leave out: a test's own parameters follow, and nothing says where
-    they begin.
+    Of ``test_x.py::test[CELL-more]`` what comes before the first axis that an id may leave out: a test's own
+    parameters follow, and nothing says where they begin.
     """
     path, name, *_ = *nodeid.split("::"), ""
     if path.endswith(".yaml"):
@@ -225,7 +230,7 @@ def _cell_of(nodeid: str) -> str:
 
 def _platforms_in(session: Session, ids: list[str]) -> set[str]:
     """Return the platforms of the cells in items' names; in a replay of those that it holds."""
-    cells = {cell_id(cell) for name in ids if (cell := _cell_of(name))}
+    cells = {cell for name in ids if (cell := _cell_of(name))}
     if (replay := session.options.replay) is not None:
         held = {path.name for path in replay.iterdir()}
         cells = {cell for cell in cells if any(name.startswith(cell) for name in held)}
@@ -350,7 +355,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def _start_wanted(config: pytest.Config) -> None:
     wanted, config.stash[WANTED] = config.stash[WANTED], {}
-    config.stash[SESSION].schedule(dict.fromkeys(wanted.values()))
+    failed = config.cache.get("cache/lastfailed", {}) if config.getoption("failedfirst", False) else {}
+    first = [run for item, run in wanted.items() if item.nodeid in failed]
+    for runs in (first, wanted.values()):
+        config.stash[SESSION].schedule(dict.fromkeys(runs))
 
 
 def _refuse_wrong_selection(config: pytest.Config, platforms: set[str]) -> None:

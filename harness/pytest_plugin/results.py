@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.paths import SHIPPED
-from harness.pytest_plugin.items import CAUSES, CHOSEN, QUARANTINE, RECORDER, SESSION, CheckItem, cell_id
+from harness.pytest_plugin.items import CAUSES, CHOSEN, QUARANTINE, RECORDER, SESSION, CheckItem
 from harness.results.flakes import rates_told
 from harness.results.folder import RUN, StoredRun
 from harness.results.quarantine import FILE, Quarantine
@@ -50,6 +50,7 @@ def _selection(config: pytest.Config, session: Session) -> str:
     """Return what limits the cells of this run, in words that two runs can be compared by."""
     options = session.options
     words = [f"-k {words}"] if (words := config.getoption("keyword")) else []
+    words += [f"-m {marks}"] if (marks := config.getoption("markexpr")) else []
     words += [f"--{axis} {value}" for axis, values in options.axes.items() for value in values]
     words += ["--full"] if options.full else []
     words += [f"--platform {options.platform}"] if options.platform != "auto" else []
@@ -94,7 +95,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
     """xdist: workers judge; their controller ends the run, and has only the names that they collected."""
     parts = (name.split("::") for name in ids)
-    found = {(cell_id(names[1]), names[2]) for names in parts if len(names) == 3 and ".yaml" in names[0]}
+    found = {
+        (names[1], names[2].partition("[")[0]) for names in parts if len(names) == 3 and ".yaml" in names[0]
+    }
     node.config.stash.setdefault(ASKED, set()).update(found)
 
 

@@ -10,8 +10,10 @@ from _pytest.mark.expression import Expression
 
 from harness.errors import HarnessError
 
+_OWN_MARKS = frozenset({"timeout", "xfail"})
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from harness.matrix.cell import Cell
 
@@ -28,6 +30,20 @@ def about(expression: Expression, names: Iterable[str]) -> bool:
     """Return whether an expression holds where each of its words is looked for in ``names``."""
     lower = [name.lower() for name in names]
     return expression.evaluate(lambda word, /, **_: any(word.lower() in name for name in lower))
+
+
+def tagged(text: str, tags: Collection[str]) -> bool:
+    """Return whether ``-m`` may select a check of a scenario with these tags.
+
+    Checks have marks of their own, too: what speaks of these, or is wrong, is left to pytest.
+    """
+    try:
+        expression = Expression.compile(text)
+    except SyntaxError:
+        return True
+    if not _OWN_MARKS.isdisjoint(expression.idents()):
+        return True
+    return expression.evaluate(lambda word, /, **_: word in tags)
 
 
 def also_taken(expression: Expression | None, cells: Sequence[Cell]) -> list[str]:

@@ -183,9 +183,8 @@ class Session:
 
     def attempts(self, plan: Plan, cell: Cell) -> tuple[int, ...]:
         """Return the numbers of a cell's boots, those to make, or that the replayed folder holds."""
-        source = self.context.source
-        if isinstance(source, Replay):
-            return source.attempts(cell)
+        if (replay := self.options.replay) is not None:
+            return Replay(replay, self.ingredients.catalog).attempts(cell)
         return tuple(range(1, (self.options.attempts or plan.repeat) + 1))
 
     def prepare(self, runs: Iterable[CellRun]) -> None:

@@ -55,22 +55,24 @@ def test_each_attempt_is_judged(
     assert (verdict["attempt"], {line["state"] for line in verdict["checks"]} & {"failed"}) == (3, set())
 
 
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]])
 def test_a_replay_judges_the_attempts_that_there_are(
-    scenario: Callable[[str], Path], pytester: pytest.Pytester, second_hangs: None
+    scenario: Callable[[str], Path], pytester: pytest.Pytester, second_hangs: None, workers: list[str]
 ) -> None:
     del second_hangs
     scenario(TWO)
     run(pytester, "scenarios", "--attempts", "3", "--records", "here")
-    result, text = run(pytester, "scenarios", "--replay", "here", "--records", "there")
+    result, text = run(pytester, "scenarios", "--replay", "here", "--records", "there", *workers)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert f"flaky: {PLAIN}: reaches-userspace fails in 1 of 3" in text
 
 
-def test_a_scenario_repeats_and_its_cell_names_all_attempts(
-    scenario: Callable[[str], Path], pytester: pytest.Pytester, stand_ins: Any
+@pytest.mark.parametrize("named", ["", "::reaches-userspace"])
+def test_a_scenario_repeats_and_names_take_all_attempts(
+    scenario: Callable[[str], Path], pytester: pytest.Pytester, stand_ins: Any, named: str
 ) -> None:
     scenario(f"{TWO}repeat: 2\n")
-    result, text = run(pytester, f"scenarios/s.yaml::{PLAIN}", "--records", "here")
+    result, text = run(pytester, f"scenarios/s.yaml::{PLAIN}{named}", "--records", "here")
     assert result.ret == 0
     assert stand_ins.booted == [PLAIN, PLAIN]
     assert f"{PLAIN}: completed in 2 of 2" in text
