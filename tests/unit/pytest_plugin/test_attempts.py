@@ -10,6 +10,7 @@ import pytest
 
 from harness.results.folder import StoredRun, deciding
 from harness.run import boots
+from harness.store.packing import open_file
 from tests.support.pytest_runs import EMULATED, PLAIN, TWO, run
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def test_each_attempt_is_judged(
         line for line in deciding(stored.checks) if (line.cell, line.check) == (PLAIN, "reaches-userspace")
     ]
     assert (decided.attempt, decided.state, decided.record) == (2, "failed", f"{PLAIN}+attempt-2")
-    verdict = json.loads((pytester.path / "here" / f"{PLAIN}+attempt-3" / "verdict.json").read_text())
+    with open_file(pytester.path / "here" / f"{PLAIN}+attempt-3" / "verdict.json") as file:
+        verdict = json.load(file)
     assert (verdict["attempt"], {line["state"] for line in verdict["checks"]} & {"failed"}) == (3, set())
 
 

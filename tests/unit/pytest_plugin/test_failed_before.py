@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.store.packing import is_there
 from tests.support.pytest_runs import EMULATED, PLAIN, RECORDS, TWO, run
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def test_an_attempt_that_failed_boots_again(
     run(pytester, "scenarios", "--replay", records)
     run(pytester, "scenarios", "--lf", "--records", "here")
     assert stand_ins.booted == [PLAIN]
-    assert (pytester.path / "here" / f"{PLAIN}+attempt-2").is_dir()
+    assert is_there(pytester.path / "here" / f"{PLAIN}+attempt-2")
 
 
 TAGGED = TWO.replace("name: two", "name: NAME\ntags: [TAGS]")
