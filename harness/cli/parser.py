@@ -33,6 +33,8 @@ COMMANDS = MappingProxyType(
         "signature": "what lines of a boot that went wrong mean, and what to do",
         "boot": "boot one cell without a scenario, with its console on the terminal",
         "measure": "print the launch digest of a cell's guest, and explain another one",
+        "show": "show one record: timeline, memory, who accepted what, findings with their lines",
+        "diff": "say what differs between two records",
         "runs": "list the runs that there are, the newest first",
         "history": "say since when and how often cells and checks fail, or what was never met",
         "compare": "say what changed between two runs",
@@ -47,8 +49,13 @@ COMMANDS = MappingProxyType(
 )
 """What each command does, in the order of the help."""
 _RESULTS = ("runs", "history", "compare", "summary", "report", "table", "records", "cache")
+_RECORD = ("show", "diff")
 _SUB_ROOMS = MappingProxyType(
-    {**dict.fromkeys(_RESULTS, "results."), **dict.fromkeys(("check", "signature"), "judging.")}
+    {
+        **dict.fromkeys(_RESULTS, "results."),
+        **dict.fromkeys(_RECORD, "record."),
+        **dict.fromkeys(("check", "signature"), "judging."),
+    }
 )
 """Where a command's module is, when it is not in this room itself."""
 

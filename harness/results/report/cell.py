@@ -5,18 +5,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from harness.errors import HarnessError
 from harness.evidence.e820 import parse_e820
-from harness.evidence.efi_probe import parse_probe
 from harness.evidence.ledger import read_ledger
 from harness.evidence.ledger_model import PHASES, VALIDATING
-from harness.evidence.memory_map import parse_memory_map
-from harness.evidence.problems import EvidenceError
 from harness.evidence.record import BootRecord
 from harness.intervals import IntervalSet
 from harness.machine.memory_layout import configured_ram
+from harness.results.record_facts import attempt, handed_over
 from harness.results.report.drawing import (
     Band,
     Lane,
@@ -28,7 +25,7 @@ from harness.results.report.drawing import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from markupsafe import Markup
@@ -38,10 +35,9 @@ if TYPE_CHECKING:
     from harness.evidence.memory_map import MemoryDescriptor
     from harness.results.model import CheckLine
 
-_T = TypeVar("_T")
 _NANO = 1e9
-_WHO: tuple[Phase, ...] = ("launch", "firmware", "firmware-ebs", "loader", "efi-stub", "kernel")
-assert set(_WHO) == PHASES
+WHO: tuple[Phase, ...] = ("launch", "firmware", "firmware-ebs", "loader", "efi-stub", "kernel")
+assert set(WHO) == PHASES
 _AROUND, _HEAD, _TAIL = 15, 150, 300
 _LONGEST = 2000
 """Lines of a console that a page shows whole."""
@@ -86,15 +82,15 @@ class CellParts:
 def read_parts(path: Path, checks: Sequence[CheckLine]) -> CellParts:
     """Return all that the record in ``path`` shows."""
     missing: list[str] = []
-    record = _try("boot.json", lambda: BootRecord.load(path), missing)
+    record = attempt("boot.json", lambda: BootRecord.load(path), missing)
     if record is None:
         return CellParts(None, missing=tuple(missing))
     ledger = None
     if record.ledger_path is not None:
         ledger_path = record.ledger_path
-        ledger = _try("ledger", lambda: read_ledger(ledger_path), missing)
-    handed = _try("memory map", lambda: _map(record), missing) or ()
-    e820 = _try("e820", lambda: parse_e820(record.serial_text), missing) or ()
+        ledger = attempt("ledger", lambda: read_ledger(ledger_path), missing)
+    handed = attempt("memory map", lambda: handed_over(record), missing) or ()
+    e820 = attempt("e820", lambda: parse_e820(record.serial_text), missing) or ()
     memory_mib = record.spec.get("memory_mib")
     ram = configured_ram(memory_mib) if isinstance(memory_mib, int) else IntervalSet.of(())
     seconds = record.durations.get("boot", 0.0) or max((mark.t for mark in record.phases), default=0.0)
@@ -111,25 +107,6 @@ def read_parts(path: Path, checks: Sequence[CheckLine]) -> CellParts:
         consoles=tuple(_consoles(record, checks)),
         missing=tuple(missing),
     )
-
-
-def _try(what: str, read: Callable[[], _T], missing: list[str]) -> _T | None:
-    try:
-        return read()
-    except (HarnessError, EvidenceError) as error:
-        missing.append(f"{what}: {str(error).partition(chr(10))[0]}")
-        return None
-
-
-def _map(record: BootRecord) -> tuple[MemoryDescriptor, ...]:
-    """Return the map that the firmware handed over, as the kernel printed it or the EFI probe saw it."""
-    if entries := parse_memory_map(record.serial_text):
-        return entries
-    document = record.guest
-    if document is not None and "attempts" in document:
-        left = parse_probe(document).left
-        return left.map.entries if left is not None else ()
-    return ()
 
 
 def _row(start: int, end: int, kind: str, more: str = "") -> MapRow:
@@ -172,7 +149,7 @@ def _lanes(
 
 
 def _validated(ledger: Ledger) -> Iterable[Band]:
-    for who in _WHO:
+    for who in WHO:
         for start, end in ledger.validated_by(who):
             yield Band(start, end, f"by-{who}", _title(start, end, f"validated by {who}"))
 
@@ -189,7 +166,7 @@ def _series(ledger: Ledger) -> dict[str, list[tuple[float, int]]]:
         if event.op in VALIDATING:
             total[event.phase] += event.size
             series.setdefault(event.phase, []).append((event.t / _NANO, total[event.phase]))
-    return {who: _thinned(series[who]) for who in _WHO if who in series}
+    return {who: _thinned(series[who]) for who in WHO if who in series}
 
 
 def _thinned(points: list[tuple[float, int]], most: int = 400) -> list[tuple[float, int]]:
@@ -203,11 +180,13 @@ def _thinned(points: list[tuple[float, int]], most: int = 400) -> list[tuple[flo
 def _marks(ledger: Ledger | None) -> list[Mark]:
     calls = ledger.exits if ledger is not None else ()
     return [
-        Mark(call.t / _NANO, f"ExitBootServices by {call.phase}: {_status(call.status)}") for call in calls
+        Mark(call.t / _NANO, f"ExitBootServices by {call.phase}: {status_text(call.status)}")
+        for call in calls
     ]
 
 
-def _status(status: int | None) -> str:
+def status_text(status: int | None) -> str:
+    """Return how ExitBootServices answered, in words."""
     if status is None:
         return "it never returned"
     return "granted" if status == 0 else f"refused with {status:#x}"
@@ -216,11 +195,11 @@ def _status(status: int | None) -> str:
 def _exits(ledger: Ledger) -> Iterable[MapRow]:
     for call in ledger.exits:
         at, key = f"{call.t / _NANO:.3f} s", f"key {call.map_key:#x}"
-        yield MapRow(at, key, call.phase, _status(call.status), f"{call.rip:#x}")
+        yield MapRow(at, key, call.phase, status_text(call.status), f"{call.rip:#x}")
 
 
 def _accepted(ledger: Ledger) -> Iterable[MapRow]:
-    for who in _WHO:
+    for who in WHO:
         ranges = ledger.validated_by(who)
         if ranges:
             shown = [f"{start:#x}-{end - 1:#x}" for start, end in ranges]

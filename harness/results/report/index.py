@@ -88,7 +88,7 @@ def cell_rows(run: StoredRun) -> list[CellRow]:
     boots: dict[str, list[BootLine]] = {}
     for boot in run.boots:
         boots.setdefault(boot.cell, []).append(boot)
-    rows = [_row(cell, checks.get(cell, []), boots.get(cell, [])) for cell in {**boots, **checks}]
+    rows = [cell_row(cell, checks.get(cell, []), boots.get(cell, [])) for cell in {**boots, **checks}]
     booted = {row.cell for row in rows}
     rows += [
         CellRow(line.cell, "lacking", "", line.reason, 0.0, (), {}, {}, "", "")
@@ -99,7 +99,8 @@ def cell_rows(run: StoredRun) -> list[CellRow]:
     return sorted(rows, key=lambda row: (order[row.state], row.cell))
 
 
-def _row(cell: str, checks: Sequence[CheckLine], boots: Sequence[BootLine]) -> CellRow:
+def cell_row(cell: str, checks: Sequence[CheckLine], boots: Sequence[BootLine]) -> CellRow:
+    """Return a cell's row; the last of its boots counts."""
     states = {line.state for line in checks}
     state = next((state for state in _WORST if state in states), "not-asked")
     boot = boots[-1] if boots else None

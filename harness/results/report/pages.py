@@ -11,16 +11,18 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.results.folder import deciding
 from harness.results.report.cell import read_parts
-from harness.results.report.index import SIGNS, cell_rows, heat_maps, state_counts
+from harness.results.report.index import SIGNS, cell_row, cell_rows, heat_maps, state_counts
 from harness.results.show_comparison import headline
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from jinja2 import Template
 
     from harness.results.compare import Comparison
     from harness.results.folder import StoredRun
+    from harness.results.model import CheckLine
     from harness.results.redact import Redaction
     from harness.results.report.index import CellRow
 
@@ -75,6 +77,15 @@ def _cell(template: Template, run: StoredRun, row: CellRow) -> str:
     boots = [line for line in run.boots if line.cell == row.cell]
     parts = read_parts(run.path / row.record, checks)
     return template.render(run=run, row=row, checks=checks, boots=boots, parts=parts, signs=SIGNS)
+
+
+def record_page(path: Path, checks: Sequence[CheckLine]) -> str:
+    """Return the page of one record, which belongs to no run; ``checks`` are its verdict."""
+    parts = read_parts(path, checks)
+    name = parts.record.cell if parts.record is not None else path.name
+    row = replace(cell_row(name, checks, ()), record=path.name)
+    page = _environment().get_template("cell.html.j2")
+    return page.render(run=None, row=row, checks=list(checks), boots=[], parts=parts, signs=SIGNS)
 
 
 def page_of(cell: str) -> str:

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""One record shown, and two compared: whole ones, damaged ones, packed ones."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.cli import entry
+from harness.errors import ExitCode, HarnessError
+from harness.results.record.difference import difference, normal
+from harness.results.record.find import find_record
+from harness.results.record.told import as_data, as_text
+from harness.results.record_facts import read_facts
+from harness.store.packing import pack
+from tests.support.data import DATA
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RECORDS = DATA / "records"
+SNP = "debian-2025.02+debian-5.10+direct+2G+snp-emulated"
+PLAIN = "debian-2025.02+debian-6.1+direct+2G+plain"
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Path:
+    return shutil.copytree(RECORDS / SNP, tmp_path / SNP)
+
+
+def judged(record: Path, **change: Any) -> None:
+    line = {
+        "cell": SNP, "check": "no-alarms", "question": "?", "scenario": "a.yaml:1",
+        "platform": "snp-emulated", "tier": "emulated", "state": "failed", "at": "now",
+        "findings": [], **change,
+    }  # fmt: skip
+    (record / "verdict.json").write_text(json.dumps({"schema": 1, "checks": [line]}))
+
+
+def test_all_parts(record: Path) -> None:
+    lines = (record / "serial.log").read_text(errors="replace").splitlines()
+    cited = next(line for line in lines if "Linux version" in line)
+    judged(record, findings=[{"kind": "k", "says": "it is wrong", "evidence": [cited]}])
+    facts = read_facts(record)
+    assert facts.missing == ()
+    text = as_text(facts)
+    assert text.startswith(f"{SNP}: guest-panic in phase kernel after ")
+    for part in ("timeline", "memory: handed over → e820", "validated by", "calls of ExitBootServices"):
+        assert f"\n{part}\n" in text
+    assert "1 checks asked, 1 of them bad\nno-alarms: failed\n  it is wrong\n" in text
+    at = lines.index(cited)
+    assert re.search(rf"> +{at + 1} {re.escape(cited[:40])}", text)
+    assert re.search(rf"\n +{at + 2} ", text)
+    data = as_data(facts)
+    assert data["ending"]["kind"] == "guest-panic"
+    assert [entry["phase"] for entry in data["acceptance"]][:2] == ["launch", "firmware"]
+    assert data["exits"][-1]["status"] == 0
+    assert data["map"]["before"]
+    assert [entry["t"] for entry in data["timeline"]] == sorted(entry["t"] for entry in data["timeline"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("boot.json", b"{", "boot.json: "),
+        ("boot.json", None, "boot.json: "),
+        ("ledger.jsonl", b"", "ledger.jsonl: "),
+        ("ledger.jsonl", None, "ledger.jsonl: it is not there"),
+        ("serial.log", None, "serial.log: it is not there, or empty"),
+        ("serial.log", b"Linux version 1\n", "serial.log: it holds 16 bytes"),
+        ("traits.json", b"[", "traits.json: damaged"),
+        ("verdict.json", b'{"checks": [{"line": 1}]}', "verdict.json: damaged"),
+    ],
+)
+def test_a_damaged_part_hides_no_other(record: Path, name: str, content: bytes | None, said: str) -> None:
+    (record / name).unlink(missing_ok=True)
+    if content is not None:
+        (record / name).write_bytes(content)
+    facts = read_facts(record)
+    assert any(told.startswith(said) for told in facts.missing)
+    text = as_text(facts)
+    assert f"  cannot be shown: {said}" in text
+    assert ("validated by" in text) is (name != "ledger.jsonl")
+    assert ("handed over" in text) is (name != "serial.log")
+
+
+def test_no_record_at_all(tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match=r"not a boot record|no boot\.json"):
+        read_facts(tmp_path)
+
+
+def test_nothing_differs_from_itself_and_not_from_another_time(record: Path) -> None:
+    one = read_facts(RECORDS / SNP)
+    assert difference(one, one) == {}
+    text = (record / "serial.log").read_text(errors="replace")
+    moved = re.sub(r"\[ +(\d+)\.(\d+)\]", lambda found: f"[    9.{found[2]}]", text)
+    (record / "serial.log").write_text(moved[: len(text)])
+    other = read_facts(record)
+    assert "console" not in difference(one, other)
+
+
+def test_what_differs(record: Path) -> None:
+    one, plain = read_facts(record), read_facts(RECORDS / PLAIN)
+    found = difference(one, plain)
+    assert found["cell"]["id"] == (SNP, PLAIN)
+    assert {"cell", "inputs", "traits", "console", "acceptance", "exits"} <= found.keys()
+    assert found["acceptance"]["firmware"][1] == []
+    serial = record / "serial.log"
+    lines = serial.read_bytes().splitlines(keepends=True)
+    at = next(number for number, line in enumerate(lines) if b"Linux version" in line)
+    lines[at] = b"[    0.000000] Linux version other\r\n"
+    serial.write_bytes(b"".join(lines))
+    console = difference(one, read_facts(record))["console"]
+    assert console["line"][1][1] == "[    0.000000] Linux version other"
+    assert console["line"][0][0] == console["line"][1][0]
+
+
+def test_lines_without_addresses_and_times() -> None:
+    same = ["[    1.5] at 0x1f0 in 12 ms, ffff8880abcd0000", "[   22.0] at 0x2 in 9 ms, ffff88801234abcd"]
+    assert len({normal(line) for line in same}) == 1
+    assert normal("[    1.5] decade: facade") == "decade: facade"
+
+
+@pytest.mark.parametrize("how", ["folder", "packed", "capsule", "run", "id", "newest"])
+def test_ways_to_name_a_record(tmp_path: Path, how: str) -> None:
+    records = tmp_path / "records"
+    run = records / "20260101-000000-1"
+    run.mkdir(parents=True)
+    data = {"schema": 1, "project": "ovmf-acceptance", "kind": "scenarios"}
+    (run / "run.json").write_text(json.dumps(data))
+    kept = run / SNP
+    if how in {"packed", "capsule"}:
+        pack(RECORDS / SNP, run / f"{SNP}.tar.zst")
+    else:
+        shutil.copytree(RECORDS / SNP, kept)
+    written = {
+        "folder": str(kept), "packed": str(kept), "capsule": f"{kept}.tar.zst", "run": f"{run.name}/{SNP}",
+        "id": SNP, "newest": SNP,
+    }[how]  # fmt: skip
+    assert find_record(written, records) == kept
+    assert read_facts(find_record(written, records)).missing == ()
+    with pytest.raises(HarnessError, match=r"a run, not a record\n  name one of its records: debian-2025"):
+        find_record(str(run), records)
+    with pytest.raises(HarnessError, match="no such record"):
+        find_record("debian", records)
+
+
+def test_the_commands(record: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    judged(record)
+    page = tmp_path / "p.html"
+    assert entry.main(["show", str(record)]) == ExitCode.OK
+    assert entry.main(["show", str(record), "--html", str(page)]) == ExitCode.OK
+    written = page.read_text()
+    assert "no-alarms" in written
+    assert "harness repro" in written
+    assert not re.findall(r"(?:src|href)=\"(?!#)", written)
+    capsys.readouterr()
+    assert entry.main(["show", str(record), "--json"]) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out)["cell"] == SNP
+    assert entry.main(["diff", str(record), str(RECORDS / PLAIN)]) == ExitCode.OK
+    assert f"  id: {SNP} → {PLAIN}\n" in capsys.readouterr().out
+    assert entry.main(["diff", str(RECORDS / SNP), str(RECORDS / SNP)]) == ExitCode.OK
+    assert capsys.readouterr().out.endswith("nothing differs\n")
+    assert entry.main(["show", "nothing"]) == ExitCode.MISTAKE
