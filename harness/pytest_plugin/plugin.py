@@ -56,7 +56,7 @@ BUDGET = pytest.StashKey["TemporaryDirectory[str]"]()
 WANTED = pytest.StashKey[dict[pytest.Item, Any]]()
 """The cells whose boots have not been started, by the items that need them."""
 FIXTURES = ("dimensions", "ladder", "machines", "own_items")
-OTHERS = ("exit_codes", "results")
+OTHERS = ("exit_codes", "live", "results")
 pytest_plugins = [f"harness.pytest_plugin.{name}" for name in (*FIXTURES, *OTHERS)]
 
 
