@@ -22,6 +22,7 @@ from harness.documents.document import near
 from harness.errors import HarnessError
 from harness.results.model import BAD, LINE, PROJECT, SCHEMA, BootLine, CheckLine, EndLine, LackLine, RunData
 from harness.store.file_tree import write_atomically
+from harness.store.packing import holds_file, open_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -147,7 +148,10 @@ class StoredRun:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a run's folder; HarnessError when it is none, of another project, or of a newer schema."""
+        """Read a run's folder, packed or not.
+
+        HarnessError when it is none, of another project, or of a newer schema.
+        """
         run = _run(path)
         lines, damaged = _lines(path / RESULTS)
         return cls(path, run, tuple(lines), tuple(damaged))
@@ -156,7 +160,8 @@ class StoredRun:
 def _run(path: Path) -> RunData:
     index = path / RUN
     try:
-        data = json.loads(index.read_bytes())
+        with open_file(index) as file:
+            data = json.load(file)
     except (FileNotFoundError, NotADirectoryError):
         hint = "give a run's folder, its id, last or last-green; harness runs lists them"
         raise HarnessError(f"{path}: no run, there is no {RUN}", hint) from None
@@ -182,7 +187,8 @@ def _lines(path: Path) -> tuple[list[Line], list[str]]:
     lines: list[Line] = []
     damaged: list[str] = []
     try:
-        data = path.read_bytes()
+        with open_file(path) as file:
+            data = file.read()
     except FileNotFoundError:
         return [], []
     for number, raw in enumerate(data.splitlines(keepends=True), start=1):
@@ -244,9 +250,8 @@ def find_run(text: str, records: Path, before: Path | None = None) -> Path:
 
 
 def _named(text: str, records: Path) -> Path:
-
     for path in (Path(text), records / text):
-        if (path / RUN).is_file():
+        if holds_file(path / RUN):
             return path.absolute()
     if Path(text).is_dir():
         raise HarnessError(f"{text}: no run, there is no {RUN}", "give a folder that a run wrote")

@@ -76,9 +76,8 @@ def _table(title: str, rows: Sequence[CellRow], link: Callable[[CellRow], str]) 
 def _result(row: CellRow) -> str:
     if row.is_bad and row.root is not None:
         return row.root.check
-    if row.state == "known-bad":
-        return "known bad"
-    return _WORDS.get(row.outcome, row.outcome or row.state)
+    words = _WORDS.get(row.outcome, row.outcome or row.state)
+    return f"{words}, {row.known_bad} known bad" if row.state == "known-bad" else words
 
 
 def show_tables(made: Sequence[Table], form: str) -> str:

@@ -156,13 +156,14 @@ class Recorder:
     def end(self, code: int) -> None:
         """Write that the run is over, and pack the records of boots that passed.
 
-        Nothing where nobody answered anything; who interrupted a run does not wait for packing.
+        Nothing where nobody answered anything. Who interrupted a run does not wait for packing, and who boots
+        a single cell looks at its record.
         """
         if not (self._folder / RUN).exists():
             return
         self._write(EndLine(code=code, seconds=round(time.monotonic() - self._began, 3), at=_now()))
         self._writer.close()
-        if code != ExitCode.INTERRUPTED:
+        if code != ExitCode.INTERRUPTED and self._invocation.kind != "boot":
             with self._told(), contextlib.suppress(HarnessError):  # what cannot be read stays as it is
                 pack_records(passed_records(StoredRun.load(self._folder)))
 

@@ -41,7 +41,10 @@ SIGNS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class CellRow:
-    """A cell in the list: ``state`` is the worst of its checks; ``page`` is empty where no page was made."""
+    """A cell in the list: ``state`` is the worst of its checks; ``page`` is empty where no page was made.
+
+    ``known_bad`` names the checks that fail as a rule says.
+    """
 
     cell: str
     state: str
@@ -54,6 +57,7 @@ class CellRow:
     tier: str
     record: str
     attempts: int = 1
+    known_bad: str = ""
     page: str = ""
 
     @property
@@ -117,6 +121,7 @@ def cell_row(cell: str, checks: Sequence[CheckLine], boots: Sequence[BootLine]) 
         tier=boot.tier if boot is not None else "",
         record=boot.record if boot is not None else next((line.record for line in checks), ""),
         attempts=len(boots),
+        known_bad=", ".join(sorted({line.check for line in checks if line.state == "known-bad"})),
     )
 
 
