@@ -6,12 +6,15 @@ from __future__ import annotations
 import json
 import shutil
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
+from harness.checks.asked import check_named
 from harness.errors import HostError
 from harness.evidence.record import BootRecord
 from harness.results.folder import RESULTS, StoredRun
+from harness.results.summary import github_annotations, markdown_summary
 from harness.store.packing import open_file
 from tests.support.pytest_runs import EMULATED
 
@@ -241,3 +244,47 @@ def test_overlays_and_keys_of_passed_boots_go(
     record = BootRecord.load(pytester.path / "here" / PLAIN)
     assert not record.holds("disk0.qcow2")
     assert record.holds("serial.log")
+
+
+def properties(case: ET.Element) -> dict[str | None, str | None]:
+    return {it.get("name"): it.get("value") for it in case.iterfind("properties/property")}
+
+
+def junit(pytester: pytest.Pytester, *options: str | Path) -> dict[str, ET.Element]:
+    """Run the scenarios and return the test cases of the JUnit file, by check."""
+    pytester.runpytest_inprocess("scenarios/one.yaml", "--records", "here", "--junitxml", "j.xml", *options)
+    root = ET.parse(pytester.path / "j.xml").getroot()  # noqa: S314  # pytest has just written it
+    return {str(case.get("name")): case for case in root.iter("testcase")}
+
+
+def test_junit_properties(
+    pytester: pytest.Pytester, scenarios: Path, records: Path, edit_index: Callable[..., None]
+) -> None:
+    assert scenarios.is_dir()
+    cases = junit(pytester, "--replay", records)
+    assert properties(cases["no-alarms"]) == {
+        "platform": "plain",
+        "question": check_named("no-alarms").question,
+        "state": "passed",
+        "record": str(records / PLAIN),
+    }
+    edit_index(records / PLAIN, kind="hang", detail="no console byte for 40 s")
+    cases = junit(pytester, "--replay", records)
+    assert properties(cases["reaches-userspace"])["state"] == "failed"
+    assert "no console byte for 40 s" in str(cases["reaches-userspace"].findtext("failure"))
+    told = properties(cases["no-alarms"])
+    assert (told["state"], told.get("record")) == ("not-asked", None)
+    assert cases["no-alarms"].find("skipped") is not None
+
+
+def test_annotations_are_at_the_scenarios_line(
+    pytester: pytest.Pytester, scenarios: Path, records: Path, edit_index: Callable[..., None]
+) -> None:
+    """From a run to GitHub's words: the line is that of the scenario's matrix."""
+    edit_index(records / PLAIN, kind="hang", detail="no console byte for 40 s")
+    pytester.runpytest_inprocess("scenarios", "--replay", records, "--records", "here")
+    (line,) = github_annotations(stored(pytester.path / "here")).splitlines()
+    assert line.startswith(f"::error file=scenarios/one.yaml,line=3,title={PLAIN}::reaches-userspace: ")
+    assert (scenarios / "one.yaml").read_text().splitlines()[2] == "matrix:"
+    summary = markdown_summary(stored(pytester.path / "here"))
+    assert f"| `{PLAIN}` | reaches-userspace | the boot ended as hang in phase " in summary
