@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """What SNP emulation costs: emulated over plain TCG, on one QEMU binary, the sides taken in turn.
 
-    python -m bench.emulation [FIGURE...] [--runs 5] [--memory 8G] [--firmware debian-2025.02]
+    python -m bench.emulation [FIGURE...] [--runs 5] [--memory 8G] [--firmware NAME] [--emulation NAME]
 
 Figures (all when none is named):
 
@@ -22,6 +22,10 @@ Figures (all when none is named):
     store).
 ``ledger``
     An emulated boot with a ledger over one without.
+``reflect``
+    An emulated boot on a host that reflects intercepts over one on a host that does not.
+``entries``
+    An emulated boot with RMP entries of 4 KiB over one with 2 MiB; the firmware accepts all memory.
 """
 
 from __future__ import annotations
@@ -36,6 +40,7 @@ from bench.measure import ACTION, BOOT, Ratio, alternate, cost, loaded, report, 
 from harness.artifacts.ingredients import Ingredients
 from harness.artifacts.qemu import BINARY, build_qemu
 from harness.matrix.cell import Cell, format_memory, parse_memory
+from harness.matrix.choices import EMULATIONS
 from harness.recipes.qemu import load_qemu
 
 if TYPE_CHECKING:
@@ -76,6 +81,8 @@ FIGURES = {
         Figure("steady", 1.02, cmdline="accept_memory=eager", action="compute:2", interval=ACTION),
         Figure("absent", 1.02),
         Figure("ledger", 1.02),
+        Figure("reflect", 1.15),
+        Figure("entries", 1.15, kernel="debian-6.1"),
     )
 }
 
@@ -86,7 +93,7 @@ def sides(figure: Figure, options: argparse.Namespace, ingredients: Ingredients)
     Without ``nokaslr`` a kernel lies elsewhere each time, and how that suits QEMU's TLB differs by percents.
     """
 
-    def machine(platform: str) -> MachineSpec:
+    def machine(platform: str, emulation: str = EMULATIONS[0]) -> MachineSpec:
         cell = Cell(
             firmware=options.firmware,
             kernel=figure.kernel,
@@ -96,6 +103,7 @@ def sides(figure: Figure, options: argparse.Namespace, ingredients: Ingredients)
             vcpus=figure.vcpus,
             cmdline=f"nokaslr {figure.cmdline}".strip(),
             action=figure.action,
+            emulation=emulation,
         )
         return spec_of(cell, ingredients, accel=figure.accel)
 
@@ -104,7 +112,7 @@ def sides(figure: Figure, options: argparse.Namespace, ingredients: Ingredients)
             plain = machine("plain")
             return {"patched": plain, "unpatched": replace(plain, qemu=unpatched(ingredients) / BINARY)}
         case "ledger":
-            emulated = machine("snp-emulated")
+            emulated = machine("snp-emulated", options.emulation)
             own = emulated.confidential
             assert own is not None
             without = tuple(each for each in own.properties if each[0] != "ledger")
@@ -112,8 +120,18 @@ def sides(figure: Figure, options: argparse.Namespace, ingredients: Ingredients)
                 "on": emulated,
                 "off": replace(emulated, confidential=replace(own, properties=without)),
             }
+        case "reflect":
+            return {
+                "on": machine("snp-emulated", "kvm-reflect"),
+                "off": machine("snp-emulated"),
+            }
+        case "entries":
+            return {
+                "4 KiB": machine("snp-emulated"),
+                "2 MiB": machine("snp-emulated", "kvm-2m"),
+            }
         case _:
-            return {"emulated": machine("snp-emulated"), "plain": machine("plain")}
+            return {"emulated": machine("snp-emulated", options.emulation), "plain": machine("plain")}
 
 
 def unpatched(ingredients: Ingredients) -> Path:
@@ -140,6 +158,7 @@ def main() -> int:
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help=", ".join(FIGURES))
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--firmware", default="debian-2025.02")
+    parser.add_argument("--emulation", default=EMULATIONS[0])
     parser.add_argument("--memory", type=parse_memory, default="8G")
     options = parser.parse_args()
     if unknown := set(options.figures) - set(FIGURES):
