@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.errors import HarnessError
-from harness.store import file_tree
+from harness.store import file_tree, locks
 from harness.store.entries import Store
 from harness.store.inputs import JSONValue, digest_inputs
 from tests.support.data import PROJECT
@@ -246,13 +246,17 @@ from harness.store.entries import Store
 def build(directory):
     (directory / "half").write_text("x")
     print("building", flush=True)
-    time.sleep(float(sys.argv[2]))
+    for _ in range(int(float(sys.argv[2]) * 100)):
+        if Path(sys.argv[1], "go").exists():
+            break
+        time.sleep(0.01)
     (directory / "half").rename(directory / "whole")
 print(Store(Path(sys.argv[1])).get("ovmf", "safe", {"n": int(sys.argv[3])}, build).path, flush=True)
 """
 
 
 def start_other(store: Store, seconds: float, number: int = 1) -> subprocess.Popen[str]:
+    """Start a process that builds for some seconds, or until there is a file ``go`` in the store."""
     return subprocess.Popen(
         [sys.executable, "-c", OTHER, str(store.root), str(seconds), str(number)],
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
@@ -263,19 +267,23 @@ def start_other(store: Store, seconds: float, number: int = 1) -> subprocess.Pop
 
 
 def test_second_process_waits_and_says_so(store: Store) -> None:
-    with start_other(store, 2.0) as first:
+    with start_other(store, 60.0) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "building\n"
         with start_other(store, 0.0) as second:
-            output, said = second.communicate(timeout=30)
-        assert said == f"waiting for process {first.pid} to finish ovmf safe\n"
+            assert second.stderr is not None
+            assert second.stderr.readline() == f"waiting for process {first.pid} to finish ovmf safe\n"
+            (store.root / "go").touch()
+            output, said = second.communicate(timeout=60)
+        assert said == ""
         path = Path(output.strip())  # one line: it has built nothing itself
         assert (path / "whole").is_file()
         assert first.stdout.read().strip() == str(path)
     assert visible(store) == [path.name]
 
 
-def test_short_wait_is_silent(store: Store) -> None:
+def test_short_wait_is_silent(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "PATIENCE", 60.0)  # the other process takes its time on a busy machine
     with start_other(store, 0.3) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "building\n"
@@ -301,12 +309,13 @@ def test_killed_build_is_swept(store: Store, number: int) -> None:
 
 
 def test_live_build_is_not_swept(store: Store) -> None:
-    with start_other(store, 1.0) as first:
+    with start_other(store, 60.0) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "building\n"
         with start_other(store, 0.0, 2) as second:
-            assert second.wait(timeout=30) == 0
-        assert first.wait(timeout=30) == 0
+            assert second.wait(timeout=60) == 0
+        (store.root / "go").touch()
+        assert first.wait(timeout=60) == 0
     assert len(visible(store)) == 2
 
 
