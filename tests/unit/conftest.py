@@ -10,6 +10,7 @@ from pathlib import PurePath
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+import hypothesis  # noqa: F401  # its plugin imports it at the end of each run of pytest within a test
 import pytest
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def alone(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv(name, NOBODY)
     for name in ("CI", "BUILD_NUMBER"):  # pytest repeats whole messages in its summary where one is set
         monkeypatch.delenv(name, raising=False)
+    # Programs that tests start need not compile the harness anew, each of them.
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     monkeypatch.setenv("HARNESS_DEBIAN_MIRROR", f"{NOBODY}/debian")
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path_factory.getbasetemp() / f"cache-{next(_numbers)}"))
     _in_unit_test.set()

@@ -237,7 +237,7 @@ def test_a_flood_without_end_is_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -
 def test_a_flood_ends_with_its_phase(run: Run) -> None:
     """A gigabyte takes far longer than the phase may last."""
     before = resident()
-    record = run(KERNEL, {"flood": 120_000_000}, deadlines=dict.fromkeys(Phase, Limit(4.0, 2.0)))
+    record = run(KERNEL, {"flood": 120_000_000}, deadlines=dict.fromkeys(Phase, Limit(2.0, 60.0)))
     assert record.ending.kind is EndingKind.HANG
     assert "lasted longer than" in record.ending.detail
     assert (record.path / "serial.log").stat().st_size < CAP + TAIL_BYTES + 100

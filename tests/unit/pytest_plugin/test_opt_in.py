@@ -65,7 +65,7 @@ def foreign(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["alone", "xdist"])
+@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["alone", "xdist"])
 def test_another_suite_is_not_disturbed(foreign: Path, workers: tuple[str, ...]) -> None:
     done = pytest_of(foreign, "--platform", "windows", *workers)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -223,7 +223,7 @@ def test_workers(pytester: pytest.Pytester, records: Path) -> None:
         f"{ON_EMULATED}def test_three(evidence): assert evidence.cell.platform == 'snp-emulated'\n"
     )
     pytester.makepyfile(test_own=HEAD + code)
-    result = pytester.runpytest_subprocess("-n2", "--replay", records, "-v")
+    result = pytester.runpytest_inprocess("-n2", "--replay", records, "-v")
     result.assert_outcomes(passed=6)
     workers = re.findall(r"^\[(gw\d)\].* PASSED .*\[(.*\+plain)", result.stdout.str(), re.MULTILINE)
     assert len({worker for worker, _ in workers}) == 1

@@ -11,6 +11,7 @@ import pytest
 
 from harness.errors import ExitCode, HarnessError, HostError, SubjectError
 from harness.matrix.cell import Cell
+from harness.pytest_plugin.opt_in import PLUGIN
 from harness.recipes.project import find_project
 from harness.run.options import Options
 from harness.run.session import Session
@@ -229,11 +230,19 @@ def test_other_yaml_files_are_not_tests(pytester: pytest.Pytester) -> None:
 
 
 @pytest.mark.usefixtures("scenarios")
-@pytest.mark.parametrize("mode", ["load", "loadgroup", "worksteal"])
-def test_a_cell_stays_on_one_worker(
-    pytester: pytest.Pytester, records: Path, mode: str, items: dict[str, int]
-) -> None:
-    result = pytester.runpytest_inprocess("scenarios", "-n2", "--dist", mode, "--replay", records, "-v")
+@pytest.mark.parametrize("mode", ["load", "loadgroup", "worksteal", "each", "loadfile", "loadscope"])
+def test_modes_that_would_part_a_cells_items_keep_them(pytester: pytest.Pytester, mode: str) -> None:
+    config = pytester.parseconfig("scenarios", "--tx", "2*popen", "--dist", mode)
+    made = config.pluginmanager.getplugin(PLUGIN).pytest_xdist_make_scheduler(config, log=None)
+    assert (made is None) == (mode in {"each", "loadfile", "loadscope"})
+    if made is not None:
+        checks = ("no-sev", "no-ledger")
+        assert {made._split_scope(f"scenarios/two.yaml::{PLAIN}::{name}") for name in checks} == {PLAIN}
+
+
+@pytest.mark.usefixtures("scenarios")
+def test_a_cell_stays_on_one_worker(pytester: pytest.Pytester, records: Path, items: dict[str, int]) -> None:
+    result = pytester.runpytest_inprocess("scenarios", "-n2", "--replay", records, "-v")
     result.assert_outcomes(passed=sum(items.values()))
     workers: dict[str, set[str]] = {}
     for worker, cell in re.findall(

@@ -185,7 +185,7 @@ def test_quarantine(
         assert result.parseoutcomes()["xfailed"] == 2
 
 
-@pytest.mark.parametrize("workers", ["-n0", "-n2"])
+@pytest.mark.parametrize("workers", ["-n0", "-n1"])
 def test_an_expired_entry_fails_a_green_run(
     pytester: pytest.Pytester, scenarios: Path, records: Path, workers: str
 ) -> None:
