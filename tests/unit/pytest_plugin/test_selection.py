@@ -129,7 +129,7 @@ def test_selection_on_request(pytester: pytest.Pytester, scenario: Callable[[str
     path.with_name("t.yaml").write_text(TWO)
     cells = {
         "scenarios": 2,
-        "scenarios/t.yaml scenarios/s.yaml": 16,  # they share cells
+        "scenarios/t.yaml scenarios/s.yaml": 17,
         "scenarios --full": 60,
         "scenarios -k 5.10": 1,
         "scenarios/s.yaml -k 5.10": 15,
