@@ -14,6 +14,25 @@ Bounds = tuple[int, int]
 """(start, end) in bytes, end exclusive."""
 
 
+_PAGE, _MIB, _GIB = 4096, 1 << 20, 1 << 30
+
+
+def amount(size: int) -> str:
+    """Return a number of bytes for people, exactly: ``6 GiB``, ``5.36 GiB (5488 MiB)``, ``3 pages``."""
+    if size % _GIB == 0 and size:
+        return f"{size // _GIB} GiB"
+    if size % _MIB == 0 and size:
+        whole = f"{size // _MIB} MiB"
+        return f"{size / _GIB:.2f} GiB ({whole})" if size > _GIB else whole
+    if size % _PAGE:
+        return f"{size} bytes"
+    pages = size // _PAGE
+    whole = f"{pages} page{'' if pages == 1 else 's'}"
+    if size > _GIB:
+        return f"{size / _GIB:.2f} GiB ({whole})"
+    return f"{size / _MIB:.2f} MiB ({whole})" if size > _MIB else whole
+
+
 @dataclass(frozen=True)
 class IntervalSet:
     """An immutable set of addresses; ``bounds`` holds its (start, end) pairs, sorted and not touching.
@@ -96,6 +115,11 @@ class IntervalSet:
     def size(self) -> int:
         """Bytes in the set."""
         return sum(end - start for start, end in self.bounds)
+
+    @property
+    def amount(self) -> str:
+        """How much memory it is, for people: ``2 MiB``."""
+        return amount(self.size)
 
     def __str__(self) -> str:
         return ", ".join(f"[{start:#x}-{end - 1:#x}]" for start, end in self.bounds) or "nothing"

@@ -10,7 +10,7 @@ from harness.checks.finding import Check, Needs, Problem
 from harness.checks.protocol import UNACCEPTED
 from harness.evidence.efi_probe import INVALID_PARAMETER
 from harness.evidence.problems import EvidenceError
-from harness.intervals import IntervalSet
+from harness.intervals import IntervalSet, amount
 from harness.machine.memory_layout import FOUR_GIB
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _accepted_before_kernel(evidence: Evidence) -> Iterator[Problem]:
     if missing:
         yield Problem(
             "not-validated",
-            f"{missing.size} bytes at 4 GiB and above were not validated at the handover: {missing}",
+            f"{missing.amount} at 4 GiB and above were not validated at the handover: {missing}",
             *(_told_exit(call) for call in evidence.ledger.exits),
             bytes=missing.size,
         )
@@ -112,7 +112,7 @@ def _firmware_left_high(evidence: Evidence) -> Iterator[Problem]:
         ]
         yield Problem(
             "validated-by-firmware",
-            f"firmware validated {touched.size} bytes at 4 GiB and above: {touched}",
+            f"firmware validated {touched.amount} at 4 GiB and above: {touched}",
             *(_told(event) for event in events[:_MOST_LINES]),
             bytes=touched.size,
         )
@@ -129,28 +129,28 @@ def _audit(evidence: Evidence) -> Iterator[Problem]:
             if wrong := (pages & state.validated) - ours:
                 yield Problem(
                     "unaccepted-validated",
-                    f"{wrong.size} unaccepted bytes are validated: {wrong}",
+                    f"{wrong.amount} of unaccepted memory are validated: {wrong}",
                     entry.line,
                     bytes=wrong.size,
                 )
             if wrong := pages & state.shared:
                 yield Problem(
                     "unaccepted-shared",
-                    f"{wrong.size} unaccepted bytes are shared: {wrong}",
+                    f"{wrong.amount} of unaccepted memory are shared: {wrong}",
                     entry.line,
                     bytes=wrong.size,
                 )
             if wrong := (pages & ours) - state.validated:
                 yield Problem(
                     "accepted-not-validated",
-                    f"{wrong.size} bytes that the probe had accepted are not validated: {wrong}",
+                    f"{wrong.amount} that the probe had accepted are not validated: {wrong}",
                     bytes=wrong.size,
                 )
         elif entry.type not in _NOT_JUDGED:
             if (wrong := pages & state.shared) and entry.type not in _MAY_BE_SHARED:
                 yield Problem(
                     "given-shared",
-                    f"{wrong.size} bytes are shared with the hypervisor: {wrong}",
+                    f"{wrong.amount} are shared with the hypervisor: {wrong}",
                     entry.line,
                     bytes=wrong.size,
                     type=entry.type,
@@ -158,7 +158,7 @@ def _audit(evidence: Evidence) -> Iterator[Problem]:
             if wrong := pages - state.shared - state.validated:
                 yield Problem(
                     "given-not-validated",
-                    f"{wrong.size} bytes are not validated: {wrong}",
+                    f"{wrong.amount} are not validated: {wrong}",
                     entry.line,
                     bytes=wrong.size,
                     type=entry.type,
@@ -271,14 +271,14 @@ def _accepts_at_exit(evidence: Evidence) -> Iterator[Problem]:
     if missing := wanted - done:
         yield Problem(
             "not-validated-at-exit",
-            f"{missing.size} bytes were not validated in ExitBootServices: {missing}",
+            f"{missing.amount} were not validated in ExitBootServices: {missing}",
             *calls,
             bytes=missing.size,
         )
     if extra := done - wanted:
         yield Problem(
             "validated-beyond",
-            f"{extra.size} bytes were validated in ExitBootServices that were no unaccepted RAM: {extra}",
+            f"{extra.amount} were validated in ExitBootServices that were no unaccepted RAM: {extra}",
             *(_told(event) for event in events[:_MOST_LINES]),
             bytes=extra.size,
         )
@@ -286,7 +286,7 @@ def _accepts_at_exit(evidence: Evidence) -> Iterator[Problem]:
     if total != done.size:
         yield Problem(
             "validated-again-at-exit",
-            f"{total} bytes were validated in ExitBootServices for {done.size} bytes of RAM",
+            f"{amount(total)} were validated in ExitBootServices for {done.amount} of RAM",
             *calls,
             bytes=total,
             of=done.size,

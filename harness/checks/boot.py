@@ -7,6 +7,7 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from harness.checks.ended import ended
 from harness.checks.finding import Check, Needs, Problem
 from harness.evidence.kernel_log import kernel_release, sev_lines
 from harness.evidence.record import EndingKind
@@ -31,13 +32,9 @@ _DEATH_BY_VC = re.compile(r"^.*Unsupported exit-code 0x404 in early #VC exceptio
 
 def _reaches_userspace(evidence: Evidence) -> Iterator[Problem]:
     if evidence.record.ending.kind is not EndingKind.COMPLETED and not evidence.cell.action:
-        yield Problem(
-            "ended",
-            evidence.end,
-            evidence.record.ending.detail,
-            ending=str(evidence.record.ending.kind),
-            phase=evidence.record.ending.phase,
-        )
+        yield ended(evidence)
+        if evidence.record.guest is None:
+            return
     running = evidence.guest.kernel.release
     if running != (wanted := evidence.traits.kernel.version):
         yield Problem(

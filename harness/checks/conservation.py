@@ -9,6 +9,7 @@ from harness.checks.finding import Check, Needs, Problem
 from harness.evidence.e820 import ranges_of_kind
 from harness.evidence.kernel_log import memory_line
 from harness.evidence.problems import EvidenceError
+from harness.intervals import amount
 from harness.machine.memory_layout import PAGE
 
 if TYPE_CHECKING:
@@ -69,14 +70,15 @@ def _meminfo_is_vmstat(evidence: Evidence) -> Iterator[Problem]:
     if unaccepted is not None and unaccepted != pages * PAGE:
         yield Problem(
             "unaccepted-differs",
-            f"meminfo says {unaccepted} bytes are unaccepted, vmstat {pages} pages",
+            f"meminfo says that {amount(unaccepted)} are unaccepted, vmstat {pages} pages",
             bytes=unaccepted,
             pages=pages,
         )
     if unaccepted is not None and unaccepted > evidence.memory.free:
         yield Problem(
             "unaccepted-beyond-free",
-            f"meminfo says {unaccepted} bytes are unaccepted, more than are free ({evidence.memory.free})",
+            f"meminfo says that {amount(unaccepted)} are unaccepted, "
+            f"more than are free ({amount(evidence.memory.free)})",
             bytes=unaccepted,
         )
 
@@ -95,7 +97,8 @@ def _unvalidated_is_unaccepted(evidence: Evidence) -> Iterator[Problem]:
     if left.size > unaccepted:
         yield Problem(
             "never-validated",
-            f"{left.size} bytes of usable memory were never validated, meminfo calls {unaccepted} unaccepted",
+            f"{left.amount} of usable memory were never validated, "
+            f"meminfo calls {amount(unaccepted)} unaccepted",
             f"not validated: {left}",
             bytes=left.size,
             unaccepted=unaccepted,

@@ -10,7 +10,7 @@ from harness.checks.exit_acceptance import CONVENTIONAL
 from harness.checks.finding import Check, Needs, Problem
 from harness.checks.protocol import UNACCEPTED
 from harness.evidence.memory_map import ranges_of
-from harness.intervals import IntervalSet
+from harness.intervals import IntervalSet, amount
 from harness.machine.memory_layout import FOUR_GIB, LEGACY_HOLE, PAGE
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _accounts_ram(evidence: Evidence) -> Iterator[Problem]:
         if lost := evidence.ram - _all_of(map_.entries) - LEGACY_HOLE:
             yield Problem(
                 "not-in-map",
-                f"{lost.size} bytes of RAM are in no descriptor {when}: {lost}",
+                f"{lost.amount} of RAM are in no descriptor {when}: {lost}",
                 when=when,
                 bytes=lost.size,
             )
@@ -87,13 +87,13 @@ def _unaccepted_at_start(evidence: Evidence) -> Iterator[Problem]:
     if extra := found - wanted:
         yield Problem(
             "unaccepted-beyond",
-            f"{extra.size} bytes are unaccepted at the start that should not be: {extra}",
+            f"{extra.amount} are unaccepted at the start that should not be: {extra}",
             bytes=extra.size,
         )
     if missing := wanted - found:
         yield Problem(
             "not-unaccepted",
-            f"{missing.size} bytes at 4 GiB and above are not unaccepted at the start: {missing}",
+            f"{missing.amount} at 4 GiB and above are not unaccepted at the start: {missing}",
             bytes=missing.size,
         )
 
@@ -121,12 +121,10 @@ def _refusal_only_accepts(evidence: Evidence) -> Iterator[Problem]:
         before, after = first.map, second.map
         between = f"between call {number} and call {number + 1}"
         if lost := _all_of(before.entries) - _all_of(after.entries):
-            yield Problem(
-                "left-map", f"{lost.size} bytes left the memory map {between}: {lost}", bytes=lost.size
-            )
+            yield Problem("left-map", f"{lost.amount} left the memory map {between}: {lost}", bytes=lost.size)
         if new := _all_of(after.entries) - _all_of(before.entries):
             yield Problem(
-                "joined-map", f"{new.size} bytes joined the memory map {between}: {new}", bytes=new.size
+                "joined-map", f"{new.amount} joined the memory map {between}: {new}", bytes=new.size
             )
         for old, kind, moved in _moves(before, after):
             if (old, kind) == (UNACCEPTED, CONVENTIONAL):
@@ -134,7 +132,7 @@ def _refusal_only_accepts(evidence: Evidence) -> Iterator[Problem]:
             if moved.size > allowed.get((old, kind), 0):
                 yield Problem(
                     "type-changed",
-                    f"{moved.size} bytes went from {old} to {kind} {between}: {moved}",
+                    f"{moved.amount} went from {old} to {kind} {between}: {moved}",
                     bytes=moved.size,
                     was=old,
                     now=kind,
@@ -168,19 +166,19 @@ def _high_validated_exactly(evidence: Evidence) -> Iterator[Problem]:
         if missing := wanted - covered:
             yield Problem(
                 "never-validated",
-                f"{missing.size} bytes of high RAM were never validated: {missing}",
+                f"{missing.amount} of high RAM were never validated: {missing}",
                 bytes=missing.size,
             )
         if extra := covered - wanted:
             yield Problem(
                 "validated-beyond",
-                f"{extra.size} bytes outside of the unaccepted memory were validated: {extra}",
+                f"{extra.amount} outside of the unaccepted memory were validated: {extra}",
                 bytes=extra.size,
             )
     if total != covered.size:
         yield Problem(
             "validated-again",
-            f"{total} bytes were validated for {covered.size} bytes of high RAM",
+            f"{amount(total)} were validated for {covered.amount} of high RAM",
             bytes=total,
             of=covered.size,
         )

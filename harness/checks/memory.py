@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from harness.checks.finding import Check, Needs, Problem
 from harness.evidence.e820 import ranges_of_kind
 from harness.evidence.memory_map import E820_OF_TYPE, ranges_of
-from harness.intervals import IntervalSet
+from harness.intervals import IntervalSet, amount
 from harness.machine.memory_layout import FOUR_GIB, LEGACY_HOLE, PAGE
 from harness.matrix.cell import format_memory
 
@@ -32,7 +32,7 @@ def _ram_accounted(evidence: Evidence) -> Iterator[Problem]:
     if lost:
         yield Problem(
             "not-in-e820",
-            f"{lost.size} bytes of the configured {format_memory(evidence.cell.memory_mib)} "
+            f"{lost.amount} of the configured {format_memory(evidence.cell.memory_mib)} "
             f"are in no e820 entry: {lost}",
             *(entry.line for entry in evidence.e820),
             bytes=lost.size,
@@ -44,7 +44,7 @@ def _high_ram_usable(evidence: Evidence) -> Iterator[Problem]:
     if lost:
         yield Problem(
             "not-usable",
-            f"{lost.size} bytes at 4 GiB and above are not usable: {lost}",
+            f"{lost.amount} at 4 GiB and above are not usable: {lost}",
             *(entry.line for entry in evidence.e820 if entry.end > FOUR_GIB),
             bytes=lost.size,
         )
@@ -55,7 +55,7 @@ def _high_ram_lost(evidence: Evidence) -> Iterator[Problem]:
     if found:
         yield Problem(
             "usable-after-all",
-            f"{found.size} bytes at 4 GiB and above are usable, and should be lost: {found}",
+            f"{found.amount} at 4 GiB and above are usable, and should be lost: {found}",
             "the fault that this cell is known for is gone: the model of what should happen is out of date",
             bytes=found.size,
         )
@@ -72,7 +72,7 @@ def _e820_matches_firmware(evidence: Evidence) -> Iterator[Problem]:
         if lost := offered - received:
             yield Problem(
                 "other-kind",
-                f"{lost.size} bytes that the firmware's map makes {kind} are something else in e820: {lost}",
+                f"{lost.amount} that the firmware's map makes {kind} are something else in e820: {lost}",
                 *(
                     entry.line
                     for entry in evidence.memory_map
@@ -84,7 +84,7 @@ def _e820_matches_firmware(evidence: Evidence) -> Iterator[Problem]:
         if extra := received - offered:
             yield Problem(
                 "kind-from-nowhere",
-                f"{extra.size} bytes are {kind} in e820 but not by the firmware's map: {extra}",
+                f"{extra.amount} are {kind} in e820 but not by the firmware's map: {extra}",
                 *(entry.line for entry in evidence.e820 if extra & IntervalSet.span(entry.start, entry.end)),
                 bytes=extra.size,
                 e820=kind,
@@ -97,7 +97,7 @@ def _kernel_uses_usable(evidence: Evidence) -> Iterator[Problem]:
     if unused := usable - evidence.guest.system_ram - _FIRST_PAGE:
         yield Problem(
             "not-used",
-            f"the kernel does not use {unused.size} bytes that e820 offers: {unused}",
+            f"the kernel does not use {unused.amount} that e820 offers: {unused}",
             bytes=unused.size,
         )
 
@@ -145,7 +145,9 @@ def _nothing_unaccepted(evidence: Evidence) -> Iterator[Problem]:
     unaccepted = evidence.memory.unaccepted
     if unaccepted:
         yield Problem(
-            "unaccepted", f"meminfo says {unaccepted} bytes are unaccepted, none should be", bytes=unaccepted
+            "unaccepted",
+            f"meminfo says that {amount(unaccepted)} are unaccepted, none should be",
+            bytes=unaccepted,
         )
     if pages := evidence.guest.vmstat.get("nr_unaccepted", 0):
         yield Problem(
@@ -163,7 +165,7 @@ def _something_unaccepted(evidence: Evidence) -> Iterator[Problem]:
     elif not 0 < unaccepted <= most:
         yield Problem(
             "unaccepted-amount",
-            f"meminfo says {unaccepted} bytes are unaccepted, not between 1 and {most}",
+            f"meminfo says that {amount(unaccepted)} are unaccepted, not between 1 page and {amount(most)}",
             bytes=unaccepted,
             most=most,
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from harness.checks.ended import ended
 from harness.checks.finding import Check, Needs, Problem
 from harness.evidence.efi_probe import (
     INVALID_PARAMETER,
@@ -22,6 +23,7 @@ from harness.evidence.efi_probe import (
 )
 from harness.evidence.memory_map import ranges_of
 from harness.evidence.record import EndingKind
+from harness.intervals import amount
 from harness.machine.memory_layout import MIB, PAGE
 
 if TYPE_CHECKING:
@@ -45,13 +47,9 @@ def attempt_lines(probe: ProbeReport) -> tuple[str, ...]:
 
 def _reports(evidence: Evidence) -> Iterator[Problem]:
     if evidence.record.ending.kind != EndingKind.COMPLETED:
-        yield Problem(
-            "ended",
-            evidence.end,
-            evidence.record.ending.detail,
-            ending=str(evidence.record.ending.kind),
-            phase=evidence.record.ending.phase,
-        )
+        yield ended(evidence)
+        if evidence.record.guest is None:
+            return
     probe = evidence.probe
     if probe.not_understood:
         yield Problem(
@@ -204,7 +202,7 @@ def _refused_once(evidence: Evidence) -> Iterator[Problem]:
     if left is not None and (unaccepted := ranges_of(left.map.entries, UNACCEPTED)):
         yield Problem(
             "granted-unaccepted",
-            f"granted although the loader's map has {unaccepted.size} bytes unaccepted: it never learns more",
+            f"granted although the loader's map has {unaccepted.amount} unaccepted: it never learns more",
             *attempt_lines(evidence.probe),
             bytes=unaccepted.size,
         )
@@ -311,7 +309,10 @@ def _accepts(evidence: Evidence) -> Iterator[Problem]:
     done = sum(part.size for part in probe.accepted)
     if done != wanted:
         yield Problem(
-            "accepted-amount", f"the probe had {done} bytes accepted, not {wanted}", bytes=done, wanted=wanted
+            "accepted-amount",
+            f"the probe had {amount(done)} accepted, not {amount(wanted)}",
+            bytes=done,
+            wanted=wanted,
         )
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from harness.checks.asked import checks
 from harness.errors import HarnessError
+from harness.evidence.signatures.draft import draft_for
 from harness.matrix.plan import StatedOutcome
 from harness.pytest_plugin.unmade import UnmadeItem, unmade_names
 from harness.results.model import BAD
@@ -23,7 +24,7 @@ from harness.run.session import Session
 from harness.store.asking import NotMadeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from _pytest._code.code import TerminalRepr, TracebackStyle
@@ -262,11 +263,12 @@ class LackingItem(pytest.Item):
 class FindingsError(Exception):
     """A check's findings, for `CheckItem.repr_failure` to show."""
 
-    def __init__(self, answer: Answer, record: Path, told_at: str = "") -> None:
+    def __init__(self, answer: Answer, record: Path, told_at: str = "", steps: Iterable[str] = ()) -> None:
         shown = "\n".join(_brief(it) if told_at else str(it) for it in answer.findings)
         again = f"\nthe same boot has failed in {told_at}, where all is told" if told_at else ""
         why = f"\n{answer.reason}" if answer.reason and answer.state == "failed" else ""
-        super().__init__(f"{shown}{again}{why}\n\nboot record: {record}")
+        following = "".join(f"next: {step}\n" for step in steps)
+        super().__init__(f"{shown}{again}{why}\n\n{following}boot record: {record}")
 
 
 class KnownBadError(FindingsError):
@@ -320,7 +322,17 @@ class CheckItem(pytest.Item):
         if answer.state == "known-bad":
             raise KnownBadError(answer, record)
         if answer.findings:
-            raise FindingsError(answer, record, elsewhere)
+            raise FindingsError(answer, record, elsewhere, self._steps())
+
+    def _steps(self) -> Iterator[str]:
+        """Yield what to type next."""
+        record = self.run.record
+        if draft_for(record.ending, self.run.evidence.signatures):
+            yield f"harness signature draft {record.path}    (no signature knows how it ended)"
+        file = shown_path(self.config, self.path)
+        yield f"pytest '{file}::{self.run.cell.id}'"
+        if not self.run.cell.action:
+            yield f"harness boot '{self.run.cell.id}' --hold"
 
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: TracebackStyle | None = None

@@ -19,6 +19,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from harness.checks.asked import checks_of
+from harness.checks.ended import headline
 from harness.checks.model import Expectation, expectation
 from harness.errors import HarnessError
 from harness.evidence.evidence import Evidence
@@ -116,4 +117,4 @@ class CellRun:
             return ""
         if self.cell.action and reported:
             return ""  # the boot itself went well; the checks of the action say the rest
-        return f"the boot ended as {outcome.kind} in phase {outcome.phase}: {outcome.detail}"
+        return headline(self.evidence)

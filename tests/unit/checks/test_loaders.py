@@ -96,4 +96,4 @@ def judge(folder: Path, kind: str, check: Check) -> list[Finding]:
 def test_a_known_fault_that_is_gone_is_a_finding(tmp_path: Path) -> None:
     assert judge(tmp_path, "reserved", HIGH_RAM_LOST) == []
     (finding,) = judge(tmp_path, "usable", HIGH_RAM_LOST)
-    assert "6442450944 bytes at 4 GiB and above are usable, and should be lost" in finding.what
+    assert "6 GiB at 4 GiB and above are usable, and should be lost" in finding.what

@@ -145,11 +145,11 @@ def test_a_boot_that_ended_wrongly_passes_no_check(
     )
     result, text = run(pytester, code, "--replay", records)
     result.assert_outcomes(failed=2, passed=1)
-    assert "reaches-userspace: the boot ended as hang in phase kernel" in text
+    assert "reaches-userspace: the guest hung, in phase kernel" in text
     assert (
         "test_own.py:9: def test_other(check): check('no-ledger')\n"
-        "no-ledger: there is nothing to judge: the boot ended as hang in phase kernel: "
-        "no console byte for 9 s\n"
+        "no-ledger: there is nothing to judge: the guest hung, in phase kernel, "
+        "2.8 s after it began: no console byte for 9 s\n"
         f"  boot record: {records / PLAIN}\n"
     ) in text
 

@@ -164,7 +164,7 @@ def test_a_boot_that_ended_wrongly_fails_its_first_item_only(
     edit_index(records / PLAIN, kind="hang", phase="kernel", detail="no console byte for 9 s")
     result, text = run(pytester, "scenarios", "--replay", records)
     result.assert_outcomes(passed=items[EMULATED], failed=1, skipped=items[PLAIN] - 1)
-    assert "not judged: the boot ended as hang in phase kernel: no console byte for 9 s" in text
+    assert "not judged: the guest hung, in phase kernel, 2.8 s after it began: no console byte" in text
 
 
 @pytest.mark.usefixtures("stand_ins", "scenarios")
@@ -174,7 +174,7 @@ def test_no_selection_hides_a_boot_that_ended_wrongly(
     edit_index(records / PLAIN, kind="hang", phase="kernel", detail="no console byte for 9 s")
     result, text = run(pytester, "scenarios", "--replay", records, "-k", "plain and (no-alarms or no-ledger)")
     result.assert_outcomes(failed=1, skipped=1, deselected=result.parseoutcomes()["deselected"])
-    assert "there is nothing to judge: the boot ended as hang in phase kernel" in text
+    assert "there is nothing to judge: the guest hung, in phase kernel" in text
 
 
 @pytest.mark.usefixtures("stand_ins", "scenarios")

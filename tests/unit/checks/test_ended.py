@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The first line of a verdict and the lines below it, for boots that ended in each way."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from harness.checks.ended import ended, headline, story
+from harness.evidence.evidence import Evidence
+from harness.evidence.record import BootRecord, Ending, EndingKind, PhaseMark, Remark
+from harness.intervals import IntervalSet, amount
+from harness.matrix.cell import Cell
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PHASES = (PhaseMark("launch", 0.0), PhaseMark("stub", 2.0), PhaseMark("early-kernel", 3.5))
+PANIC = "[    0.51] Kernel panic - not syncing: Fatal exception"
+ACCEPT = "Cannot accept memory: unknown platform"
+HEADER = {"type": "header", "format": "snp-ledger", "version": 2, "page-size": 4096}
+RAM = [[0, 1 << 31], [4 << 30, 6 << 30]]
+
+
+def line(kind: str, t: float, **more: Any) -> dict[str, Any]:
+    common = {"type": kind, "t": int(t * 1e9), "vcpu": 0, "rip": 0x1000, "cpl": 0, "phase": "kernel"}
+    return common | more
+
+
+def event(t: float, op: str, gpa: int, size: int) -> dict[str, Any]:
+    return line("event", t, op=op, gpa=gpa, size=size, count=size // 4096, entry=4096)
+
+
+@pytest.fixture
+def evidence(tmp_path: Path) -> Any:
+    """Return a function that makes the evidence of a boot, with what its ledger and its console hold."""
+
+    def made(ending: Ending, *ledger: dict[str, Any], console: str = "", **more: Any) -> Evidence:
+        if ledger:
+            lines = ({**HEADER, "ram": RAM}, *ledger)
+            (tmp_path / "ledger.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
+        (tmp_path / "serial.log").write_text(console)
+        record = BootRecord(
+            path=tmp_path,
+            cell="c",
+            platform="snp-emulated",
+            ending=ending,
+            phases=PHASES,
+            durations={"boot": 5.0},
+        )
+        cell = Cell("fw", "k", "direct", 8192, "snp-emulated")
+        return Evidence(replace(record, **more), cell, cast("Any", None))
+
+    return made
+
+
+def ending(kind: EndingKind, detail: str = "", last: str = "", phase: str = "early-kernel") -> Ending:
+    return Ending(kind, phase, last, detail)
+
+
+EXIT = (
+    line("ebs", 2.4, event="call", **{"map-key": 7}),
+    line("ebs", 2.5, event="return", status=0x8000000000000002, **{"map-key": 7}),
+    line("ebs", 2.8, event="call", **{"map-key": 8}),
+    line("ebs", 2.8, event="return", status=0, **{"map-key": 8}),
+)
+
+
+def test_the_cause_is_named_not_its_consequence(evidence: Any) -> None:
+    remarks = (
+        Remark(0.3, "serial", "kernel-warning", "[    0.1] WARNING: CPU: 0 PID: 1 at x.c:1 long ago"),
+        Remark(3.9, "serial", "accept-unknown-platform", ACCEPT),
+        Remark(4.0, "serial", "kernel-panic", PANIC),
+    )
+    boot = evidence(ending(EndingKind.GUEST_PANIC, "kernel-panic on serial", PANIC), *EXIT, remarks=remarks)
+    said = "the kernel panicked, in phase early-kernel, 1.2 s after ExitBootServices: "
+    assert headline(boot) == said + ACCEPT
+    lines = list(story(boot))
+    assert lines[1].startswith("accept-unknown-platform: the kernel has unaccepted memory and")
+    assert any(each.startswith("try: ") for each in lines)
+    problem = ended(boot)
+    assert (problem.kind, problem.what) == ("ended", said + ACCEPT)
+    assert problem.values == {"ending": "guest-panic", "phase": "early-kernel"}
+
+
+def test_without_a_ledger_the_phase_counts(evidence: Any) -> None:
+    boot = evidence(ending(EndingKind.HANG, "no console byte for 40 s in phase early-kernel"))
+    assert headline(boot) == (
+        "the guest hung, in phase early-kernel, 1.5 s after it began: "
+        "no console byte for 40 s in phase early-kernel"
+    )
+    assert "phases: launch 2.00 s, stub 1.50 s, early-kernel 1.50 s" in list(story(boot))
+
+
+@pytest.mark.parametrize(
+    ("kind", "phase", "pattern", "begins"),
+    [
+        (EndingKind.GUEST_PANIC, "stub", "stub-exit-boot", "the EFI stub gave up, in phase stub"),
+        (EndingKind.GUEST_PANIC, "loader", "x", "the loader gave up, in phase loader"),
+        (EndingKind.GUEST_PANIC, "decompressor", "decompressor-halt", "the kernel's decompressor stopped, "),
+        (EndingKind.FIRMWARE_ASSERT, "dxe", "firmware-assert", "a firmware assertion failed, in phase dxe"),
+        (EndingKind.FIRMWARE_ASSERT, "dxe", "firmware-exception", "the firmware met an exception, in phase"),
+        (EndingKind.QEMU_EXIT, "launch", "", "QEMU ended, in phase launch"),
+        (EndingKind.RESET, "kernel", "", "the machine was reset, in phase kernel"),
+    ],
+)
+def test_who_died(evidence: Any, kind: EndingKind, phase: str, pattern: str, begins: str) -> None:
+    remarks = (Remark(4.0, "serial", pattern, "the line"),) if pattern else ()
+    boot = evidence(ending(kind, "first; #PF at 0x7e (AmdSevDxe+0x4)", "the line", phase), remarks=remarks)
+    assert headline(boot).startswith(begins)
+    if pattern == "firmware-exception":
+        assert headline(boot).endswith(": #PF at 0x7e (AmdSevDxe+0x4)")
+
+
+def test_a_fault_comes_with_the_history_of_its_page(evidence: Any) -> None:
+    page = 0x1_4000_0000
+    boot = evidence(
+        ending(EndingKind.UNVALIDATED_ACCESS, "unvalidated-access: read", phase="actions"),
+        event(1.0, "validate", page - 0x1000, 0x3000),
+        event(2.0, "psc-shared", page, 0x1000),
+        event(2.0, "validate", page + 0x8000, 0x1000),
+        line("fault", 3.0, op="unvalidated-access", access="read", gpa=page + 8),
+        event(3.5, "validate", page, 0x1000),
+    )
+    told = [each for each in story(boot) if each.startswith("ledger line")]
+    assert told == [
+        "ledger line 5: unvalidated-access: read of 0x140000008 by kernel at 0x1000",
+        "ledger line 2: validate of 0x13ffff000-0x140001fff by kernel at 0x1000, 2.00 s before",
+        "ledger line 3: psc-shared of 0x140000000-0x140000fff by kernel at 0x1000, 1.00 s before",
+    ]
+
+
+def test_a_hole_is_named_as_a_whole(evidence: Any) -> None:
+    start, hole = 4 << 30, 0x1_8000_0000
+    boot = evidence(
+        ending(EndingKind.UNVALIDATED_ACCESS, "unvalidated-access: write"),
+        event(1.0, "validate", start, hole - start),
+        event(1.0, "validate", hole + (2 << 20), (10 << 30) - hole - (2 << 20)),
+        line("fault", 3.0, op="unvalidated-access", access="write", gpa=hole + 0x5000),
+    )
+    assert "nobody ever accepted the range around it, 0x180000000-0x1801fffff: 2 MiB" in list(story(boot))
+    nowhere = evidence(
+        ending(EndingKind.UNVALIDATED_ACCESS, "x"),
+        line("fault", 3.0, op="unvalidated-access", access="write", gpa=0xFEE00000),
+    )
+    assert "0xfee00000 is no memory of the guest" in list(story(nowhere))
+
+
+def test_the_lines_around_the_last_one(evidence: Any) -> None:
+    console = "\n".join([*(f"before {number}" for number in range(9)), PANIC, "CPU: 0", *["trace"] * 50])
+    remarks = (Remark(4.0, "serial", "kernel-panic", PANIC),)
+    boot = evidence(ending(EndingKind.GUEST_PANIC, "x", PANIC), console=console, remarks=remarks)
+    shown = [each for each in story(boot) if each.startswith("| ")]
+    assert shown[:6] == ["| before 5", "| before 6", "| before 7", "| before 8", f"| {PANIC}", "| CPU: 0"]
+    assert len(shown) == 10
+
+
+def test_an_ordinary_last_line_explains_nothing(evidence: Any) -> None:
+    last = "Trying to terminate EFI services again"
+    reset = evidence(ending(EndingKind.RESET, "QMP event SHUTDOWN", last))
+    assert not any("grub-terminates-again" in each for each in story(reset))
+    hang = evidence(ending(EndingKind.HANG, "endless loop", last))
+    assert any("grub-terminates-again" in each for each in story(hang))
+    host = evidence(ending(EndingKind.QEMU_EXIT, "QEMU said: error: kvm run failed Invalid argument"))
+    assert any("kvm-run-failed" in each for each in story(host))
+
+
+def test_a_damaged_ledger_hides_no_verdict(evidence: Any) -> None:
+    boot = evidence(ending(EndingKind.HANG, "silent"), {"type": "nonsense"})
+    assert headline(boot) == "the guest hung, in phase early-kernel, 1.5 s after it began: silent"
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 pages"),
+        (6 << 30, "6 GiB"),
+        (5754585088, "5.36 GiB (5488 MiB)"),
+        (2 << 20, "2 MiB"),
+        ((2 << 20) + 4096, "2.00 MiB (513 pages)"),
+        ((1 << 30) + 4096, "1.00 GiB (262145 pages)"),
+        (4096, "1 page"),
+        (96 * 4096, "96 pages"),
+        (4097, "4097 bytes"),
+    ],
+)
+def test_amounts(size: int, text: str) -> None:
+    assert amount(size) == text
+    assert IntervalSet.span(0x1000, 0x1000 + size).amount == text
