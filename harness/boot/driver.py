@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from harness.boot.by_ledger import with_ledger
@@ -90,7 +91,7 @@ def boot(
     boot ends, it is an outcome in the record.
     """
     record_dir = record_dir.absolute()
-    ingredients = _ingredients(spec, inputs or {})
+    ingredients = ingredients_of(spec, inputs or {})
     _make(record_dir, spec, cell_id)
     started, begin = datetime.now(UTC), time.monotonic()
     watch = Watch(done, signatures)
@@ -105,7 +106,7 @@ def boot(
         launched = time.monotonic()
         machine.cont(by_gdb=attendant is not None and attendant.by_gdb)
         conversation.start()
-        digests = {name: _digest(value) for name, value in ingredients.items()}  # while the guest runs
+        digests = {name: digest_of(value) for name, value in ingredients.items()}  # while the guest runs
         limits = deadlines if deadlines is not None else _limits(spec, platform)
         outcome, ended = _end(
             machine, watch, limits, conversation, attendant, survives_faults=survives_faults
@@ -288,7 +289,10 @@ def _write_script(spec: MachineSpec, record_dir: Path, cell_id: str) -> None:
     script.chmod(0o755)
 
 
-def _ingredients(spec: MachineSpec, inputs: Mapping[str, Path | str]) -> dict[str, Path | str]:
+def ingredients_of(
+    spec: MachineSpec, inputs: Mapping[str, Path | str] = MappingProxyType({})
+) -> dict[str, Path | str]:
+    """Return what a boot's record has digests of, by name; HarnessError for a file that is not there."""
     own = {"qemu": spec.qemu, "firmware": spec.firmware, "kernel": spec.kernel, "initrd": spec.initrd}
     every: dict[str, Path | str] = {name: path for name, path in own.items() if path is not None}
     every |= {f"drive{number}": drive.path for number, drive in enumerate(spec.drives)}
@@ -299,7 +303,8 @@ def _ingredients(spec: MachineSpec, inputs: Mapping[str, Path | str]) -> dict[st
     return every
 
 
-def _digest(value: Path | str) -> Input:
+def digest_of(value: Path | str) -> Input:
+    """Return an ingredient, a file or a text, with its size and SHA-256; a file's is remembered."""
     if isinstance(value, str):
         data = value.encode()
         return Input(sha256=hashlib.sha256(data).hexdigest(), size=len(data), text=value)

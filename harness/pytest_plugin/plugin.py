@@ -25,6 +25,7 @@ from harness.platforms.choice import AUTO
 from harness.platforms.registry import platform_named, platforms
 from harness.progress import say
 from harness.pytest_plugin.dimensions import OWN
+from harness.pytest_plugin.earlier import earlier_run
 from harness.pytest_plugin.exit_codes import end_run
 from harness.pytest_plugin.items import (
     CHOSEN,
@@ -56,7 +57,7 @@ BUDGET = pytest.StashKey["TemporaryDirectory[str]"]()
 WANTED = pytest.StashKey[dict[pytest.Item, Any]]()
 """The cells whose boots have not been started, by the items that need them."""
 FIXTURES = ("dimensions", "ladder", "machines", "own_items")
-OTHERS = ("exit_codes", "live", "results")
+OTHERS = ("earlier", "exit_codes", "live", "results")
 pytest_plugins = [f"harness.pytest_plugin.{name}" for name in (*FIXTURES, *OTHERS)]
 
 
@@ -117,6 +118,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Open the session of this run, in the project in which it was started."""
     worker = getattr(config, "workerinput", {})
     records = worker.get(_WORKER_RECORDS)
+    project = _project(config)
+    earlier, resume = earlier_run(config, project)
     options = Options(
         platform=config.getoption("--platform"),
         records=Path(records) if records else config.getoption("--records"),
@@ -124,12 +127,14 @@ def pytest_configure(config: pytest.Config) -> None:
         boots=config.getoption("--boots"),
         full=config.getoption("--full"),
         attempts=config.getoption("--attempts"),
+        earlier=earlier,
+        resume=resume,
         axes=axis_options(config.option),
         cells=tuple(config.getoption("--cell")),
         budget=Path(worker[_WORKER_BUDGET]) if _WORKER_BUDGET in worker else None,
         make=not config.option.collectonly,
     )
-    config.stash[SESSION] = Session(options, _project(config), _progress(config))
+    config.stash[SESSION] = Session(options, project, _progress(config))
     start_recorder(config)
     config.stash[TOLD] = set()
     config.stash[CHOSEN] = []

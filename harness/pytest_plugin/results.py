@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.matrix.show import count
 from harness.paths import SHIPPED
+from harness.pytest_plugin.earlier import refuse_another_run
 from harness.pytest_plugin.items import CAUSES, CHOSEN, QUARANTINE, RECORDER, SESSION, CheckItem
 from harness.results.flakes import rates_told
 from harness.results.folder import RUN, StoredRun
@@ -41,6 +43,7 @@ def start_recorder(config: pytest.Config) -> None:
         scenarios=session.project.scenarios,
         ours=SHIPPED,
     )
+    refuse_another_run(config, invocation)
     config.stash[RECORDER] = Recorder(session.records, invocation, session.progress)
     config.stash[CAUSES] = {}
     config.stash[QUARANTINE] = Quarantine.load(session.project.scenarios.parent / FILE)
@@ -81,8 +84,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say of cells that booted several times how often their boots ended how, and which checks are flaky."""
+    """Say how many boots were carried over, how often repeated ones ended how, and what is flaky."""
     session, chosen = config.stash[SESSION], config.stash[CHOSEN]
+    if session.options.earlier is not None and not session.options.resume:
+        boots = StoredRun.load(session.records).boots if (session.records / RUN).is_file() else ()
+        carried = sum(bool(boot.carried) for boot in boots)
+        told = f"{carried} of {count(len(boots), 'boot')} carried over"
+        terminalreporter.write_line(f"since {session.options.earlier.name}: {told}, with the same inputs")
     repeats = any(len(session.attempts(one.plan, it.cell)) > 1 for one in chosen for it in one.planned)
     if not repeats or not (session.records / RUN).is_file():
         return

@@ -123,13 +123,15 @@ class StoredRun:
 
     @cached_property
     def checks(self) -> tuple[CheckLine, ...]:
-        """What each check said of each cell."""
-        return tuple(line for line in self.lines if isinstance(line, CheckLine))
+        """What each check said of each cell; of a run that was resumed the last answer about each record."""
+        lines = (line for line in self.lines if isinstance(line, CheckLine))
+        return tuple({(*line.key, line.attempt, line.record): line for line in lines}.values())
 
     @cached_property
     def boots(self) -> tuple[BootLine, ...]:
-        """How each boot ended."""
-        return tuple(line for line in self.lines if isinstance(line, BootLine))
+        """How each boot ended; of a run that was resumed the last line about each record."""
+        lines = (line for line in self.lines if isinstance(line, BootLine))
+        return tuple({(line.cell, line.attempt, line.record): line for line in lines}.values())
 
     @cached_property
     def lacks(self) -> tuple[LackLine, ...]:
@@ -138,8 +140,9 @@ class StoredRun:
 
     @cached_property
     def end(self) -> EndLine | None:
-        """The last line of a run that is over, None while it goes on or when it was killed."""
-        return next((line for line in reversed(self.lines) if isinstance(line, EndLine)), None)
+        """The last line of a run that is over, None while it goes on (again) or when it was killed."""
+        last = self.lines[-1] if self.lines else None
+        return last if isinstance(last, EndLine) else None
 
     @property
     def is_green(self) -> bool:
@@ -262,13 +265,8 @@ def _named(text: str, records: Path) -> Path:
 def deciding(lines: Iterable[CheckLine]) -> Iterator[CheckLine]:
     """Yield the answer that decides each question: the first attempt's that failed, else the last one's."""
     found: dict[tuple[str, str, str], CheckLine] = {}
-    for line in sorted(_asked_last(lines), key=lambda line: line.attempt):
+    for line in sorted(lines, key=lambda line: line.attempt):
         before = found.get(line.key)
         if before is None or before.state not in BAD:
             found[line.key] = line
     yield from found.values()
-
-
-def _asked_last(lines: Iterable[CheckLine]) -> Iterable[CheckLine]:
-    """Return the last answer about each attempt: a run that was resumed asks again."""
-    return {(*line.key, line.attempt, line.record): line for line in lines}.values()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from harness.results.flakes import endings, repeated
@@ -35,6 +36,10 @@ def _lines(run: StoredRun, comparison: Comparison | None) -> Iterable[str]:
     if run.end is None:
         yield ""
         yield "The run goes on, or was killed."
+    carried = Counter(boot.carried for boot in run.boots if boot.carried)
+    for earlier, number in sorted(carried.items()):
+        yield ""
+        yield f"{number} of {len(run.boots)} boots are carried over from `{earlier}`: the same inputs."
     if comparison is not None:
         yield ""
         yield f"Since `{comparison.base}`: {headline(comparison)}."

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
@@ -16,15 +17,18 @@ from harness.boot.cell_machine import done_line, limits, machine_spec
 from harness.boot.driver import boot
 from harness.boot.ending import never_started
 from harness.boot.running_machine import NO_LIMITS
+from harness.boot.same_boot import difference
 from harness.boot.ssh_session import Invitation, with_ssh
 from harness.errors import HarnessError, HostError
 from harness.evidence.record import BootRecord, write_json
 from harness.machine.process import LaunchError
+from harness.results.carried import take_over
 from harness.run.budget import GUEST, Budget
 from harness.run.estimate import demand_of
 from harness.run.pool import BootPool, Demand
 from harness.run.replay import OWN, TRAITS
 from harness.run.source import attempt_name
+from harness.store.packing import packed_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -42,11 +46,20 @@ _NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS,
 _NO_PLACE |= {errno.ENOENT}  # what /proc answers to a new folder
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """A run whose records stand for boots that would be the same; in its own folder it goes on."""
+
+    folder: Path
+    id: str
+
+
 class Boots:
     """Each attempt of a cell boots once, into a folder of ``records``; all may take ``capacity`` together.
 
     ``budget``: the file by which several processes share the host, None for one process. ``signatures`` say
-    what console lines mean, None: those that come with the harness.
+    what console lines mean, None: those that come with the harness. ``earlier``: the run of which records are
+    taken over.
     """
 
     def __init__(
@@ -57,6 +70,7 @@ class Boots:
         capacity: Demand,
         budget: Path | None = None,
         signatures: Signatures | None = None,
+        earlier: Earlier | None = None,
     ) -> None:
         self._ingredients = ingredients
         self._host = host
@@ -64,6 +78,7 @@ class Boots:
         self._capacity = capacity
         self._budget = budget
         self._signatures = signatures
+        self._earlier = earlier
         self._specs: dict[Cell, MachineSpec] = {}
         self._boots: dict[str, Future[BootRecord]] = {}
         self._failure: HarnessError | None = None
@@ -137,6 +152,7 @@ class Boots:
                 demand_of(cell, self._ingredients.catalog),
                 talk,
                 signatures=self._signatures,
+                earlier=self._earlier,
             )
             self._boots[name] = self._pool.submit(job.demand, partial(_boot, job, self._budget))
         return self._boots[name]
@@ -182,6 +198,7 @@ class Job:
     unlimited: bool = False
     invites: Callable[[str], None] | None = None
     signatures: Signatures | None = None
+    earlier: Earlier | None = None
 
 
 def _boot(job: Job, budget: Path | None) -> BootRecord:
@@ -210,10 +227,13 @@ def _claimed(lock: Path) -> Iterator[bool]:
 def boot_here(job: Job) -> BootRecord:
     """Boot now, on this thread, and return the record.
 
-    LaunchError when QEMU does not start; there is a record then, too.
+    It is that of an earlier run where that has booted the same. LaunchError when QEMU does not start; there
+    is a record then, too.
     """
     cell, folder = job.cell, job.folder
     with writable(folder):
+        if job.earlier is not None and (record := _taken_over(job, job.earlier)) is not None:
+            return record
         folder.mkdir(parents=True, exist_ok=True)
         own = {OWN: dict(job.own)} if job.own else {}
         write_json(folder / TRAITS, {"cell": asdict(cell), **own, **job.traits.to_json()})
@@ -223,6 +243,26 @@ def boot_here(job: Job) -> BootRecord:
             ending = never_started(error.returncode, error.output)
             BootRecord(path=folder, cell=cell.id, platform=cell.platform, ending=ending).write_index()
             raise
+
+
+def _taken_over(job: Job, earlier: Earlier) -> BootRecord | None:
+    """Return the earlier run's record of the boot, in the job's folder; None where it boots anew.
+
+    What stands in the folder then, of a boot that was cut short or had other inputs, goes.
+    """
+    source = earlier.folder / job.folder.name
+    try:
+        same = job.talk is None and not difference(BootRecord.load(source), job.spec)
+    except HarnessError:
+        same = False  # cut short or damaged; or a file is not there, which the boot will say
+    if same:
+        if source != job.folder:
+            take_over(source, job.folder, earlier.id)
+        return BootRecord.load(job.folder)
+    if source == job.folder:
+        shutil.rmtree(source, ignore_errors=True)
+        packed_file(source).unlink(missing_ok=True)
+    return None
 
 
 def _boot_now(job: Job) -> BootRecord:

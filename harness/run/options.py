@@ -31,7 +31,8 @@ class Options:
     also of scenarios that have many. ``budget``: the file by which processes share the host. ``cells``: ids
     of the only cells to take, or ``AXIS=VALUE,…``, which they must have. ``make``: whether this
     run may fetch and build ingredients. ``attempts``: how often each cell of a scenario boots, None for what
-    the scenario says.
+    the scenario says. ``earlier`` is the folder of a run whose records are taken over where a boot would be
+    the same; with ``resume`` this run is that one, and goes on.
     """
 
     platform: str = "auto"
@@ -44,6 +45,8 @@ class Options:
     cells: tuple[str, ...] = ()
     make: bool = True
     attempts: int | None = None
+    earlier: Path | None = None
+    resume: bool = False
 
 
 def substitutions(options: Options, ingredients: Ingredients, known: Known) -> tuple[Substitution, ...]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from harness.errors import ExitCode, HarnessError
 from harness.matrix.cell import TABLE
 from harness.platforms.registry import platform_named
+from harness.results.carried import carried_from
 from harness.results.folder import RUN, VERDICT, RunWriter, StoredRun
 from harness.results.identity import checkout, harness_version, host_data
 from harness.results.model import (
@@ -264,6 +265,7 @@ def boot_line(cell: Cell, record: BootRecord, folder: Path, attempt: int) -> Boo
         inputs=_inputs(record),
         record=_place(record, folder),
         at=_now(),
+        carried=carried_from(record.path),
     )
 
 

@@ -28,7 +28,7 @@ from harness.platforms.choice import of_records, on_host, wanted
 from harness.platforms.host import Host, survey
 from harness.platforms.registry import platforms
 from harness.recipes.versions import versions
-from harness.run.boots import Boots
+from harness.run.boots import Boots, Earlier
 from harness.run.cell_run import CellRun
 from harness.run.context import Context
 from harness.run.estimate import by_end, longest_first
@@ -60,7 +60,8 @@ class Session:
         self.progress = progress
         self._runs: dict[tuple[Cell, Said, int], CellRun] = {}
         self._names: dict[str, Path] = {}
-        self.records = options.records.absolute() if options.records else _new_records(project.out)
+        given = options.earlier if options.resume else options.records
+        self.records = given.absolute() if given else _new_records(project.out)
         """The folder that receives a record per cell."""
 
     @cached_property
@@ -88,6 +89,7 @@ class Session:
     @cached_property
     def boots(self) -> Boots:
         """The boots of this run, those of scenarios and those of other tests; they share the host."""
+        folder = self.options.earlier
         return Boots(
             self.ingredients,
             self.host,
@@ -95,6 +97,7 @@ class Session:
             self.capacity,
             self.options.budget,
             self.signatures,
+            Earlier(folder.absolute(), folder.name) if folder is not None else None,
         )
 
     @cached_property
