@@ -38,6 +38,7 @@ COMMANDS = MappingProxyType(
         "runs": "list the runs that there are, the newest first",
         "history": "say since when and how often cells and checks fail, or what was never met",
         "compare": "say what changed between two runs",
+        "ab": "boot two firmwares, kernels or loaders in turn, and say what differs",
         "summary": "print a run in short, for the page of a CI job",
         "report": "write a run as static pages, or for other programs",
         "table": "print what came out by firmware, kernel and loader",
@@ -48,7 +49,7 @@ COMMANDS = MappingProxyType(
     }
 )
 """What each command does, in the order of the help."""
-_RESULTS = ("runs", "history", "compare", "summary", "report", "table", "records", "cache")
+_RESULTS = ("runs", "history", "compare", "ab", "summary", "report", "table", "records", "cache")
 _RECORD = ("show", "diff")
 _SUB_ROOMS = MappingProxyType(
     {

@@ -186,7 +186,7 @@ def _drift(bases: Sequence[StoredRun], head: StoredRun) -> Iterable[Change]:
     after = _samples([head], _inputs_by_cell(head.boots))
     for key, samples in sorted(after.items()):
         if key in before:
-            told = _drifted(key[1], spread(before[key]), spread(samples))
+            told = drifted(key[1], spread(before[key]), spread(samples))
             if told is not None:
                 yield Change("drift", key[0], check=key[1], was=told[0], now=told[1])
 
@@ -195,8 +195,8 @@ def _inputs_by_cell(boots: Iterable[BootLine]) -> dict[str, Mapping[str, str]]:
     return {line.cell: line.inputs for line in boots}
 
 
-def _drifted(name: str, was: Spread, now: Spread) -> tuple[str, str] | None:
-    """Return both sides as text when they differ by more than noise explains."""
+def drifted(name: str, was: Spread, now: Spread) -> tuple[str, str] | None:
+    """Return both sides of a measure as text when they differ by more than noise explains, else None."""
     if name.endswith(_EXACT):
         return None if was.median == now.median else (f"{was.median:.0f}", f"{now.median:.0f}")
     if min(was.count, now.count) < _LEAST_SAMPLES:

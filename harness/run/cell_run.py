@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from harness.checks.rollout import Outcome
     from harness.matrix.cell import Cell
     from harness.matrix.plan import Said
-    from harness.run.context import Context
     from harness.run.pool import Demand
+    from harness.run.source import Context
 
 
 class CellRun:

@@ -30,11 +30,11 @@ from harness.platforms.registry import platforms
 from harness.recipes.versions import versions
 from harness.run.boots import Boots, Earlier
 from harness.run.cell_run import CellRun
-from harness.run.context import Context
 from harness.run.estimate import by_end, longest_first
 from harness.run.options import Options, lacks, substitutions
 from harness.run.pool import Demand, host_capacity, host_size
 from harness.run.replay import Replay
+from harness.run.source import Context
 from harness.store.asking import Asking, NotMadeError
 
 if TYPE_CHECKING:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""Where the records of a run come from: whoever judges a cell asks a source for its record."""
+"""Where the records of a run come from, and what else the runs of all its cells share."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -11,7 +12,9 @@ if TYPE_CHECKING:
 
     from harness.artifacts.traits import Traits
     from harness.evidence.record import BootRecord
+    from harness.evidence.signatures.signatures import Signatures
     from harness.matrix.cell import Cell
+    from harness.recipes.catalog import Catalog
 
 
 class RecordSource(Protocol):
@@ -39,3 +42,12 @@ class RecordSource(Protocol):
 def attempt_name(cell: Cell, attempt: int) -> str:
     """Return the name of the record's folder: the cell's id, and of further attempts ``ID+attempt-2``."""
     return cell.id if attempt == 1 else f"{cell.id}+attempt-{attempt}"
+
+
+@dataclass(frozen=True)
+class Context:
+    """What `CellRun` needs: the recipes, where records come from, what lines mean."""
+
+    catalog: Catalog
+    source: RecordSource
+    signatures: Signatures

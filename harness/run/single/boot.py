@@ -13,11 +13,11 @@ from harness.paths import SHIPPED
 from harness.results.model import BAD
 from harness.run.boots import Job, boot_here
 from harness.run.cell_run import CellRun
-from harness.run.context import Context
 from harness.run.estimate import demand_of
 from harness.run.judge import judge
 from harness.run.recorder import Invocation, Recorder, check_line, write_verdict
 from harness.run.single.parts import Own
+from harness.run.source import Context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from harness.artifacts.traits import FirmwareTraits, Traits
     from harness.matrix.cell import Cell
     from harness.matrix.plan import Planned, Said
-    from harness.run.context import Context
     from harness.run.session import Session
+    from harness.run.source import Context
 
 HERE = Path(__file__).parent
 Text = Annotated[str, Field(min_length=1)]
