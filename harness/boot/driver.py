@@ -33,6 +33,7 @@ from harness.evidence.record import (
     EndingKind,
     Input,
     guest_document,
+    stored_files,
     write_json,
 )
 from harness.machine.argv import ByHand, argv, shell_script
@@ -268,8 +269,8 @@ def _finish(record: BootRecord) -> None:
         dump = exception_dump(record.serial_text) or exception_dump(record.debugcon_text)
         details += [str(dump)] if dump else []
     details += record.left_out
-    record = replace(record, ending=replace(record.ending, detail="; ".join(details)))
-    record.write_index()
+    ending = replace(record.ending, detail="; ".join(details))
+    replace(record, ending=ending, files=stored_files(record.path)).write_index()
 
 
 def _write_script(spec: MachineSpec, record_dir: Path, cell_id: str) -> None:

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from harness.checks.finding import Check, Needs, Problem
 from harness.evidence.memory_map import USABLE_TYPES
+from harness.evidence.problems import EvidenceError
+from harness.evidence.record import ConsoleSize
 from harness.machine.memory_layout import FOUR_GIB
 
 if TYPE_CHECKING:
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 CONVENTIONAL = "Conventional"
 _ACCEPTING = "Accepting all memory"
 """What AmdSevDxe prints when it accepts what is left (DEBUG_INFO: in DEBUG builds only)."""
+_DXE = re.compile(r"^(?:Loading driver at 0x|InstallProtocolInterface: )", re.MULTILINE)
+"""What the DXE core prints all the time (DEBUG_LOAD and DEBUG_INFO, MdeModulePkg/Core/Dxe)."""
 
 
 def _attributes(evidence: Evidence) -> Iterator[Problem]:
@@ -45,7 +50,14 @@ def _attributes(evidence: Evidence) -> Iterator[Problem]:
 
 
 def _said(evidence: Evidence, most: int) -> Iterator[Problem]:
-    lines = [line for line in evidence.record.debugcon_text.splitlines() if _ACCEPTING in line]
+    """Read what the firmware says on its debug console or, as some builds do, on the serial one."""
+    record = evidence.record
+    if record.consoles.get("debugcon", ConsoleSize(0, 0)).dropped:
+        raise EvidenceError("the debug console was cut", *record.left_out)
+    log = f"{record.debugcon_text}\n{record.serial_text}"
+    if not _DXE.search(log):
+        raise EvidenceError("the firmware has DEBUG output, but no console shows any", evidence.end)
+    lines = [line for line in log.splitlines() if _ACCEPTING in line]
     if len(lines) > most:
         yield Problem(
             "said-accepting",

@@ -14,6 +14,7 @@ from harness.platforms.registry import platform_named
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from harness.artifacts.traits import Traits
     from harness.checks.model import Expectation
     from harness.evidence.evidence import Evidence
 
@@ -101,8 +102,10 @@ class Check:
             said = Problem("as-worded", problem) if isinstance(problem, str) else problem
             yield Finding(self.name, said.what, said.evidence, said.kind, said.values)
 
-    def not_applicable(self, platform: str) -> str:
-        """Return why this check cannot be asked on ``platform``; empty when it can."""
+    def not_applicable(self, platform: str, traits: Traits) -> str:
+        """Return why nothing can answer this check on ``platform`` or with these ingredients; else ""."""
         if self.needs is Needs.LEDGER and platform_named(platform).acceptance != "exact":
             return "only emulation has an exact ledger; hardware shows PVALIDATE to nobody"
+        if self.needs is Needs.FIRMWARE_LOG and not traits.firmware.debug_output:
+            return "the firmware logs nothing: it was built without DEBUG output (RELEASE)"
         return ""

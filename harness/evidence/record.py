@@ -3,7 +3,8 @@
 
 The index is written last and atomically: a folder without it belongs to a boot that was cut short. Whatever
 judges a boot reads the folder alone. When a run is over, the folder of a boot that passed is packed: the file
-``NAME.tar.zst`` is in its place, and reads as the folder did. Its files, of which only the index must exist:
+``NAME.tar.zst`` is in its place, and reads as the folder did. The index lists the other files with size and
+SHA-256: one of them that is missing, cut or changed is damaged evidence, and never a pass. The files:
 
 ``boot.json``           the index (`BootRecord`), schema version 1
 ``command.sh``          the same machine, runnable by hand
@@ -20,15 +21,17 @@ judges a boot reads the folder alone. When a run is over, the folder of a boot t
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from harness.errors import HarnessError
+from harness.evidence.problems import EvidenceError
 from harness.evidence.text import plain_text
 from harness.store.packing import holds_file, is_there, open_file
 
@@ -46,6 +49,10 @@ ACTION_BEGIN = "=====HARNESS-ACTION-BEGIN====="
 ACTION_END = "=====HARNESS-ACTION-END====="
 ACTIONS_DONE = "=====HARNESS-ACTIONS-DONE====="
 
+ONLY_THE_BOOT_NEEDS = re.compile(
+    r"^(?:disk\d+\.qcow2|.*-key|.*-key\.pub|.*-keys\.img|known-hosts|guest-memory\.bin)$"
+)
+"""Names of files that are no evidence: overlays with what the guest wrote, keys of one boot."""
 _PRINTK = re.compile(r"^(?:<\d+>)?\[ *\d+\.\d{6}\]")
 
 
@@ -108,6 +115,20 @@ class Input:
 
 
 @dataclass(frozen=True)
+class StoredFile:
+    """A file of the record, as the boot left it; size in bytes."""
+
+    sha256: str
+    size: int
+
+    @classmethod
+    def of(cls, file: BinaryIO) -> Self:
+        """Return what an open file is now."""
+        digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # any binary file
+        return cls(digest, file.seek(0, os.SEEK_END))
+
+
+@dataclass(frozen=True)
 class ConsoleSize:
     """Bytes that arrived, and how many of them the log does not hold."""
 
@@ -121,7 +142,8 @@ class BootRecord:
 
     ``spec`` is the machine's specification and ``argv`` the command as it was started (with descriptors that
     only lived then). ``durations`` are seconds: ``launch`` (start to paused machine), ``boot`` (let run to
-    the end), ``total``. ``started`` is an ISO 8601 time in UTC.
+    the end), ``total``. ``started`` is an ISO 8601 time in UTC. ``files`` are those that the boot left beside
+    the index, by name; empty in records of before they were listed, whose files nobody can vouch for.
     """
 
     path: Path
@@ -139,6 +161,7 @@ class BootRecord:
     started: str = ""
     durations: Mapping[str, float] = field(default_factory=dict)
     consoles: Mapping[str, ConsoleSize] = field(default_factory=dict)
+    files: Mapping[str, StoredFile] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -167,6 +190,7 @@ class BootRecord:
                     "argv": tuple(data["argv"]),
                     "inputs": {name: Input(**entry) for name, entry in data["inputs"].items()},
                     "consoles": {name: ConsoleSize(**entry) for name, entry in data["consoles"].items()},
+                    "files": {name: StoredFile(**entry) for name, entry in data.get("files", {}).items()},
                 }
             )
         except (FileNotFoundError, NotADirectoryError):
@@ -187,11 +211,57 @@ class BootRecord:
         write_json(self.path / INDEX, data)
 
     def holds(self, name: str) -> bool:
-        """Return whether this boot left the file, packed or not."""
+        """Return whether this boot left the file, packed or not; EvidenceError when it is damaged."""
+        self._vouch(name)
         return holds_file(self.path / name)
 
+    @cached_property
+    def _whole(self) -> set[str]:
+        """Names of files that were found to be as the boot left them."""
+        return set()
+
+    def _vouch(self, name: str) -> None:
+        """Raise EvidenceError when a file is not as the boot left it."""
+        if not self.files or name in self._whole:
+            return
+        path = self.path / name
+        try:
+            wrong = self._damage(path)
+        except HarnessError as error:
+            raise EvidenceError(error.what, error.hint) from error
+        if wrong:
+            hint = "unpack or copy the record again, or boot the cell again"
+            raise EvidenceError(f"{path}: {wrong}", hint)
+        self._whole.add(name)
+
+    def damaged(self) -> list[EvidenceError]:
+        """Return what is wrong with each file that is not as the boot left it."""
+        found = []
+        for name in self.files:
+            try:
+                self._vouch(name)
+            except EvidenceError as error:
+                found.append(error)
+        return found
+
+    def _damage(self, path: Path) -> str:
+        left = self.files.get(path.name)
+        if not holds_file(path):
+            return "" if left is None else f"is missing, the boot left {left.size} bytes"
+        if left is None:
+            return "is not of this boot, which left no such file"
+        with open_file(path) as file:
+            found = StoredFile.of(file)
+        if found.size != left.size:
+            return f"has {found.size} bytes, the boot left {left.size}"
+        return "" if found == left else "was changed after the boot: its SHA-256 is another"
+
     def bytes_of(self, name: str) -> bytes:
-        """Return the content of one of the record's files, empty when this boot left none."""
+        """Return the content of one of the record's files, empty when this boot left none.
+
+        EvidenceError when it is damaged.
+        """
+        self._vouch(name)
         try:
             with open_file(self.path / name) as file:
                 return file.read()
@@ -260,6 +330,16 @@ class BootRecord:
         except ValueError as error:
             raise HarnessError(f"{self.path / name}: damaged ({error})", "boot the cell again") from error
         return document if isinstance(document, dict) else {}
+
+
+def stored_files(folder: Path) -> dict[str, StoredFile]:
+    """Return the files of a boot that is over, by name: all beside the index that are evidence."""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.name != INDEX and not ONLY_THE_BOOT_NEEDS.match(path.name):
+            with path.open("rb") as file:
+                found[path.name] = StoredFile.of(file)
+    return found
 
 
 def first_kernel(serial_text: str) -> str:

@@ -136,7 +136,7 @@ class CheckFixture:
         __tracebackhide__ = True
         asked = question if isinstance(question, Check) else check_named(question)
         seen = self._request.getfixturevalue("evidence") if evidence is None else evidence
-        if reason := asked.not_applicable(seen.cell.platform):
+        if reason := asked.not_applicable(seen.cell.platform, seen.traits):
             pytest.skip(reason)
         session, node = _session(self._request), self._request.node
         run = session.run(seen.cell)

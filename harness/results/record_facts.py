@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
@@ -83,6 +83,8 @@ def read_facts(path: Path) -> RecordFacts:
     record = attempt("boot.json", lambda: BootRecord.load(path), missing)
     nothing = Ending(EndingKind.QEMU_EXIT, "", "", "")
     files = record or BootRecord(path=path, cell=path.name, platform="", ending=nothing)
+    missing += [error.what.removeprefix(f"{path}/") for error in files.damaged()]
+    files = replace(files, files={})  # what is damaged is shown as far as it goes
     if record is None and not any(files.bytes_of(name) for name in ("serial.log", "ledger.jsonl", _TRAITS)):
         raise HarnessError(missing[0].removeprefix("boot.json: "), "give a record's folder, or a capsule")
     ledger_path = files.ledger_path

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
-from harness.evidence.record import INDEX
+from harness.evidence.record import INDEX, ONLY_THE_BOOT_NEEDS
 from harness.results.folder import StoredRun, goes_on, run_folders
 from harness.results.model import BAD
 from harness.store.file_tree import size_on_disk
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-_NEEDLESS = re.compile(r"^(?:disk\d+\.qcow2|.*-key|.*-key\.pub|.*-keys\.img|known-hosts|guest-memory\.bin)$")
-"""Parts of a record that only its boot needed: overlays with what the guest wrote, keys of one boot."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def needless(record: Path) -> list[Removal]:
     return [
         Removal(path, path.stat().st_size, "only its boot needed it")
         for path in sorted(record.iterdir())
-        if path.is_file() and _NEEDLESS.match(path.name)
+        if path.is_file() and ONLY_THE_BOOT_NEEDS.match(path.name)
     ]
 
 

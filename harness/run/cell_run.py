@@ -110,11 +110,11 @@ class CellRun:
     def root_failure(self) -> str:
         """Why there is nothing to judge beyond the boot itself; "" when the boot went as it should."""
         try:
-            outcome, reported = self.record.ending, self.record.guest is not None
+            outcome = self.record.ending
+            if self.expectation.ends_early or outcome.kind is EndingKind.COMPLETED:
+                return ""
+            if self.cell.action and self.record.guest is not None:
+                return ""  # the boot itself went well; the checks of the action say the rest
+            return headline(self.evidence)
         except HarnessError as error:
             return error.what.partition("\n")[0]
-        if self.expectation.ends_early or outcome.kind is EndingKind.COMPLETED:
-            return ""
-        if self.cell.action and reported:
-            return ""  # the boot itself went well; the checks of the action say the rest
-        return headline(self.evidence)

@@ -48,7 +48,7 @@ def judge(run: CellRun, check: Check, *, first: bool) -> Answer:
     A boot that went wrong leaves most checks nothing to judge. ``first``: this check is the first that the
     run asks of the cell, and tells that, so that no selection of checks hides it.
     """
-    if reason := check.not_applicable(run.cell.platform):
+    if reason := check.not_applicable(run.cell.platform, run.traits):
         return Answer(check, "not-asked", reason=reason)
     about_boot = run.checks[0]
     try:

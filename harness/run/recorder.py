@@ -15,6 +15,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from harness.errors import ExitCode, HarnessError
+from harness.evidence.problems import EvidenceError
 from harness.matrix.cell import TABLE
 from harness.platforms.registry import platform_named
 from harness.results.carried import carried_from
@@ -38,7 +39,7 @@ from harness.results.retention import needless, pack_records, passed_records, re
 from harness.store.file_tree import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from harness.evidence.record import BootRecord
@@ -281,7 +282,10 @@ def axes_of(cell: Cell) -> dict[str, str]:
 def measures_of(record: BootRecord) -> dict[str, float]:
     """Return a boot's numbers: pages that were accepted by whom (``….pages``), exits, seconds by phase."""
     found: dict[str, float] = {}
-    for name, value in record.counters.items():
+    counters: Mapping[str, object] = {}
+    with contextlib.suppress(EvidenceError):  # the checks say that they are damaged
+        counters = record.counters
+    for name, value in counters.items():
         if name.startswith("validate-pages-") and isinstance(value, int):
             found[f"accepted.{name.removeprefix('validate-pages-')}.pages"] = float(value)
         elif name in {"vmgexits", "ebs-calls"} and isinstance(value, int):

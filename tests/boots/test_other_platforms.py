@@ -62,7 +62,7 @@ def test_its_cell_is_booted_and_judged(site: Path, tmp_path: Path) -> None:
     run = session.run(planned.cell)
     session.prepare([run])
     session.schedule([run])
-    asked = [check for check in run.checks if not check.not_applicable(run.cell.platform)]
+    asked = [check for check in run.checks if not check.not_applicable(run.cell.platform, run.traits)]
     assert any(check.needs is Needs.LEDGER for check in asked)
     assert [finding for check in asked for finding in check(run.evidence)] == []
     assert (run.record.platform, run.record.confidential["policy"]) == ("snp-debuggable", "0xb0000")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.evidence.record import EndingKind
 from tests.support.data import DATA
+from tests.support.linux_sample import DXE_LOG
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -181,7 +182,7 @@ def firmware_touches_high(sample: Sample) -> None:
 
 def firmware_says(times: int) -> Callable[[Sample], None]:
     def mutate(sample: Sample) -> None:
-        (sample.path / "debugcon.log").write_text("Accepting all memory\r\n" * times)
+        (sample.path / "debugcon.log").write_text(DXE_LOG + "Accepting all memory\r\n" * times)
 
     return mutate
 

@@ -16,16 +16,24 @@ from harness.artifacts.kernel.traits import KernelTraits
 from harness.artifacts.traits import Traits
 from harness.checks.asked import checks_of
 from harness.evidence.evidence import Evidence
-from harness.evidence.record import BootRecord, Ending, EndingKind, guest_document, write_json
+from harness.evidence.record import (
+    BootRecord,
+    Ending,
+    EndingKind,
+    guest_document,
+    write_json,
+)
 from harness.evidence.text import plain_text
 from harness.matrix.cell import Cell
 from tests.support.data import DATA
 from tests.support.expectations import expected
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from harness.checks.finding import Check, Finding
+    from harness.evidence.record import StoredFile
 
 
 FIRMWARE = FirmwareTraits(
@@ -33,7 +41,7 @@ FIRMWARE = FirmwareTraits(
     memory_acceptance=True,
     accepts_at_exit=True,
     kernel_hashes=False,
-    debug_output=False,
+    debug_output=True,
     sections=(),
     sources={},
 )
@@ -65,6 +73,8 @@ SAMPLES = {
 }
 
 Line = dict[str, Any]
+DXE_LOG = "Loading driver at 0x0007E8C5000 EntryPoint=0x0007E8C8F5B AmdSevDxe.efi\n"
+"""A line of the debug console of a firmware with DEBUG output."""
 
 
 def write_ledger(path: Path, lines: list[Line]) -> None:
@@ -80,6 +90,7 @@ class Sample:
         shutil.copy(DATA / f"{self.stem}.serial.log", path / "serial.log")
         if (DATA / f"{self.stem}.ledger.jsonl").exists():
             shutil.copy(DATA / f"{self.stem}.ledger.jsonl", path / "ledger.jsonl")
+        (path / "debugcon.log").write_text(DXE_LOG)
         document, _why = guest_document(self.serial)
         kind = EndingKind.COMPLETED if document else EndingKind.HANG
         self.outcome = Ending(kind, "done" if document else "kernel", "last", "detail")
@@ -114,8 +125,18 @@ class Sample:
         return {check.name: check for check in checks_of(what)}
 
     def judge(self, check: Check) -> list[Finding]:
+        self.write()
+        return check(self.evidence({}))
+
+    def write(self) -> None:
+        """Put the guest's document beside the other files."""
         if self.document is not None:
             write_json(self.path / "guest.json", self.document)
-        record = BootRecord(path=self.path, cell=self.stem, platform=self.platform, ending=self.outcome)
+
+    def evidence(self, files: Mapping[str, StoredFile]) -> Evidence:
+        """Return what the record shows, whose index lists ``files``."""
+        record = BootRecord(
+            path=self.path, cell=self.stem, platform=self.platform, ending=self.outcome, files=files
+        )
         cell = Cell("fw", "k", "direct", self.memory_mib, self.platform)
-        return check(Evidence(record, cell, Traits(FIRMWARE, self.kernel)))
+        return Evidence(record, cell, Traits(FIRMWARE, self.kernel))

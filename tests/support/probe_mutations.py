@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness.evidence.record import EndingKind
+from tests.support.linux_sample import DXE_LOG
 from tests.support.probe_sample import DOCUMENTS, GIB4, HIGH_PAGES, INVALID_PARAMETER
 
 if TYPE_CHECKING:
@@ -246,7 +247,7 @@ def make_ledger(sample: Sample) -> None:
 
 def firmware_says(times: int) -> Mutate:
     def mutate(sample: Sample) -> None:
-        (sample.path / "debugcon.log").write_text("Accepting all memory\r\n" * times)
+        (sample.path / "debugcon.log").write_text(DXE_LOG + "Accepting all memory\r\n" * times)
 
     return mutate
 

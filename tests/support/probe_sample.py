@@ -7,7 +7,7 @@ They are documents and ledgers of ``scenarios/protocol.yaml`` with OVMF 2025.02,
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.firmware.traits import FirmwareTraits
@@ -19,11 +19,13 @@ from harness.evidence.record import BootRecord, Ending, EndingKind
 from harness.matrix.cell import Cell
 from tests.support.data import DATA
 from tests.support.expectations import expected
+from tests.support.linux_sample import DXE_LOG
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.checks.finding import Check, Finding
+    from harness.evidence.record import StoredFile
 
 DOCUMENTS = DATA / "efi-probe"
 FIRMWARE = FirmwareTraits(
@@ -31,7 +33,7 @@ FIRMWARE = FirmwareTraits(
     memory_acceptance=True,
     accepts_at_exit=True,
     kernel_hashes=False,
-    debug_output=False,
+    debug_output=True,
     sections=(),
     sources={},
 )
@@ -56,6 +58,7 @@ class Sample:
     def __init__(self, name: str, path: Path) -> None:
         self.memory_mib, self.platform = SAMPLES[name]
         self.path = path
+        (path / "debugcon.log").write_text(DXE_LOG)
         self.document: Line = json.loads((DOCUMENTS / f"{name}.json").read_text())
         self.traits = probe_traits(self.document["cmdline"])
         self.firmware = FIRMWARE
@@ -81,14 +84,21 @@ class Sample:
         return {check.name: check for check in checks_of(what)}
 
     def judge(self, check: Check) -> list[Finding]:
+        self.write()
+        return check(self.evidence({}))
+
+    def write(self) -> None:
+        """Write the files of the record."""
         (self.path / "guest.json").write_text(json.dumps(self.document))
         if self.ledger:
             text = "".join(json.dumps(line) + "\n" for line in self.ledger)
             (self.path / "ledger.jsonl").write_text(text)
-        record = BootRecord(path=self.path, cell="x", platform=self.platform, ending=self.outcome)
-        return check(self.evidence(record))
 
-    def evidence(self, record: BootRecord) -> Evidence:
+    def evidence(self, files: Mapping[str, StoredFile]) -> Evidence:
+        """Return what the record shows, whose index lists ``files``."""
+        record = BootRecord(
+            path=self.path, cell="x", platform=self.platform, ending=self.outcome, files=files
+        )
         cell = Cell("fw", "k", "direct", self.memory_mib, self.platform)
         return Evidence(record, cell, Traits(self.firmware, self.traits))
 

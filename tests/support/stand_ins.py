@@ -21,9 +21,11 @@ from tests.support.data import DATA, PROJECT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from harness.checks.finding import Finding
     from harness.machine.spec import MachineSpec
     from harness.paths import Project
     from harness.recipes.loader import LoaderRecipe
+    from harness.run.cell_run import CellRun
     from harness.store.entries import Store
 
 RECORDS = DATA / "records"
@@ -123,3 +125,13 @@ class StandInIngredients:
         return Path("/", guest)
 
     guest_disk = initrd_of
+
+
+def found(run: CellRun) -> list[Finding]:
+    """Return what the checks that the cell can be asked find wrong."""
+    return [
+        finding
+        for check in run.checks
+        if not check.not_applicable(run.cell.platform, run.traits)
+        for finding in check(run.evidence)
+    ]

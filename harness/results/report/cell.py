@@ -85,10 +85,7 @@ def read_parts(path: Path, checks: Sequence[CheckLine]) -> CellParts:
     record = attempt("boot.json", lambda: BootRecord.load(path), missing)
     if record is None:
         return CellParts(None, missing=tuple(missing))
-    ledger = None
-    if record.ledger_path is not None:
-        ledger_path = record.ledger_path
-        ledger = attempt("ledger", lambda: read_ledger(ledger_path), missing)
+    ledger = attempt("ledger", lambda: _ledger(record), missing)
     handed = attempt("memory map", lambda: handed_over(record), missing) or ()
     e820 = attempt("e820", lambda: parse_e820(record.serial_text), missing) or ()
     memory_mib = record.spec.get("memory_mib")
@@ -104,9 +101,13 @@ def read_parts(path: Path, checks: Sequence[CheckLine]) -> CellParts:
         e820=tuple(_row(it.start, it.end, it.kind) for it in e820),
         accepted=tuple(_accepted(ledger)) if ledger else (),
         exits=tuple(_exits(ledger)) if ledger else (),
-        consoles=tuple(_consoles(record, checks)),
+        consoles=tuple(_consoles(record, checks, missing)),
         missing=tuple(missing),
     )
+
+
+def _ledger(record: BootRecord) -> Ledger | None:
+    return read_ledger(record.ledger_path) if record.ledger_path is not None else None
 
 
 def _row(start: int, end: int, kind: str, more: str = "") -> MapRow:
@@ -208,11 +209,12 @@ def _accepted(ledger: Ledger) -> Iterable[MapRow]:
 
 
 def _consoles(
-    record: BootRecord, checks: Sequence[CheckLine]
+    record: BootRecord, checks: Sequence[CheckLine], missing: list[str]
 ) -> Iterable[tuple[str, tuple[ConsoleLine, ...]]]:
     cited = {line.strip() for check in checks for finding in check.findings for line in finding.evidence}
-    for name, text in (("serial", record.whole_text), ("debugcon", record.debugcon_text)):
-        lines = text.splitlines()
+    texts = {"serial": lambda: record.whole_text, "debugcon": lambda: record.debugcon_text}
+    for name, read in texts.items():
+        lines = (attempt(f"{name} console", read, missing) or "").splitlines()
         marked = {number for number, line in enumerate(lines) if line.strip() and _is_cited(line, cited)}
         yield name, tuple(_excerpt(lines, marked))
 

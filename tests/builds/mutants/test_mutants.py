@@ -167,7 +167,7 @@ def catches(run: CellRun) -> Iterator[Catch]:
     if run.record.ending.kind is EndingKind.HANG:
         return
     for check in run.checks:
-        if check.not_applicable(run.cell.platform):
+        if check.not_applicable(run.cell.platform, run.traits):
             continue
         try:
             for finding in check.findings(run.evidence):
@@ -183,7 +183,7 @@ def test_unmutated_firmware_passes(firmware: Firmware) -> None:
         f"{run.cell.id}: {finding}"
         for run in firmware.runs(FILE.base)
         for check in run.checks
-        if not check.not_applicable(run.cell.platform)
+        if not check.not_applicable(run.cell.platform, run.traits)
         for finding in check(run.evidence)
     ]
     assert not wrong, "\n".join(wrong)

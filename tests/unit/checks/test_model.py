@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.artifacts.traits import Traits
 from harness.checks import boot
 from harness.checks.asked import checks_of
 from harness.errors import HarnessError
@@ -142,11 +143,19 @@ def test_expected_refuses_unknown_platform() -> None:
 
 
 def test_ledger_checks_are_not_applicable_on_hardware() -> None:
-    checks = checks_of(expected(FIRMWARE, K612, 8192, "snp"))
-    refused = {check.name for check in checks if check.not_applicable("snp")}
+    checks, traits = checks_of(expected(FIRMWARE, K612, 8192, "snp")), Traits(FIRMWARE, K612)
+    refused = {check.name for check in checks if check.not_applicable("snp", traits)}
     assert {"firmware-left-high", "validated-once", "ledger-whole"} <= refused
     assert "technology-active" not in refused
-    assert not any(check.not_applicable("snp-emulated") for check in checks)
+    assert not any(check.not_applicable("snp-emulated", traits) for check in checks)
+
+
+def test_a_firmware_without_debug_output_is_not_asked_what_it_logs() -> None:
+    checks = {check.name: check for check in checks_of(expected(FIRMWARE, K612, 8192, "snp-emulated"))}
+    release = Traits(replace(FIRMWARE, debug_output=False), K612)
+    refused = {name for name, check in checks.items() if check.not_applicable("snp-emulated", release)}
+    assert refused == {"accepts-nothing-at-exit"}
+    assert "RELEASE" in checks["accepts-nothing-at-exit"].not_applicable("snp-emulated", release)
 
 
 SEV_ES = """\

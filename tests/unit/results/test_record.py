@@ -6,12 +6,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.cli import entry
 from harness.errors import ExitCode, HarnessError
+from harness.evidence.record import BootRecord, stored_files
 from harness.results.record.difference import difference, normal
 from harness.results.record.find import find_record
 from harness.results.record.told import as_data, as_text
@@ -166,3 +168,13 @@ def test_the_commands(record: Path, capsys: pytest.CaptureFixture[str], tmp_path
     assert entry.main(["diff", str(RECORDS / SNP), str(RECORDS / SNP)]) == ExitCode.OK
     assert capsys.readouterr().out.endswith("nothing differs\n")
     assert entry.main(["show", "nothing"]) == ExitCode.MISTAKE
+
+
+def test_a_file_that_was_changed_is_named_and_shown(record: Path) -> None:
+    replace(BootRecord.load(record), files=stored_files(record)).write_index()
+    assert read_facts(record).missing == ()
+    log = record / "serial.log"
+    log.write_bytes(log.read_bytes().replace(b"Linux version", b"Linux nothing", 1))
+    facts = read_facts(record)
+    assert facts.missing == ("serial.log: was changed after the boot: its SHA-256 is another",)
+    assert facts.files.whole_text.count("Linux nothing") == 1

@@ -19,6 +19,7 @@ from harness.run.options import Options
 from harness.run.pool import Demand
 from harness.run.replay import TRAITS
 from harness.run.session import Session
+from tests.support.stand_ins import found
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +63,7 @@ def test_a_boot_is_judged_from_its_record(stand_ins: Any, scenario: Path, tmp_pa
     session.prepare(runs)
     session.schedule(runs)
     for run in runs:
-        assert [finding for check in run.checks for finding in check(run.evidence)] == []
+        assert found(run) == []
         assert run.root_failure == ""
     assert sorted(stand_ins.booted) == [EMULATED, PLAIN]
     assert session.records.parent == tmp_path / "out/records"
@@ -77,7 +78,7 @@ def test_a_replay_needs_no_ingredient_and_finds_the_same(
     runs = [session.run(cell) for cell in chosen(session, scenario)]
     session.prepare(runs)
     session.schedule(runs)
-    assert [finding for run in runs for check in run.checks for finding in check(run.evidence)] == []
+    assert [finding for run in runs for finding in found(run)] == []
     assert len(runs) == 2
     assert (stand_ins.booted, stand_ins.built) == ([], [])
     assert not (tmp_path / "out").exists()
