@@ -190,7 +190,10 @@ class Ingredients:
 
     def choose_kernel(self, text: str) -> str:
         """Return the name, for ``kernel``, of a recipe or of a developer's ``file:PATH``, ``tree:PATH``."""
-        recipe = choose_kernel(text, self.catalog)
+        return self.add_kernel(choose_kernel(text, self.catalog))
+
+    def add_kernel(self, recipe: AnyKernel) -> str:
+        """Return the name, for ``kernel``, of a recipe that is not in the catalog."""
         self._chosen_kernels[recipe.name] = recipe
         return recipe.name
 

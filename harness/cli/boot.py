@@ -108,6 +108,7 @@ def _run(options: argparse.Namespace) -> int:
     run, answers = prepared.judged(record, ask=options.judge)
     _tell(record, answers)
     code = exit_code(record, run, answers)
+    prepared.finish(code)
     return ExitCode.INTERRUPTED if terminal.left and not (options.hold or answers) else code
 
 

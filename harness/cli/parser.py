@@ -35,6 +35,10 @@ COMMANDS = MappingProxyType(
         "measure": "print the launch digest of a cell's guest, and explain another one",
         "show": "show one record: timeline, memory, who accepted what, findings with their lines",
         "diff": "say what differs between two records",
+        "judge": "ask the model's questions of stored records, whatever scenario they came from",
+        "repro": "boot a record's cell again, and say what differs",
+        "pack": "make a capsule of a record: one file that can travel",
+        "unpack": "make a record of a capsule",
         "runs": "list the runs that there are, the newest first",
         "history": "say since when and how often cells and checks fail, or what was never met",
         "compare": "say what changed between two runs",
@@ -50,7 +54,7 @@ COMMANDS = MappingProxyType(
 )
 """What each command does, in the order of the help."""
 _RESULTS = ("runs", "history", "compare", "ab", "summary", "report", "table", "records", "cache")
-_RECORD = ("show", "diff")
+_RECORD = ("show", "diff", "judge", "repro", "pack", "unpack")
 _SUB_ROOMS = MappingProxyType(
     {
         **dict.fromkeys(_RESULTS, "results."),

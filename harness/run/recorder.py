@@ -132,10 +132,10 @@ class Recorder:
         self._lines.setdefault(run.name, []).append(line)
         self._write(line)
 
-    def booted(self, cell: Cell, record: BootRecord) -> None:
+    def booted(self, cell: Cell, record: BootRecord, attempt: int = 1) -> None:
         """Write a boot that nobody asks anything about."""
         self._booted.add(record.path.name)
-        self._write(boot_line(cell, record, self._folder, 1), record=record)
+        self._write(boot_line(cell, record, self._folder, attempt), record=record)
 
     def lack(self, cell: Cell, scenario: str, reason: str) -> None:
         """Write that a cell did not boot because the host lacks something."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from harness.boot.cell_machine import machine_spec
@@ -17,7 +18,7 @@ from harness.run.estimate import demand_of
 from harness.run.judge import judge
 from harness.run.recorder import Invocation, Recorder, check_line, write_verdict
 from harness.run.single.parts import Own
-from harness.run.source import Context
+from harness.run.source import Context, attempt_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -103,17 +104,20 @@ class Prepared:
 
     @property
     def folder(self) -> Path:
-        """The folder that becomes the record."""
-        return self.wanted.record or self.session.records / self.wanted.cell.id
+        """The folder that becomes the first record."""
+        return self._folder(1)
 
-    def boot(self) -> BootRecord:
+    def _folder(self, attempt: int) -> Path:
+        return self.wanted.record or self.session.records / attempt_name(self.wanted.cell, attempt)
+
+    def boot(self, attempt: int = 1) -> BootRecord:
         """Boot now, on this thread; LaunchError, with a record, when QEMU does not start."""
         wanted = self.wanted
         job = Job(
             wanted.cell,
             self.spec,
             self.traits,
-            self.folder,
+            self._folder(attempt),
             demand_of(wanted.cell, self.session.ingredients.catalog),
             own=wanted.own.written(),
             attendant=wanted.attendant,
@@ -123,26 +127,31 @@ class Prepared:
         )
         return boot_here(job)
 
-    def judged(self, record: BootRecord, *, ask: bool) -> tuple[CellRun, list[Answer]]:
+    def judged(self, record: BootRecord, *, ask: bool, attempt: int = 1) -> tuple[CellRun, list[Answer]]:
         """Return the cell's run and what the model's questions give, none without ``ask``; both are written.
 
         A boot whose record lies where the user wants it is no run; of its answers the verdict alone is kept.
         """
-        cell = self.wanted.cell
-        catalog = self.session.ingredients.catalog
-        source = OneRecord(cell, record, self.traits)
-        run = CellRun(Context(catalog, source, self.session.signatures), cell)
-        asked = run.checks if ask else ()
-        answers = [judge(run, check, first=check is run.checks[0]) for check in asked]
+        run = run_of(OneRecord(self.wanted.cell, record, self.traits), self.session, attempt)
+        answers = judged(run) if ask else []
         if self.wanted.record is None:
-            self._write(run, record, answers)
+            self._recorder.booted(run.cell, record, attempt)
+            for answer in answers:
+                self._recorder.answer(run, answer, SCENARIO)
+            self._recorder.verdict(run)
         elif answers:
             lines = (check_line(run, each, SCENARIO, record, record.path) for each in answers)
-            write_verdict(record.path, cell, lines)
+            write_verdict(record.path, run.cell, lines)
         return run, answers
 
-    def _write(self, run: CellRun, record: BootRecord, answers: Iterable[Answer]) -> None:
-        """Write the results of a run of one boot."""
+    def finish(self, code: ExitCode) -> None:
+        """Write that the run is over; a boot whose record lies where the user wants it is none."""
+        if self.wanted.record is None:
+            self._recorder.end(code)
+
+    @cached_property
+    def _recorder(self) -> Recorder:
+        """The recorder of the run that this boot is."""
         invocation = Invocation(
             kind="boot",
             command=tuple(sys.argv),
@@ -151,12 +160,18 @@ class Prepared:
             scenarios=self.session.project.scenarios,
             ours=SHIPPED,
         )
-        recorder = Recorder(self.session.records, invocation, self.session.progress)
-        recorder.booted(run.cell, record)
-        for answer in answers:
-            recorder.answer(run, answer, SCENARIO)
-        recorder.verdict(run)
-        recorder.end(exit_code(record, run, answers))
+        return Recorder(self.session.records, invocation, self.session.progress)
+
+
+def run_of(source: OneRecord, session: Session, attempt: int = 1) -> CellRun:
+    """Return the run of a stored boot's cell."""
+    context = Context(session.ingredients.catalog, source, session.signatures)
+    return CellRun(context, source.cell, attempt=attempt)
+
+
+def judged(run: CellRun) -> list[Answer]:
+    """Return what the model's questions give."""
+    return [judge(run, check, first=check is run.checks[0]) for check in run.checks]
 
 
 def prepare(session: Session, wanted: SingleBoot) -> Prepared:

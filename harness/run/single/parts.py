@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -47,10 +47,14 @@ def chosen_cell(text: str, written: Mapping[str, str], session: Session) -> Cell
         }
     for axis, value in written.items():
         values[axis] = read_value(axis, value, session.ingredients, session.known)
+    return on_this_host(Cell(*(values[axis.name] for axis in TABLE)), session)
+
+
+def on_this_host(cell: Cell, session: Session) -> Cell:
+    """Return the cell on the session's platform, or on what its own falls back to on this host."""
     choice = session.options.platform
-    asked = values["platform"] if choice == AUTO else choice
-    values["platform"] = on_host(choice, session.host)(asked)
-    return Cell(*(values[axis.name] for axis in TABLE))
+    asked = cell.platform if choice == AUTO else choice
+    return replace(cell, platform=on_host(choice, session.host)(asked))
 
 
 @dataclass(frozen=True)
