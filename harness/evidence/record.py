@@ -217,7 +217,7 @@ class BootRecord:
 
     @cached_property
     def _whole(self) -> set[str]:
-        """Names of files that were found to be as the boot left them."""
+        """Return the names of files that were found to be as the boot left them."""
         return set()
 
     def _vouch(self, name: str) -> None:
