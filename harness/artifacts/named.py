@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 QEMU, INITRAMFS = "qemu", GUESTS[0]
 KINDS = ("firmware", "kernel", "loader", "guest")
-NAMED_FORMS = "NAME|KIND=NAME|file:PATH|tree:PATH"
+NAMED_FORMS = "NAME|KIND=NAME|file:PATH|tree:PATH|git:URL@REF|mbox:SERIES@BASE"
 PAYLOAD_KERNEL = "debian-6.12"
 """The kernel on a loader's disk when nothing else is said."""
 
@@ -62,7 +62,7 @@ def find(text: str, ingredients: Ingredients) -> Named:
     if equals and kind in KINDS:
         return _of_kind(kind, rest, ingredients)
     form, colon, path = text.partition(":")
-    if colon and form in {"file", "tree"}:
+    if colon and form in {"file", "tree", "git", "mbox"}:
         return _of_kind(_kind_of(form, Path(path).expanduser()), text, ingredients)
     if text == QEMU:
         return Named(QEMU, QEMU)
@@ -197,6 +197,8 @@ def _of_kind(kind: str, text: str, ingredients: Ingredients) -> Named:
 
 
 def _kind_of(form: str, path: Path) -> str:
+    if form in {"git", "mbox"}:
+        return "firmware"
     if form == "tree":
         return "firmware" if (path / TOOLS).is_dir() or not path.is_dir() else "kernel"
     try:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from harness.artifacts.firmware.choice import FORMS
+from harness.artifacts.firmware.choice import FIRMWARE_FORMS, FORMS
 from harness.errors import HarnessError
 from harness.platforms.choice import AUTO
 from harness.platforms.registry import platform_named
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 AXIS_OPTIONS = {
     "firmware": (
-        FORMS,
+        FIRMWARE_FORMS,
         "boot this firmware in place of what scenarios name: a recipe, an image or an edk2 tree",
     ),
     "kernel": (

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,28 @@ def tree_source(path: Path) -> Edk2Source:
     digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
     found = working_tree(root, cache_dir() / "edk2" / f"{digest}.looks.json")
     return Edk2Source(f"tree {root}", f"tree {found.digest}", lambda: found)
+
+
+def commit_of(url: str, ref: str) -> str:
+    """Return the commit that a branch, a tag or a commit's digits mean in a repository now.
+
+    HarnessError for none: an abbreviated commit is known to a repository on this host alone.
+    """
+    if re.fullmatch(r"[0-9a-f]{40}", ref):
+        return ref
+    if ref.startswith("-") or url.startswith("-"):
+        raise HarnessError(f"{url}@{ref}: no name of a commit begins with -")
+    if Path(url).is_dir():
+        said = _run(
+            ["git", "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}"], Path(url), f"{url}: no {ref}"
+        )
+        return said.strip()
+    listed = _run(["git", "ls-remote", "--", url, ref, f"{ref}^{{}}"], Path.cwd())
+    found = [line.split("\t") for line in listed.splitlines()]
+    # A tag's own object comes first, and the commit that it means last.
+    if not found:
+        raise HarnessError(f"{url}: no branch or tag {ref}", "name one, or a whole commit of 40 digits")
+    return found[-1][0]
 
 
 def _debian(chosen: DebianSource, apt: AptRoot, lock: Lock) -> Edk2Source:
@@ -139,7 +162,8 @@ def _checkout(chosen: Git, url: str, work: Path) -> None:
         file_tree.remove(inside)
 
 
-def _run(argv: Sequence[str], directory: Path) -> None:
+def _run(argv: Sequence[str], directory: Path, what: str = "") -> str:
+    """Run git and return what it says; HarnessError with its complaint, or ``what``."""
     quiet = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     try:
         done = subprocess.run(argv, cwd=directory, capture_output=True, text=True, check=False, env=quiet)
@@ -147,4 +171,7 @@ def _run(argv: Sequence[str], directory: Path) -> None:
         raise HostError("git is not installed", "apt-get install git") from error
     if done.returncode:
         said = "\n  ".join(done.stderr.strip().splitlines()[-_TAIL:])
+        if what:
+            raise HarnessError(what, said or "check the branch, tag or commit")
         raise HarnessError(f"{' '.join(argv)} failed\n  {said}", "check the recipe's url, commit, submodules")
+    return done.stdout
