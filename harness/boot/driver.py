@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from harness.boot.by_ledger import with_ledger
 from harness.boot.ending import ends, judge, next_look
+from harness.boot.interrogation import interrogate
 from harness.boot.phases import DONE, Limit, Phase
 from harness.boot.phases import deadlines as default_deadlines
 from harness.boot.talk import Conversation, Talk
@@ -25,7 +26,6 @@ from harness.boot.watch import Watch
 from harness.errors import HarnessError
 from harness.evidence.exception_dump import exception_dump
 from harness.evidence.record import (
-    CONFIDENTIAL,
     INDEX,
     BootRecord,
     ConsoleSize,
@@ -40,7 +40,6 @@ from harness.machine.argv import ByHand, argv, shell_script
 from harness.machine.machine import Machine
 from harness.machine.overlay import on_overlays
 from harness.machine.process import read_tail
-from harness.machine.qmp import MonitorError
 from harness.paths import cache_dir
 from harness.platforms.registry import platform_named
 from harness.store.packing import holds_file
@@ -172,7 +171,7 @@ def _end(
         machine, watch, limits, conversation, survives_faults=survives_faults, attended=attended
     )
     ended = machine.clock()
-    _interrogate(machine, outcome)
+    interrogate(machine, outcome)
     if attendant is not None:
         attendant.stay(machine, outcome)
     return outcome, ended
@@ -239,23 +238,6 @@ def ending_of(
         limits=limits,
         survives_faults=survives_faults,
     )
-
-
-def _interrogate(machine: Machine, outcome: Ending) -> None:
-    """Ask the QEMU that is still there; one that is not answering leaves no counters."""
-    if machine.returncode is not None:
-        return
-    confidential = machine.spec.confidential
-    with contextlib.suppress(MonitorError):
-        counters = {
-            CONFIDENTIAL: confidential and machine.qmp.properties(f"/objects/{confidential.id}"),
-            "query-status": machine.qmp.execute("query-status"),
-            "query-memory-size-summary": machine.qmp.execute("query-memory-size-summary"),
-        }
-        write_json(machine.rundir / "counters.json", counters)
-        if outcome.kind is EndingKind.HANG:
-            text = machine.qmp.execute("human-monitor-command", **{"command-line": "info registers -a"})
-            (machine.rundir / "registers.txt").write_text(str(text))
 
 
 def _finish(record: BootRecord) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from harness.checks.finding import Problem
 from harness.evidence.problems import EvidenceError
-from harness.evidence.record import EndingKind
+from harness.evidence.record import REGISTERS, EndingKind
+from harness.evidence.symbols.modules import modules_of
 from harness.intervals import IntervalSet
 from harness.machine.memory_layout import PAGE
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from harness.evidence.ledger_model import Ledger
     from harness.evidence.record import BootRecord, Remark
     from harness.evidence.signatures.signatures import Signature, Signatures
+    from harness.evidence.symbols.modules import Modules
 
 _WHAT = {
     EndingKind.COMPLETED: "the guest reported and powered off",
@@ -46,6 +48,7 @@ _BEFORE_DEATH = 2.0
 _BEFORE, _BEHIND, _WIDTH = 4, 6, 200
 """Console lines before and from the last one, and characters of each."""
 _EVENTS = 3
+_MOST_VCPUS = 4
 _NANO = 1e9
 
 
@@ -86,6 +89,7 @@ def story(evidence: Evidence) -> Iterator[str]:
         known = (("cause", says.cause), ("try", says.try_), ("see", says.link))
         yield from (f"{word}: {text}" for word, text in known if text)
     yield from _page(evidence)
+    yield from _vcpus(record)
     if phases := _phases(record):
         yield phases
     yield from (f"| {line[:_WIDTH]}" for line in _last_words(record, death))
@@ -99,22 +103,39 @@ def _last_words(record: BootRecord, death: Remark | None) -> list[str]:
     return lines[max(0, at - _BEFORE) : at + _BEHIND]
 
 
+def _vcpus(record: BootRecord) -> Iterator[str]:
+    """Yield where each vCPU was in the end, with the firmware's module where its log names it."""
+    modules = _modules(record)
+    found = re.findall(r"\b[RE]IP=([0-9a-f]+)", record.bytes_of(REGISTERS).decode(errors="replace"))
+    for vcpu, digits in enumerate(found[:_MOST_VCPUS]):
+        yield f"vCPU {vcpu} at {_place(int(digits, 16), modules)}"
+
+
+def _modules(record: BootRecord) -> Modules:
+    return modules_of(record.debugcon_text + record.serial_text)
+
+
+def _place(address: int, modules: Modules) -> str:
+    name = modules.name(address)
+    return f"{address:#x}" + (f" ({name})" if name else "")
+
+
 def _page(evidence: Evidence) -> Iterator[str]:
     """Yield what the ledger knows of the page of the last fault: who did what with it."""
     ledger = _ledger(evidence)
     if ledger is None or not ledger.faults:
         return
     fault = ledger.faults[-1]
-    page = fault.gpa & ~(PAGE - 1)
+    page, modules = fault.gpa & ~(PAGE - 1), _modules(evidence.record)
     yield (
         f"ledger line {fault.line}: {fault.op}: {fault.access} of {fault.gpa:#x} "
-        f"by {fault.phase} at {fault.rip:#x}"
+        f"by {fault.phase} at {_place(fault.rip, modules)}"
     )
     events = [event for event in ledger.events if event.gpa <= page < event.end and event.t <= fault.t]
     for event in events[-_EVENTS:]:
         yield (
             f"ledger line {event.line}: {event.op} of {event.gpa:#x}-{event.end - 1:#x} "
-            f"by {event.phase} at {event.rip:#x}, {(fault.t - event.t) / _NANO:.2f} s before"
+            f"by {event.phase} at {_place(event.rip, modules)}, {(fault.t - event.t) / _NANO:.2f} s before"
         )
     if events:
         return

@@ -16,7 +16,7 @@ SHA-256: one of them that is missing, cut or changed is damaged evidence, and ne
 ``guest.json``          the document that the guest printed between the sentinels, when it is whole
 ``qemu.log``            QEMU's own output
 ``ssh.json``            what a Debian guest said over SSH
-``registers.txt``       the vCPUs' registers, after a hang
+``registers.txt``       the vCPUs' registers and code bytes, after a boot that went wrong
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 INDEX = "boot.json"
+REGISTERS = "registers.txt"
 CONFIDENTIAL = "confidential"
 """Key of the confidential object in the index and in ``counters.json``; older records say ``guest``."""
 DOCUMENT_BEGIN = "=====HARNESS-JSON-BEGIN====="

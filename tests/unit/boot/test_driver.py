@@ -156,7 +156,7 @@ def test_hang_by_silence(run: Run) -> None:
     assert record.ending.kind is EndingKind.HANG
     assert record.ending.detail == "no console byte for 0.4 s in phase init"
     assert record.ending.last_line == "Run /init as init process"
-    assert record.bytes_of("registers.txt") == b"RIP=0"
+    assert record.bytes_of("registers.txt") == b"RIP=0\nCode of vCPU 0\nRIP=0"
 
 
 def test_hang_by_deadline_although_the_guest_talks(run: Run) -> None:

@@ -12,6 +12,7 @@ import pytest
 from harness.checks.ended import ended, headline, story
 from harness.evidence.evidence import Evidence
 from harness.evidence.record import BootRecord, Ending, EndingKind, PhaseMark, Remark
+from harness.evidence.symbols.modules import modules_of
 from harness.intervals import IntervalSet, amount
 from harness.matrix.cell import Cell
 
@@ -190,3 +191,40 @@ def test_a_damaged_ledger_hides_no_verdict(evidence: Any) -> None:
 def test_amounts(size: int, text: str) -> None:
     assert amount(size) == text
     assert IntervalSet.span(0x1000, 0x1000 + size).amount == text
+
+
+LOG = """\
+Loading PEIM at 0x00000835240 EntryPoint=0x0000083C63D PlatformPei.efi
+Loading driver at 0x0007F144000 EntryPoint=0x0007F146C00 AmdSevDxe.efi
+Loading driver at 0x0007F200000 EntryPoint=0x0007F201000
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        (0x7F144000, "AmdSevDxe+0x0"),
+        (0x7F1475B3, "AmdSevDxe+0x35b3"),
+        (0x7F143FFF, ""),
+        (0x83C63D, "PlatformPei+0x73fd"),
+        (0x7F200010, ""),
+        (0x1000, ""),
+        (0xFFFFFFFF81000000, ""),
+    ],
+)
+def test_modules(address: int, name: str) -> None:
+    assert modules_of(LOG).name(address) == name
+
+
+def test_where_each_vcpu_was(evidence: Any, tmp_path: Path) -> None:
+    text = "CPU#0\nRIP=000000007f1475b3 RFL=00000046\nCPU#1\nEIP=0000fff0 EFL=2\nCode of vCPU 0\n"
+    (tmp_path / "registers.txt").write_text(text)
+    (tmp_path / "debugcon.log").write_text(LOG)
+    boot = evidence(
+        ending(EndingKind.HANG, "silent"),
+        line("fault", 3.0, op="unvalidated-access", access="read", gpa=0x1000, rip=0x7F1475B4),
+    )
+    lines = list(story(boot))
+    assert "vCPU 0 at 0x7f1475b3 (AmdSevDxe+0x35b3)" in lines
+    assert "vCPU 1 at 0xfff0" in lines
+    assert any(each.endswith("by kernel at 0x7f1475b4 (AmdSevDxe+0x35b4)") for each in lines)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""What a boot that has ended asks of the QEMU that is still there; each question has its own time."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from harness.evidence.record import CONFIDENTIAL, REGISTERS, EndingKind, write_json
+from harness.machine.qmp import MonitorError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.evidence.record import Ending
+    from harness.machine.machine import Machine
+
+_MOST_VCPUS = 8
+"""Whose code bytes are asked for; the registers of all are."""
+
+
+def interrogate(machine: Machine, ending: Ending) -> None:
+    """Ask for counters and, of a boot that went wrong, for registers and code.
+
+    A QEMU that does not answer a question gets no other one: the record lacks what was not told.
+    """
+    if machine.returncode is not None:
+        return
+    confidential = machine.spec.confidential
+    with contextlib.suppress(MonitorError):
+        counters = {
+            CONFIDENTIAL: confidential and machine.qmp.properties(f"/objects/{confidential.id}"),
+            "query-status": machine.qmp.execute("query-status"),
+            "query-memory-size-summary": machine.qmp.execute("query-memory-size-summary"),
+        }
+        write_json(machine.rundir / "counters.json", counters)
+        if ending.kind is EndingKind.COMPLETED:
+            return
+        with (machine.rundir / REGISTERS).open("w") as file:
+            for text in _registers(machine):
+                file.write(text)
+                file.flush()
+
+
+def _registers(machine: Machine) -> Iterator[str]:
+    """Yield the registers of all vCPUs, then the bytes that each was about to run."""
+    yield _monitor(machine, "info registers -a", 0)
+    for vcpu in range(min(machine.spec.vcpus, _MOST_VCPUS)):
+        yield f"\nCode of vCPU {vcpu}\n{_monitor(machine, 'x /32xb $pc', vcpu)}"
+
+
+def _monitor(machine: Machine, command: str, vcpu: int) -> str:
+    arguments = {"command-line": command, "cpu-index": vcpu}
+    return str(machine.qmp.execute("human-monitor-command", **arguments)).replace("\r\n", "\n")
