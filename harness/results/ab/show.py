@@ -51,14 +51,15 @@ def _text(page: AbPage) -> Iterable[str]:
     yield headline(page)
     yield from _about(page)
     yield from (f"note: {note}" for note in page.notes)
-    for title, questions in (("Checks that fail", page.questions), ("Endings", page.endings)):
-        if questions:
-            yield f"\n{title}:"
-        for it in questions:
-            yield f"  {it.pair.name}: {it.name}: {_MEANS[it.verdict]} (p = {it.chance:.2g})"
-            yield f"    A: {it.a}"
-            yield f"    B: {it.b}"
-            yield from ([f"    {it.says}"] if it.says else [])
+    if page.questions:
+        yield "\nChecks that fail:"
+    for it in page.questions:
+        yield f"  {it.pair.name}: {it.name}: {_MEANS[it.verdict]} (p = {it.chance:.2g})"
+        yield from (f"    A: {it.a}", f"    B: {it.b}")
+        yield from ([f"    {it.says}"] if it.says else [])
+    if page.endings:
+        yield "\nEndings that one side has more often:"
+        yield from (f"  {it.pair.name}: {it.name}: A {it.a}; B {it.b}" for it in page.endings)
     if different := _different(page):
         yield "\nMeasures that differ (median ± MAD):"
         yield from (f"  {it.pair.name}: {it.name}: {told(it.a)} → {told(it.b)}" for it in different)
@@ -86,10 +87,14 @@ def _markdown(page: AbPage) -> Iterable[str]:
     yield f"{headline(page)}."
     yield ""
     yield from (f"- {escaped(line)}" for line in (*_about(page), *page.notes))
-    for title, questions in (("Checks that fail", page.questions), ("Endings", page.endings)):
-        if questions:
-            yield from ("", f"#### {title}", "", "| | cell | what | A | B | p |", "|---|---|---|---|---|---|")
-            yield from map(_row, questions)
+    if page.questions:
+        yield from ("", "#### Checks that fail", "", "| | cell | what | A | B | p |")
+        yield "|---|---|---|---|---|---|"
+        yield from map(_row, page.questions)
+    if page.endings:
+        yield from ("", "#### Endings that one side has more often", "", "| cell | ending | A | B |")
+        yield "|---|---|---|---|"
+        yield from (f"| `{it.pair.name}` | {it.name} | {it.a} | {it.b} |" for it in page.endings)
     if different := _different(page):
         yield from ("", "#### Measures that differ (median ± MAD)", "", "| cell | measure | A | B |")
         yield "|---|---|---|---|"

@@ -123,7 +123,10 @@ def test_pages(tmp_path: Path, form: str) -> None:
     elif form == "markdown":
         assert "| ❌ | `*+debian-6.12+direct+8G+snp-emulated` | ram: 6 GiB \\| are &lt;gone>" in text
         assert "| phase.kernel.seconds | 1 | 2 |" in text
+        assert "| hang | 0 of 3, 95 %: 0.00 to 70.8 % | 3 of 3, 95 %: 29.2 to 100 % |" in text
     else:
         assert "A: 0 of 3, 95 %: 0.00 to 70.8 %" in text
         assert "B: 3 of 3, 95 %: 29.2 to 100 %" in text
+        assert "hang: A 0 of 3, 95 %: 0.00 to 70.8 %; B 3 of 3, 95 %: 29.2 to 100 %" in text
+        assert text.count("B is worse") == 2
         assert "1 of 2 checks fail on neither side; 0 of 2 measures do not differ." in text
