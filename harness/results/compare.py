@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
+from harness.results.flakes import failure_rates
 from harness.results.folder import deciding
-from harness.results.model import BAD
-from harness.results.statistics import Spread, spread
+from harness.results.model import BAD, scenario_file
+from harness.results.statistics import Rate, Spread, spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -37,6 +38,8 @@ _SIGMAS = 3.0
 _LEAST_DRIFT = 0.05
 _Samples = dict[tuple[str, str], list[float]]
 """By cell and measure."""
+_Rates = dict[tuple[str, str, str], Rate]
+"""By a question's key, where it was asked of several attempts."""
 _EXACT = ".pages"
 """Measures that end so are counts of the guest's own doing: the same each time, so one sample tells."""
 
@@ -92,7 +95,8 @@ def compare(base: StoredRun, head: StoredRun, earlier: Sequence[StoredRun] = ())
     changes += [_unasked(line) for key, line in was.items() if key not in now and line.cell not in gone]
     changes += _inputs(base, head)
     changes += _drift([*earlier, base], head)
-    kept = [change for change in changes if change is not None]
+    rates = failure_rates(base.checks), failure_rates(head.checks)
+    kept = [_with_rates(change, *rates) for change in changes if change is not None]
     kept.sort(key=lambda change: (KINDS.index(change.kind), change.cell, change.check))
     return Comparison(base.id, head.id, tuple(kept), len(was.keys() & now.keys()), tuple(_notes(base, head)))
 
@@ -132,6 +136,14 @@ def said(line: CheckLine) -> str:
     if line.findings and line.state in BAD:
         return "; ".join(finding.says for finding in line.findings)
     return f"{line.state}: {line.reason}" if line.reason else line.state
+
+
+def _with_rates(change: Change, was: _Rates, now: _Rates) -> Change:
+    """Return a change whose sides say how often they fail, where they had several attempts."""
+    key = change.cell, change.check, scenario_file(change.scenario)
+    sides = ((change.was, was.get(key)), (change.now, now.get(key)))
+    told = [f"{text} (fails in {often})" if often is not None else text for text, often in sides]
+    return replace(change, was=told[0], now=told[1])
 
 
 def _unasked(line: CheckLine) -> Change | None:

@@ -51,6 +51,19 @@ def repeated(checks: Iterable[CheckLine]) -> list[Repeated]:
     return sorted(found, key=lambda it: (it.cell, it.check))
 
 
+def failure_rates(checks: Iterable[CheckLine]) -> dict[tuple[str, str, str], Rate]:
+    """Return how often each question with several attempts fails, by its key."""
+    states: dict[tuple[str, str, str], list[State]] = defaultdict(list)
+    for line in checks:
+        if line.state not in {"host-error", "not-asked"}:
+            states[line.key].append(line.state)
+    return {
+        key: rate(sum(state in BAD for state in seen), len(seen))
+        for key, seen in states.items()
+        if len(seen) > 1
+    }
+
+
 def rates_told(run: StoredRun) -> list[str]:
     """Return a line for each repeated cell, how its boots ended, and for each check that was flaky."""
     found = [

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from harness.matrix.show import count
 from harness.results.flakes import endings, repeated
 from harness.results.report.index import SIGNS, cell_rows, state_counts
 from harness.results.show_comparison import escaped, headline, message, property_text
@@ -33,13 +34,7 @@ def _lines(run: StoredRun, comparison: Comparison | None) -> Iterable[str]:
     host = run.run.host
     qemu = escaped(run.run.qemu)
     yield f"Run `{run.id}` on {escaped(host.cpu)}, Linux {escaped(host.kernel)}; QEMU {qemu}."
-    if run.end is None:
-        yield ""
-        yield "The run goes on, or was killed."
-    carried = Counter(boot.carried for boot in run.boots if boot.carried)
-    for earlier, number in sorted(carried.items()):
-        yield ""
-        yield f"{number} of {len(run.boots)} boots are carried over from `{earlier}`: the same inputs."
+    yield from _limits(run)
     if comparison is not None:
         yield ""
         yield f"Since `{comparison.base}`: {headline(comparison)}."
@@ -67,6 +62,20 @@ def _lines(run: StoredRun, comparison: Comparison | None) -> Iterable[str]:
         yield ""
         for cell, rates in list(often.items())[:_MOST]:
             yield f"- `{cell}`: " + "; ".join(f"{ending} {found}" for ending, found in rates.items())
+
+
+def _limits(run: StoredRun) -> Iterable[str]:
+    """Yield what a reader has to know of the run before its counts mean anything."""
+    if run.end is None:
+        yield ""
+        yield "The run goes on, or was killed."
+    if run.damaged:
+        yield ""
+        yield f"Of its results {count(len(run.damaged), 'line')} cannot be read: {escaped(run.damaged[0])}."
+    carried = Counter(boot.carried for boot in run.boots if boot.carried)
+    for earlier, number in sorted(carried.items()):
+        yield ""
+        yield f"{number} of {len(run.boots)} boots are carried over from `{earlier}`: the same inputs."
 
 
 def github_annotations(run: StoredRun) -> str:

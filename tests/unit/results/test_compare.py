@@ -148,3 +148,12 @@ def test_two_equal_runs(tmp_path: Path) -> None:
     base, head = write_run(tmp_path, "1", *lines, end()), write_run(tmp_path, "2", *lines, end())
     found = compare(base, head)
     assert (headline(found), found.is_worse) == ("no change in 2 answers", False)
+
+
+def test_sides_with_several_attempts_say_their_rates(tmp_path: Path) -> None:
+    was = [check("c", "x", "failed", attempt=1), check("c", "x", attempt=2)]
+    now = [check("c", "x", attempt=number) for number in (1, 2, 3)]
+    base, head = write_run(tmp_path, "1", *was, end(1)), write_run(tmp_path, "2", *now, end())
+    (change,) = compare(base, head).of("fixed")
+    assert change.was.endswith("(fails in 1 of 2, 95 %: 1.26 to 98.7 %)")
+    assert change.now == "passed (fails in 0 of 3, 95 %: 0.00 to 70.8 %)"

@@ -7,6 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from harness.results.compare import compare
+from harness.results.folder import RESULTS, StoredRun
 from harness.results.identity import Checkout, checkout, host_data
 from harness.results.summary import github_annotations, markdown_summary
 from tests.support.runs import boot, check, end, finding, write_run
@@ -40,6 +41,15 @@ def test_all_is_well(tmp_path: Path) -> None:
     run = write_run(tmp_path, "1", boot("c"), check("c", "x"), end())
     assert markdown_summary(run).startswith("### ✅ 1 cells: ✓ 1 passed")
     assert github_annotations(run) == ""
+
+
+def test_what_was_carried_over_and_what_cannot_be_read(tmp_path: Path) -> None:
+    run = write_run(tmp_path, "2", boot("c", carried="1"), boot("d"), check("c", "x"), end())
+    assert "1 of 2 boots are carried over from `1`" in markdown_summary(run)
+    with (run.path / RESULTS).open("a") as file:
+        file.write('{"line": "hologram"}\n{"line": "ch')
+    shown = markdown_summary(StoredRun.load(run.path))
+    assert "Of its results 2 lines cannot be read: results.jsonl:5: Input tag 'hologram'" in shown
 
 
 def test_a_hosts_tree(tmp_path: Path) -> None:
