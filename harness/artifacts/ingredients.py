@@ -21,6 +21,7 @@ from harness.artifacts.guest.initramfs import (
 )
 from harness.artifacts.kernel.choice import choose_kernel
 from harness.artifacts.kernel.modules import modules
+from harness.artifacts.kernel.package import packaged_kernel
 from harness.artifacts.kernel.resolve import Kernel, resolve_kernel
 from harness.artifacts.loader.choice import choose_loader
 from harness.artifacts.loader.files import Payload
@@ -189,8 +190,11 @@ class Ingredients:
         return self._firmware[name]
 
     def choose_kernel(self, text: str) -> str:
-        """Return the name, for ``kernel``, of a recipe or of a developer's ``file:PATH``, ``tree:PATH``."""
-        return self.add_kernel(choose_kernel(text, self.catalog))
+        """Return the name, for ``kernel``, of a recipe or of a developer's ``file:PATH``, ``tree:PATH``.
+
+        A file is an image, or a .deb or .rpm package with one.
+        """
+        return self.add_kernel(packaged_kernel(text, self._apt) or choose_kernel(text, self.catalog))
 
     def add_kernel(self, recipe: AnyKernel) -> str:
         """Return the name, for ``kernel``, of a recipe that is not in the catalog."""
