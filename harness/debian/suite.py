@@ -33,6 +33,15 @@ class FetchError(HostError):
         self.missing = missing
 
 
+def has_left(error: BaseException | None) -> bool:
+    """Return whether an error comes of a package that the archive has no more, or of a file of one."""
+    while error is not None:
+        if isinstance(error, FetchError) and error.missing:
+            return True
+        error = error.__cause__
+    return False
+
+
 class SuiteRoot:
     """The apt root of one suite below ``root``; ``max_age`` in seconds says when its index is old."""
 

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.checks.asked import checks
+from harness.checks.finding import Check
+from harness.debian.suite import has_left
 from harness.errors import HarnessError
 from harness.evidence.signatures.draft import draft_for
 from harness.matrix.plan import StatedOutcome
 from harness.pytest_plugin.unmade import UnmadeItem, unmade_names
 from harness.results.model import BAD
 from harness.results.quarantine import Quarantine
-from harness.run.judge import in_quarantine, judge
+from harness.run.judge import Answer, in_quarantine, judge
 from harness.run.keywords import about, compiled, tagged
 from harness.run.recorder import Recorder
 from harness.run.session import Session
@@ -30,11 +32,10 @@ if TYPE_CHECKING:
     from _pytest._code.code import TerminalRepr, TracebackStyle
     from _pytest.mark.expression import Expression
 
-    from harness.checks.finding import Check, Finding
+    from harness.checks.finding import Finding
     from harness.matrix.cell import Cell
     from harness.matrix.plan import KnownBad, Plan, Planned
     from harness.run.cell_run import CellRun
-    from harness.run.judge import Answer
 
 SESSION = pytest.StashKey[Session]()
 TOLD = pytest.StashKey[set[str]]()
@@ -46,7 +47,8 @@ CAUSES = pytest.StashKey["dict[tuple[str, Path], str]"]()
 
 
 REQUIREMENTS = "requirements"
-"""The only item of a cell that this host lacks something for."""
+"""The only item of a cell that this host lacks something for, or the archive."""
+_ALL_THERE = Check(REQUIREMENTS, "Is all there that the boot needs?", lambda _: iter(()))
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,10 @@ def _has_item(session: Session, planned: Planned, above: tuple[str, ...], expres
         own = session.run(planned.cell, planned.said).checks
     except NotMadeError:
         return True
+    except HarnessError as error:
+        if not has_left(error):
+            raise
+        own = (_ALL_THERE,)
     return any(about(expression, (*names, check.name)) for check in own)
 
 
@@ -126,8 +132,8 @@ class ScenarioFile(pytest.File):
             chosen = choose(self.config, self.path)
             nodes = [(self._runs(it, chosen.plan), it.lacks) for it in chosen.planned]
             runs = [run for attempts, lacks in nodes if not lacks for run in attempts]
-            session.prepare(runs)
-            refuse_idle_rules(session, chosen, runs)
+            left = session.prepare(runs)
+            refuse_idle_rules(session, chosen, [run for run in runs if run.cell not in left])
         except HarnessError as error:
             told = self.config.stash[TOLD]
             if str(error) in told:
@@ -140,8 +146,10 @@ class ScenarioFile(pytest.File):
             self.config.addinivalue_line("markers", f"{tag}: a tag of scenarios")
             self.add_marker(tag)
         for attempts, lacks in nodes:
-            name = attempts[0].cell.id
-            yield CellNode.from_parent(self, name=name, runs=attempts, lacks=lacks, where=where)
+            cell = attempts[0].cell
+            yield CellNode.from_parent(
+                self, name=cell.id, runs=attempts, lacks=lacks, where=where, left=left.get(cell)
+            )
 
     def _runs(self, planned: Planned, plan: Plan) -> tuple[CellRun, ...]:
         """Return the attempts of a cell; with ``--lf`` also those that failed in a run that made more."""
@@ -205,10 +213,22 @@ def _refuse_idle(rule: KnownBad | StatedOutcome, runs: list[CellRun]) -> None:
 
 
 class CellNode(pytest.Collector):
-    """A cell's boots; ``lacks`` is what this host lacks for them, ``where`` the scenario's file and line."""
+    """A cell's boots; ``lacks`` is what this host lacks for them, ``where`` the scenario's file and line.
 
-    def __init__(self, *, runs: tuple[CellRun, ...], lacks: str, where: str, **arguments: Any) -> None:
+    ``left`` names what has left the archive without which the cell cannot boot.
+    """
+
+    def __init__(
+        self,
+        *,
+        runs: tuple[CellRun, ...],
+        lacks: str,
+        where: str,
+        left: HarnessError | None = None,
+        **arguments: Any,
+    ) -> None:
         super().__init__(**arguments)
+        self.left = left
         self.runs = runs
         self.lacks = lacks
         self.where = where
@@ -219,6 +239,11 @@ class CellNode(pytest.Collector):
         if self.lacks:
             yield LackingItem.from_parent(
                 self, name=REQUIREMENTS, cell=cell, lacks=self.lacks, where=self.where
+            )
+            return
+        if self.left is not None:
+            yield LeftItem.from_parent(
+                self, name=REQUIREMENTS, run=self.runs[0], error=self.left, where=self.where
             )
             return
         for run in self.runs:
@@ -258,6 +283,31 @@ class LackingItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         return self.path, None, f"{self.cell.id}: {self.name}"
+
+
+class LeftItem(pytest.Item):
+    """Stands for a cell without its packages: it fails, and the run goes on."""
+
+    def __init__(self, *, run: CellRun, error: HarnessError, where: str, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.run = run
+        self.error = error
+        self.where = where
+
+    def runtest(self) -> None:
+        why = self.error.what.partition("\n")[0]
+        answer = Answer(_ALL_THERE, "host-error", reason=why, error=self.error)
+        self.config.stash[RECORDER].answer(self.run, answer, self.where)
+        self.user_properties += [("platform", self.run.cell.platform), ("state", answer.state)]
+        raise self.error
+
+    def repr_failure(
+        self, excinfo: pytest.ExceptionInfo[BaseException], style: TracebackStyle | None = None
+    ) -> str | TerminalRepr:
+        return _in_short(excinfo) or super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, None, f"{self.run.cell.id}: {self.name}"
 
 
 class FindingsError(Exception):

@@ -19,6 +19,7 @@ from harness.boot.ending import never_started
 from harness.boot.running_machine import NO_LIMITS
 from harness.boot.same_boot import difference
 from harness.boot.ssh_session import Invitation, with_ssh
+from harness.debian.suite import has_left
 from harness.errors import HarnessError, HostError
 from harness.evidence.record import BootRecord, write_json
 from harness.machine.process import LaunchError
@@ -125,9 +126,16 @@ class Boots:
             raise
 
     def start(self, boots: Iterable[tuple[Cell, int]]) -> None:
-        """Queue the boots of cells and attempts, in this order."""
+        """Queue the boots of cells and attempts, in this order.
+
+        A cell that wants what has left the archive is left out: who asks for its record hears of it.
+        """
         for cell, attempt in boots:
-            _ = self.boot(cell, name=attempt_name(cell, attempt))
+            try:
+                _ = self.boot(cell, name=attempt_name(cell, attempt))
+            except HarnessError as error:
+                if not has_left(error):
+                    raise
 
     def boot(
         self, cell: Cell, spec: MachineSpec | None = None, name: str = "", talk: Talk | None = None

@@ -7,7 +7,6 @@ This is where the rooms meet; the front doors hold no more than their own wordin
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
@@ -17,6 +16,8 @@ from harness.artifacts.ingredients import Ingredients
 from harness.boot.cell_machine import elsewhere
 from harness.checks.asked import checks
 from harness.checks.rollout import OUTCOMES
+from harness.debian.suite import has_left
+from harness.errors import HarnessError
 from harness.evidence.signatures.signatures import signatures_of
 from harness.matrix.expand import plan
 from harness.matrix.filters import CellFilter, read_filter
@@ -190,17 +191,26 @@ class Session:
             return Replay(replay, self.ingredients.catalog).attempts(cell)
         return tuple(range(1, (self.options.attempts or plan.repeat) + 1))
 
-    def prepare(self, runs: Iterable[CellRun]) -> None:
+    def prepare(self, runs: Iterable[CellRun]) -> dict[Cell, HarnessError]:
         """Fetch and build what the cells are judged by and what their boots need, where this session may.
 
         Done before the first cell is shown, so that one message names what cannot be had, and not every cell.
+        Return the cells that alone want what has left the archive, each with an error that names it.
         """
         runs = tuple(runs)
+        left: dict[Cell, HarnessError] = {}
         for run in runs:
-            with suppress(NotMadeError):
+            try:
                 _ = run.traits
-        if runs and self.options.make:
+            except NotMadeError:
+                continue
+            except HarnessError as error:
+                if not has_left(error):
+                    raise
+                left[run.cell] = error
+        if any(run.cell not in left for run in runs) and self.options.make:
             self.context.source.prepare()
+        return left
 
     def by_start(self, runs: Iterable[CellRun]) -> list[CellRun]:
         """Order runs as their boots should start: the longest first."""

@@ -14,7 +14,7 @@ import pytest
 from harness.debian import apt_config
 from harness.debian.archive import AptRoot, NotInPackageError, deb_file
 from harness.debian.index import PackageQuery
-from harness.debian.suite import FetchError
+from harness.debian.suite import FetchError, has_left
 from harness.errors import HarnessError
 from harness.store.file_tree import digest_file
 
@@ -176,6 +176,7 @@ def test_locked_version_left(repo: DebRepo, apt: AptRoot, new_apt: Callable[...,
     assert "linux-image-6.12.9+deb13-amd64 6.12.9-1 is not (or no longer) in one" in caught.value.what
     assert "newest is linux-image-6.12.43+deb13-amd64 6.12.43-1" in caught.value.what
     assert "`harness update`" in caught.value.hint
+    assert has_left(caught.value)
 
 
 def test_an_index_that_lacks_the_locked_version_is_refreshed(

@@ -11,12 +11,13 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from harness.checks.asked import check_named
+from harness.debian.suite import UPDATE_HINT, FetchError
 from harness.errors import HostError
 from harness.evidence.record import BootRecord
 from harness.results.folder import RESULTS, StoredRun
 from harness.results.summary import github_annotations, markdown_summary
 from harness.store.packing import open_file
-from tests.support.pytest_runs import EMULATED
+from tests.support.pytest_runs import EMULATED, TWO
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -288,3 +289,40 @@ def test_annotations_are_at_the_scenarios_line(
     assert (scenarios / "one.yaml").read_text().splitlines()[2] == "matrix:"
     summary = markdown_summary(stored(pytester.path / "here"))
     assert f"| `{PLAIN}` | reaches-userspace | the boot ended as hang in phase " in summary
+
+
+LEFT = "package linux-image-x 1 is not (or no longer) in trixie; the newest is linux-image-x 2"
+
+
+def test_a_package_that_has_left_the_archive_fails_its_own_cells(
+    pytester: pytest.Pytester, stand_ins: Any
+) -> None:
+    folder = pytester.mkdir("scenarios")
+    (pytester.path / "harness.toml").touch()
+    (folder / "s.yaml").write_text(TWO)
+    wrapped = HostError(f"{LEFT}; needed by debian-6.1", UPDATE_HINT)
+    wrapped.__cause__ = FetchError(LEFT, UPDATE_HINT, missing=True)
+    stand_ins.failures["debian-6.1"] = wrapped
+    result = pytester.runpytest_inprocess("scenarios", "--records", "here")
+    assert result.ret == 6
+    assert result.parseoutcomes()["failed"] == 1
+    text = result.stdout.str()
+    assert f"{LEFT}; needed by debian-6.1" in text
+    assert UPDATE_HINT in text
+    run = stored(pytester.path / "here")
+    assert stand_ins.booted == [EMULATED]
+    (line,) = [line for line in run.checks if line.state == "host-error"]
+    assert (line.cell, line.check, line.reason) == (PLAIN, "requirements", f"{LEFT}; needed by debian-6.1")
+    assert {line.state for line in run.checks if line.cell == EMULATED} == {"passed"}
+    assert run.end is not None
+    assert run.end.code == 6
+
+
+def test_what_does_not_answer_ends_the_run(
+    pytester: pytest.Pytester, scenarios: Path, stand_ins: Any
+) -> None:
+    assert scenarios.is_dir()
+    stand_ins.failures["debian-6.1"] = FetchError("the mirror does not answer", "look", missing=False)
+    result = pytester.runpytest_inprocess("scenarios", "--records", "here")
+    assert result.ret == 6
+    assert stand_ins.booted == []
