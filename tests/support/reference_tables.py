@@ -29,6 +29,8 @@ from harness.documents.strict import OneKey
 from harness.matrix.cell import TABLE
 from harness.matrix.schema import Scenario
 from harness.recipes.qemu import QemuFile
+from harness.results.folder import StoredRun
+from harness.results.table import show_tables, tables
 from tests.support.data import PROJECT
 
 if TYPE_CHECKING:
@@ -53,7 +55,14 @@ def _rows(name: str) -> str:
 
 def pages_with_tables() -> list[Path]:
     """Return the pages that hold such a table."""
-    return [path for path in sorted((PROJECT / "docs").rglob("*.md")) if _SECTION.search(path.read_text())]
+    pages = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
+    return [path for path in pages if _SECTION.search(path.read_text())]
+
+
+def _stored_run() -> Iterator[str]:
+    """Yield the published table of the run that is stored in the project."""
+    run = StoredRun.load(PROJECT / "docs/rollout-run")
+    yield from show_tables(tables(run, lambda _: ""), "markdown").splitlines()
 
 
 def _row(*cells: str) -> str:
@@ -213,6 +222,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "fixtures": _fixtures,
     "options": _options,
     "rollout": _rollout,
+    "rollout-run": _stored_run,
     "scenario": lambda: keys_of(Scenario),
     "qemu": lambda: keys_of(QemuFile),
     **{kind: lambda model=model: keys_of(model) for kind, model in FIXED.items()},  # type: ignore[misc]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.results.folder import RESULTS, RUN, RunWriter, StoredRun, deciding, find_run
+from harness.store.packing import pack, packed_file
 from tests.support.data import PROJECT
 from tests.support.runs import boot, check, end, finding, run_data, write_run
 
@@ -140,3 +142,11 @@ def test_an_attempt_that_failed_decides() -> None:
     ]
     lines += [check("c", "z", attempt=2), check("c", "z")]
     assert [(line.check, line.attempt) for line in deciding(lines)] == [("x", 2), ("y", 1), ("z", 2)]
+
+
+def test_a_packed_run_reads_as_its_folder(tmp_path: Path) -> None:
+    run = write_run(tmp_path, "run", boot("c"), check("c", "x"), end())
+    pack(run.path, packed_file(run.path))
+    shutil.rmtree(run.path)
+    again = StoredRun.load(find_run(str(tmp_path / "run"), tmp_path))
+    assert (again.run, again.lines) == (run.run, run.lines)

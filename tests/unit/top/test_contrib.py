@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from harness.cli.parser import parser
 from tests.support.data import PROJECT
 
 CONTRIB = PROJECT / "contrib"
@@ -37,7 +40,7 @@ def test_schema(schema: str, options: tuple[str, ...], path: Path, tmp_path: Pat
     broken.write_text(
         path.read_text()
         .replace("timeout-minutes: ", "timeout-minutes: x")
-        .replace("timeout: 2h", "timeout: []")
+        .replace("timeout: 3h", "timeout: []")
     )
     assert validate(schema, options, broken).returncode == 1
 
@@ -72,3 +75,59 @@ def test_every_job_keeps_failures_only() -> None:
     ]
     assert uploads
     assert all(step["if"] == "failure()" for step in uploads)
+
+
+def commands() -> list[tuple[str, list[str]]]:
+    """Return the commands of `harness` in all templates."""
+    return [
+        (path.name, shlex.split(found[1]))
+        for folder in ("github", "gitlab", "systemd")
+        for path in sorted((CONTRIB / folder).iterdir())
+        for found in re.finditer(
+            r"harness ((?:summary|report|compare|records|cache|update)\b[^>|\n]*)", path.read_text()
+        )
+    ]
+
+
+def test_every_command_is_one() -> None:
+    """Our own parser takes what the templates call; it exits for what it does not know."""
+    found = commands()
+    assert len(found) >= 15
+    for name, words in found:
+        try:
+            parser(words).parse_args(words)
+        except SystemExit:
+            pytest.fail(f"{name}: harness {' '.join(words)}")
+    with pytest.raises(SystemExit):
+        parser(["compare"]).parse_args(["compare", "--bose", "x"])
+
+
+@pytest.mark.parametrize("path", ["github/nightly.yaml", "gitlab/nightly.gitlab-ci.yml", "systemd"])
+def test_each_place_runs_compares_and_reports(path: str) -> None:
+    files = sorted((CONTRIB / path).rglob("*")) if (CONTRIB / path).is_dir() else [CONTRIB / path]
+    text = "\n".join(file.read_text() for file in files)
+    for part in (
+        "scenarios",
+        "summary last --base last-green",
+        "report last --base last-green",
+        "records prune",
+        "cache prune",
+        "HARNESS_CACHE",
+    ):
+        assert part in text, part
+
+
+@pytest.mark.parametrize("path", ["github/nightly.yaml", "gitlab/nightly.gitlab-ci.yml"])
+def test_a_job_renews_the_lock_and_compares_with_the_locked_run(path: str) -> None:
+    text = (CONTRIB / path).read_text().partition("renewed-lock:")[2].partition("\n  hardware:")[0]
+    update, run = text.index("harness update"), text.rindex("./run scenarios")
+    assert update < run < text.index("summary last --base last")
+
+
+def test_the_smoke_set_of_a_pull_request() -> None:
+    text = (CONTRIB / "github/edk2-pull-request.yaml").read_text()
+    assert "-m smoke --firmware tree:" in text
+    scenarios = [yaml.safe_load(path.read_text()) for path in (PROJECT / "scenarios").rglob("*.yaml")]
+    smoke = {it["name"] for it in scenarios if "smoke" in it.get("tags", ())}
+    assert "protocol" in smoke
+    assert len(smoke) >= 2
