@@ -10,7 +10,8 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.paths import SHIPPED
-from harness.results.folder import StoredRun, find_run
+from harness.pytest_plugin.items import SESSION
+from harness.results.folder import RUN, StoredRun, find_run
 from harness.results.identity import checkout
 
 if TYPE_CHECKING:
@@ -96,3 +97,16 @@ def pytest_configure_node(node: Any) -> None:
     """xdist: workers take records over from the same run; ``last`` would be this one for them."""
     if stored := node.config.stash.get(_STORED, None):
         node.workerinput[_EARLIER] = str(stored.path)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    """Say how a run that was interrupted goes on."""
+    session = config.stash[SESSION]
+    if (
+        exitstatus == pytest.ExitCode.INTERRUPTED
+        and session.options.replay is None
+        and (session.records / RUN).is_file()
+    ):
+        terminalreporter.write_line(f"interrupted; it goes on with --resume {session.records}")

@@ -81,6 +81,7 @@ def test_resume_boots_what_is_left(
     result = pytester.runpytest_inprocess("scenarios", "--boots", "1", no_reraise_ctrlc=True)
     assert result.ret == pytest.ExitCode.INTERRUPTED
     (folder,) = (pytester.path / "out" / "records").glob("*/")
+    assert f"interrupted; it goes on with --resume {folder}" in result.stdout.str()
     (booted, missing) = stand_ins.booted
     (folder / missing / "serial.log").write_text("half")
     assert [boot.cell for boot in StoredRun.load(folder).boots] == [booted]
