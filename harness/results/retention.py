@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """What goes: whole runs that are old, parts of records that nobody needs; and how the rest becomes small.
 
-Some functions say what would go and why; ``remove`` does it. A run that goes on never goes, nor does one
-whose records a later run has carried over.
+Some functions say what would go and why; ``remove`` does it. A run that goes on never goes.
 """
 
 from __future__ import annotations
@@ -48,9 +47,8 @@ def parse_age(text: str) -> timedelta:
 
 def old_runs(records: Path, now: datetime, *, keep: timedelta, keep_failures: timedelta) -> list[Removal]:
     """Return the runs that are older than ``keep`` and, for runs with failures, than ``keep_failures``."""
-    found: list[Removal] = []
-    carried: set[str] = set()
-    for path in reversed(run_folders(records)):  # whoever carries a record over is younger than its run
+    found = []
+    for path in run_folders(records):
         try:
             run = StoredRun.load(path)
             began = datetime.fromisoformat(run.run.began)
@@ -58,12 +56,10 @@ def old_runs(records: Path, now: datetime, *, keep: timedelta, keep_failures: ti
             continue  # what cannot be read is not ours to judge
         failed = any(line.state in BAD for line in run.checks) or run.end is None
         age = now - (began if began.tzinfo else began.replace(tzinfo=UTC))
-        if age <= (keep_failures if failed else keep) or run.id in carried or goes_on(path):
-            carried |= {line.carried for line in run.boots}
-            continue
-        why = f"{age.days} days old, {'with' if failed else 'without'} failures"
-        found.append(Removal(path, size_on_disk(path), why))
-    return found[::-1]
+        if age > (keep_failures if failed else keep) and not goes_on(path):
+            why = f"{age.days} days old, {'with' if failed else 'without'} failures"
+            found.append(Removal(path, size_on_disk(path), why))
+    return found
 
 
 def needless(record: Path) -> list[Removal]:

@@ -25,7 +25,7 @@ from harness.results.retention import (
     unpack_record,
 )
 from tests.support.pytest_runs import EMULATED, RECORDS
-from tests.support.runs import boot, check, end, run_data, write_run
+from tests.support.runs import check, end, run_data, write_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,8 +43,6 @@ def test_old_runs(tmp_path: Path) -> None:
     write_run(tmp_path, "older-bad", check("c", "x", "failed"), end(1), began=began(100))
     write_run(tmp_path, "killed", check("c", "x"), began=began(20))
     write_run(tmp_path, "new", check("c", "x"), end(), began=began(1))
-    write_run(tmp_path, "carried", check("c", "x"), end(), began=began(20))
-    write_run(tmp_path, "carries", boot("c", carried="carried"), end(), began=began(1))
     write_run(tmp_path, "odd", end(), began="some day")
     (tmp_path / "old" / "big").write_bytes(b"x" * 10_000)
     found = old_runs(tmp_path, NOW, keep=parse_age("14d"), keep_failures=parse_age("90d"))
@@ -55,7 +53,7 @@ def test_old_runs(tmp_path: Path) -> None:
     assert found[0].size >= 10_000
     remove(found)
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"old-bad", "killed", "new", "carried", "carries", "odd"}
+    assert left == {"old-bad", "killed", "new", "odd"}
 
 
 def test_a_run_that_goes_on_stays(tmp_path: Path) -> None:
