@@ -149,6 +149,13 @@ void send_ipi(uint32_t command);
 /* A VMSA page that starts a vCPU. No two are in one block, none is its block's first page. */
 uint64_t new_vmsa(void);
 
+/* Another vCPU that does nothing; is it taken? */
+extern char spin[];
+void spin_vmsa(uint64_t vmsa);
+bool create_vcpu(uint64_t vmsa);
+void await_vcpu(uint64_t vmsa);
+void destroy_vcpu(uint64_t vmsa);
+
 /* Does the second vCPU run? Given up after long enough. It reads from ap_reads, if that is not 0. */
 bool beating(void);
 bool stops(void);
@@ -172,5 +179,6 @@ void kvm_start_rules(void);
 /* What ends the guest, by number; and many random requests. */
 void ending(unsigned number);
 void fuzz(uint64_t cases, uint64_t seed);
+void fuzz_vmsa(uint64_t first, uint64_t cases, uint64_t seed);
 
 #endif

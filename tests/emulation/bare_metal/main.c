@@ -34,6 +34,9 @@ void main(void)
         ending(number);
         say("still alive\n");
         vmgexit_msr(0x100);
+    } else if (option("vmsas", 0)) {
+        fuzz_vmsa(option("first", 0), option("vmsas", 0), option("seed", 1));
+        vmgexit_msr(0x100);
     } else if (cases) {
         fuzz(cases, option("seed", 1));
         vmgexit_msr(0x100);

@@ -56,6 +56,10 @@ ap64:
     lidt idt_pointer(%rip)
     call ap_at_reset_block
 
+    .globl spin
+spin:
+    jmp spin
+
 /* An NMI, which wakes whom it may wake and does nothing else */
 vector_2:
     iretq

@@ -124,11 +124,41 @@ uint64_t new_vmsa(void)
     return block + PAGE;
 }
 
+/* For fuzz_vmsa.c: a VMSA whose vCPU jumps to itself and has no exception handlers */
+void spin_vmsa(uint64_t vmsa)
+{
+    fill_vmsa(vmsa, vmsa - PAGE + BLOCK);
+    *(uint32_t *)(vmsa + 0x84) = 0;
+    *(uint64_t *)(vmsa + 0x178) = (uint64_t)spin;
+}
+
 static void ask(uint64_t request, uint64_t apic_id, uint64_t vmsa)
 {
     new_request(NAE_AP_CREATION, apic_id << 32 | request, vmsa);
     put(RAX, FEATURES);
     submit();
+}
+
+bool create_vcpu(uint64_t vmsa)
+{
+    rmpadjust(vmsa, 0, VMSA_ATTRIBUTE);
+    ask(CREATE, 1, vmsa);
+    return *field(INFO1) == DONE;
+}
+
+/* It runs once its VMSA is in use; given up after long enough. */
+void await_vcpu(uint64_t vmsa)
+{
+    for (unsigned i = 0; i < 10000 && rmpadjust(vmsa, 0, VMSA_ATTRIBUTE) != FAIL_INUSE; i++) {
+    }
+}
+
+/* Afterwards the VMSA is a page that can be written. */
+void destroy_vcpu(uint64_t vmsa)
+{
+    ask(DESTROY, 1, 0);
+    while (rmpadjust(vmsa, 0, 1) == FAIL_INUSE) {
+    }
 }
 
 void send_ipi(uint32_t command)
