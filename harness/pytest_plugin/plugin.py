@@ -377,7 +377,8 @@ def _refuse_wrong_selection(config: pytest.Config, platforms: set[str]) -> None:
         end_run(config, HostError(said) if lacking else HarnessError(said))
     if session.options.replay is not None and not platforms:
         raise pytest.UsageError(
-            f"--replay {session.options.replay}: it holds no boot record of a selected cell"
+            f"--replay {session.options.replay}: it holds no boot record of a selected cell\n"
+            f"  `harness judge {session.options.replay}` judges whatever it holds, without a scenario"
         )
 
 

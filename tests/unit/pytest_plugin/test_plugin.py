@@ -190,7 +190,10 @@ def test_an_unfinished_record(pytester: pytest.Pytester, records: Path, items: d
     ("arguments", "said"),
     [
         (["--replay", "nowhere"], "ERROR: --replay nowhere: no such folder\n  give a folder of boot records"),
-        (["--replay", "scenarios"], "ERROR: --replay scenarios: it holds no boot record of a selected cell"),
+        (
+            ["--replay", "scenarios"],
+            "--replay scenarios: it holds no boot record of a selected cell\n  `harness judge scenarios`",
+        ),
         (
             ["--platform", "snp"],
             "ERROR: --platform snp: this host cannot run SEV-SNP guests (there is no /dev/sev)",
