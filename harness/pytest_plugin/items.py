@@ -372,7 +372,7 @@ class CheckItem(pytest.Item):
         if answer.state == "known-bad":
             raise KnownBadError(answer, record)
         if answer.findings:
-            raise FindingsError(answer, record, elsewhere, self._steps())
+            raise FindingsError(answer, record, elsewhere, () if elsewhere else self._steps())
 
     def _steps(self) -> Iterator[str]:
         """Yield what to type next."""
