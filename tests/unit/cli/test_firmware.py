@@ -115,7 +115,8 @@ def test_a_developers_own_tree(tmp_path: Path) -> None:
         ("stock-2025", "unknown firmware 'stock-2025'\n  did you mean 'stock-2025.02'"),
         ("file:none.fd", "file:none.fd: no such file"),
         ("tree:none", "none: no such folder"),
-        ("git:x", r"unknown kind of firmware 'git'\n  write NAME\|file:PATH\|tree:PATH"),
+        ("svn:x", r"unknown kind of firmware 'svn'\n  write NAME\|file:PATH\|tree:PATH"),
+        ("git:x", "git:x: no @REF\n  write git:URL@REF, such as"),
     ],
 )
 def test_what_is_no_firmware(text: str, said: str) -> None:
