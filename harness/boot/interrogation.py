@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from harness.evidence.record import CONFIDENTIAL, REGISTERS, EndingKind, write_json
+from harness.evidence.record import CONFIDENTIAL, QUERY_SEV, REGISTERS, EndingKind, write_json
 from harness.machine.qmp import MonitorError
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ def interrogate(machine: Machine, ending: Ending) -> None:
             "query-status": machine.qmp.execute("query-status"),
             "query-memory-size-summary": machine.qmp.execute("query-memory-size-summary"),
         }
+        if confidential:
+            with contextlib.suppress(MonitorError):  # an emulated guest knows nothing of the SEV firmware
+                counters[QUERY_SEV] = machine.qmp.execute(QUERY_SEV)
         write_json(machine.rundir / "counters.json", counters)
         if ending.kind is EndingKind.COMPLETED:
             return

@@ -44,6 +44,8 @@ INDEX = "boot.json"
 REGISTERS = "registers.txt"
 CONFIDENTIAL = "confidential"
 """Key of the confidential object in the index and in ``counters.json``; older records say ``guest``."""
+QUERY_SEV = "query-sev"
+"""QMP's command for what the SEV firmware says of itself, and its key in ``counters.json``."""
 DOCUMENT_BEGIN = "=====HARNESS-JSON-BEGIN====="
 DOCUMENT_END = "=====HARNESS-JSON-END====="
 ACTION_BEGIN = "=====HARNESS-ACTION-BEGIN====="
@@ -308,6 +310,12 @@ class BootRecord:
         """Properties of the confidential object when the boot ended; empty for a plain guest."""
         document = self._document("counters.json")
         found = document.get(CONFIDENTIAL, document.get("guest"))
+        return found if isinstance(found, dict) else {}
+
+    @cached_property
+    def sev(self) -> dict[str, Any]:
+        """What QEMU told of the SEV firmware, such as its version; empty where it told nothing."""
+        found = self._document("counters.json").get(QUERY_SEV)
         return found if isinstance(found, dict) else {}
 
     @cached_property

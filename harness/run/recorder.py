@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import ExitCode, HarnessError
 from harness.evidence.problems import EvidenceError
+from harness.evidence.record import QUERY_SEV
 from harness.matrix.cell import TABLE
 from harness.platforms.registry import platform_named
 from harness.results.carried import carried_from
@@ -30,6 +31,7 @@ from harness.results.model import (
     EndLine,
     ExpectationData,
     FindingData,
+    HostData,
     KnownBadData,
     LackLine,
     PhaseData,
@@ -101,13 +103,23 @@ class Recorder:
             "scenarios_commit": checkout(invocation.scenarios).commit,
             "command": invocation.command,
             "began": _now(),
-            "host": host_data(),
+            "host": self._host(record),
             "qemu": record.qemu_version if record is not None else "",
             "qemu_key": PurePath(qemu).parent.name,
             "files": invocation.files,
             "selection": invocation.selection,
         }
         self._writer.begin(RunData.model_validate(data))
+
+    def _host(self, record: BootRecord | None) -> HostData:
+        """Return this host's facts, with what the first boot's QEMU told of its SEV firmware."""
+        host = host_data()
+        if record is None or not record.path.is_relative_to(self._folder):
+            return host  # a replay's records are of another host
+        told: dict[str, str] = {}
+        with contextlib.suppress(EvidenceError):  # the checks say that it is damaged
+            told = {f"{QUERY_SEV}.{key}": str(value) for key, value in record.sev.items()}
+        return host.model_copy(update={"sev": {**host.sev, **told}})
 
     def answer(
         self,

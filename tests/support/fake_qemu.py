@@ -29,6 +29,7 @@ FDS = {int(number): int(fd) for fd, number in re.findall(r"fd=(\d+),set=(\d+)", 
 SERIAL, SERIAL_IN, DEBUGCON = FDS[1], FDS[2], FDS[3]
 ANSWERS: dict[str, Any] = {
     "query-version": {"qemu": {"major": 10, "minor": 0, "micro": 99}, "package": "fake"},
+    "query-sev": {"enabled": True, "api-major": 1, "api-minor": 55, "build-id": 39},
     "query-status": {"status": "shutdown", "running": False},
     "query-memory-size-summary": {"base-memory": 1 << 20},
     "qom-list": [{"name": "validated-pages", "type": "uint64"}, {"name": "secret", "type": "string"}],

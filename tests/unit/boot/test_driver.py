@@ -77,6 +77,7 @@ def test_completed(run: Run, tmp_path: Path) -> None:
         "launch", "firmware", "stub", "early-kernel", "init", "done"
     ]  # fmt: skip
     assert record.counters == {"validated-pages": 4096}
+    assert (record.sev["api-minor"], record.sev["build-id"]) == (55, 39)
     assert record.inputs["firmware"].sha256 == hashlib.sha256(b"firmware").hexdigest()
     assert record.inputs["firmware"].path == str(tmp_path / "fw.fd")
     assert record.inputs["commit"].text == "abc"
@@ -95,7 +96,7 @@ def test_completed(run: Run, tmp_path: Path) -> None:
 def test_plain_has_no_counters(run: Run) -> None:
     record = run(KERNEL, document("{}"), OFF, confidential=False)
     assert record.ending.kind is EndingKind.COMPLETED
-    assert record.counters == {}
+    assert (record.counters, record.sev) == ({}, {})
     assert record.holds("counters.json")
 
 

@@ -69,6 +69,24 @@ def test_a_run_of_boots(pytester: pytest.Pytester, scenarios: Path, stand_ins: A
     assert len(verdict["checks"]) == len(run.checks)
 
 
+def test_a_run_says_what_the_sev_firmware_is(
+    pytester: pytest.Pytester,
+    scenarios: Path,
+    records: Path,
+    stand_ins: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A replay's records come from other hosts."""
+    assert scenarios.is_dir()
+    assert stand_ins.booted == []
+    monkeypatch.setattr(BootRecord, "sev", {"api-major": 1, "build-id": 39})
+    pytester.runpytest_inprocess("scenarios", "--records", "here")
+    told = stored(pytester.path / "here").run.host.sev
+    assert {"query-sev.api-major": "1", "query-sev.build-id": "39"}.items() <= told.items()
+    pytester.runpytest_inprocess("scenarios", "--replay", records, "--records", "there")
+    assert "query-sev.build-id" not in stored(pytester.path / "there").run.host.sev
+
+
 def test_a_failed_boot_fails_in_every_scenario(
     pytester: pytest.Pytester, scenarios: Path, records: Path, edit_index: Callable[..., None]
 ) -> None:
