@@ -47,13 +47,13 @@ def test_schema(schema: str, options: tuple[str, ...], path: Path, tmp_path: Pat
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze on this machine")
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
-    for name in ("ovmf-acceptance.service", "ovmf-acceptance.timer"):
-        text = (CONTRIB / "systemd" / name).read_text()
+    for path in sorted((CONTRIB / "systemd").iterdir()):
+        text = path.read_text()
         text = text.replace("/srv/ovmf-acceptance/run ", "/bin/true ")
         text = text.replace("/srv/ovmf-acceptance/.venv/bin/harness ", "/bin/true ").replace(
             "User=acceptance\n", ""
         )
-        (tmp_path / name).write_text(text)
+        (tmp_path / path.name).write_text(text)
     units = [str(path) for path in sorted(tmp_path.iterdir())]
     done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
     ours = [line for line in done.stderr.splitlines() if "ovmf-acceptance" in line]
@@ -131,3 +131,9 @@ def test_the_smoke_set_of_a_pull_request() -> None:
     smoke = {it["name"] for it in scenarios if "smoke" in it.get("tags", ())}
     assert "protocol" in smoke
     assert len(smoke) >= 2
+
+
+def test_systemd_renews_the_lock_and_compares_with_the_locked_run() -> None:
+    text = (CONTRIB / "systemd/ovmf-acceptance-renewed.service").read_text()
+    update, run = text.index("harness update"), text.index("run --no-install scenarios --records out/renewed")
+    assert update < run < text.index("compare last out/renewed") < text.index("checkout -- debian.lock.yaml")
