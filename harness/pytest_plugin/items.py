@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from harness.debian.suite import has_left
 from harness.errors import HarnessError
 from harness.evidence.signatures.draft import draft_for
 from harness.matrix.plan import StatedOutcome
+from harness.pytest_plugin.findings import FindingsError, KnownBadError
 from harness.pytest_plugin.unmade import UnmadeItem, unmade_names
 from harness.results.model import BAD
 from harness.results.quarantine import Quarantine
@@ -26,13 +27,12 @@ from harness.run.session import Session
 from harness.store.asking import NotMadeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from _pytest._code.code import TerminalRepr, TracebackStyle
     from _pytest.mark.expression import Expression
 
-    from harness.checks.finding import Finding
     from harness.matrix.cell import Cell
     from harness.matrix.plan import KnownBad, Plan, Planned
     from harness.run.cell_run import CellRun
@@ -310,25 +310,6 @@ class LeftItem(pytest.Item):
         return self.path, None, f"{self.run.cell.id}: {self.name}"
 
 
-class FindingsError(Exception):
-    """A check's findings, for `CheckItem.repr_failure` to show."""
-
-    def __init__(self, answer: Answer, record: Path, told_at: str = "", steps: Iterable[str] = ()) -> None:
-        shown = "\n".join(_brief(it) if told_at else str(it) for it in answer.findings)
-        again = f"\nthe same boot has failed in {told_at}, where all is told" if told_at else ""
-        why = f"\n{answer.reason}" if answer.reason and answer.state == "failed" else ""
-        following = "".join(f"next: {step}\n" for step in steps)
-        super().__init__(f"{shown}{again}{why}\n\n{following}boot record: {record}")
-
-
-class KnownBadError(FindingsError):
-    """Findings that a rule of the scenario knows."""
-
-
-def _brief(finding: Finding) -> str:
-    return str(replace(finding, evidence=()))
-
-
 class CheckItem(pytest.Item):
     """One question to one boot's record, asked by the scenario at ``where``."""
 
@@ -375,8 +356,11 @@ class CheckItem(pytest.Item):
             raise FindingsError(answer, record, elsewhere, () if elsewhere else self._steps())
 
     def _steps(self) -> Iterator[str]:
-        """Yield what to type next."""
-        record = self.run.record
+        """Yield what to type next, with the first finding about a boot."""
+        record, told = self.run.record, self.config.stash[TOLD]
+        if str(record.path) in told:
+            return
+        told.add(str(record.path))
         if draft_for(record.ending, self.run.evidence.signatures):
             yield f"harness signature draft {record.path}    (no signature knows how it ended)"
         file = shown_path(self.config, self.path)

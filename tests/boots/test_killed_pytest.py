@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+CELL = "debian-2025.02+debian-6.12+direct+2G+snp-emulated"
+
+
 def descendants(pid: int) -> Iterator[int]:
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -42,7 +45,7 @@ def test_no_qemu_survives_a_pytest_that_is_killed(
     qemu_binary: Path, tmp_path: Path, how: signal.Signals
 ) -> None:
     command = [sys.executable, "-m", "pytest", str(PROJECT / "scenarios"), "--platform", "snp-emulated"]
-    command += ["-k", "debian-2025.02+debian-6.12+direct+2G", "--records", str(tmp_path / "records")]
+    command += ["--cell", CELL, "--records", str(tmp_path / "records")]
     # Started in the background by a shell it would ignore Ctrl-C, and hand that on.
     default = "import os, signal, sys; signal.signal(2, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
     with (
@@ -69,7 +72,7 @@ def test_no_qemu_survives_a_pytest_that_is_killed(
     assert not left, "QEMU survives"
     assert "Traceback" not in (tmp_path / "output").read_text()
     unfinished = [path.name for path in (tmp_path / "records").iterdir()]
-    assert unfinished == ["debian-2025.02+debian-6.12+direct+2G+snp-emulated"]
+    assert unfinished == [CELL]
     assert not (tmp_path / "records" / unfinished[0] / "boot.json").exists()
 
 

@@ -291,6 +291,7 @@ def test_the_probe_gets_its_options_and_no_initrd(
         firmware=lambda _name: file,
         kernel=lambda _name: file,
         initrd_of=lambda _guest: Path("/i"),
+        loader_recipe=load_catalog().loader_recipe,
         catalog=load_catalog(),
     )
     cell = Cell("fw", "p", "direct", 4096, "snp-emulated", cmdline="step=2")

@@ -233,6 +233,7 @@ def test_only_what_was_judged_of_a_boot_that_did_not_hang_counts() -> None:
             record=SimpleNamespace(ending=SimpleNamespace(kind=kind)),
             cell=SimpleNamespace(id="cell", platform="plain"),
             checks=(Check("speaks", "?", missing), Check("mute", "?", lambda _: iter(()))),
+            traits=None,
             evidence=None,
         )
         return [catch.finding.what for catch in catches(cast("Any", run))]

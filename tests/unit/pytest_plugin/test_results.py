@@ -344,3 +344,16 @@ def test_what_does_not_answer_ends_the_run(
     result = pytester.runpytest_inprocess("scenarios", "--records", "here")
     assert result.ret == 6
     assert stand_ins.booted == []
+
+
+def test_what_to_type_next_is_told_once_for_a_boot(
+    pytester: pytest.Pytester, scenarios: Path, records: Path
+) -> None:
+    assert scenarios.is_dir()
+    with open_file(records / PLAIN / "serial.log") as file:
+        log = file.read()
+    sev = b"[    0.500000] Memory Encryption Features active: AMD SEV SEV-ES SEV-SNP\r\n"
+    (records / PLAIN / "serial.log").write_bytes(log.replace(b"] BIOS-e820: ", b"] BIOS-e821: ") + sev)
+    result = pytester.runpytest_inprocess("scenarios", "--replay", records, "--records", "here")
+    assert result.parseoutcomes()["failed"] > 2
+    assert result.stdout.str().count("next: harness boot ") == 1

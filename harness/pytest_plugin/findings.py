@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""A check's findings as the text of a failed test."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from harness.checks.finding import Finding
+    from harness.run.judge import Answer
+
+
+class FindingsError(Exception):
+    """A check's findings, for `CheckItem.repr_failure` to show."""
+
+    def __init__(self, answer: Answer, record: Path, told_at: str = "", steps: Iterable[str] = ()) -> None:
+        shown = "\n".join(_brief(it) if told_at else str(it) for it in answer.findings)
+        again = f"\nthe same boot has failed in {told_at}, where all is told" if told_at else ""
+        why = f"\n{answer.reason}" if answer.reason and answer.state == "failed" else ""
+        following = "".join(f"next: {step}\n" for step in steps)
+        super().__init__(f"{shown}{again}{why}\n\n{following}boot record: {record}")
+
+
+class KnownBadError(FindingsError):
+    """Findings that a rule of the scenario knows."""
+
+
+def _brief(finding: Finding) -> str:
+    return str(replace(finding, evidence=()))
