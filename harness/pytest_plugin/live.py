@@ -107,8 +107,15 @@ class Watcher:
     def now(self) -> Now:
         """Return what the run is at."""
         stash = self._config.stash
-        wanted = {it.cell for one in stash[CHOSEN] for it in one.planned if not it.lacks}
-        return look(stash[SESSION].records, len(wanted), [*self._judged], [*self._failed], time.time())
+        session = stash[SESSION]
+        wanted = {
+            (it.cell, attempt)
+            for one in stash[CHOSEN]
+            for it in one.planned
+            if not it.lacks
+            for attempt in session.attempts(one.plan, it.cell)
+        }
+        return look(session.records, len(wanted), [*self._judged], [*self._failed], time.time())
 
     def _watch(self) -> None:
         told = time.monotonic()

@@ -7,7 +7,6 @@ and a run that ends do not wait for each other.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import sqlite3
 from dataclasses import dataclass
@@ -111,6 +110,8 @@ class History:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
+        self.left_out: list[str] = []
+        """Why runs are not in it: of a newer schema, of another project, damaged."""
 
     @classmethod
     def open(cls, records: Path) -> Self:
@@ -151,8 +152,10 @@ class History:
             for name, path in there.items():
                 look = _look(path)
                 if known.get(name) != look:
-                    with contextlib.suppress(HarnessError):  # of a newer schema, or damaged: not for history
+                    try:
                         self._take(name, StoredRun.load(path), look)
+                    except HarnessError as error:
+                        self.left_out.append(error.what)
 
     def _take(self, name: str, stored: StoredRun, look: str) -> None:
         execute, many = self._db.execute, self._db.executemany

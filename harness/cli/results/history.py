@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 
 from harness.checks.asked import checks
 from harness.cli.output import add_json, print_facts, print_rows
-from harness.cli.results.stored import add_records, records_of
+from harness.cli.results.stored import add_records, history_of
 from harness.matrix.cell import BY_NAME
 from harness.progress import say
 from harness.recipes.project import find_project
-from harness.results.history import History
 from harness.run.options import Options
 from harness.run.session import Session
 
 if TYPE_CHECKING:
     import argparse
+
+    from harness.results.history import History
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +38,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def _history(options: argparse.Namespace) -> None:
-    with History.open(records_of(options)) as history:
+    with history_of(options) as history:
         if options.never:
             _never(history, options)
             return

@@ -6,8 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.cli.output import add_json, print_rows
-from harness.cli.results.stored import add_records, records_of
-from harness.results.history import History
+from harness.cli.results.stored import add_records, history_of
 
 if TYPE_CHECKING:
     import argparse
@@ -22,7 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def _runs(options: argparse.Namespace) -> None:
-    with History.open(records_of(options)) as history:
+    with history_of(options) as history:
         rows = history.runs(options.most)
     print_rows(
         [

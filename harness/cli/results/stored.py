@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,11 @@ from harness.progress import say
 from harness.recipes.project import find_project
 from harness.results.compare import compare
 from harness.results.folder import StoredRun, find_run
+from harness.results.history import History
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from harness.results.compare import Comparison
 
@@ -33,6 +36,15 @@ def records_of(options: argparse.Namespace) -> Path:
     if options.records is not None:
         return Path(options.records).absolute()
     return find_project(Path.cwd()).out / "records"
+
+
+@contextmanager
+def history_of(options: argparse.Namespace) -> Iterator[History]:
+    """Yield the history of the runs that the options name, and say on standard error which ones it lacks."""
+    with History.open(records_of(options)) as history:
+        for why in history.left_out:
+            say(f"harness: left out: {why}")
+        yield history
 
 
 def stored_run(text: str, options: argparse.Namespace, before: StoredRun | None = None) -> StoredRun:

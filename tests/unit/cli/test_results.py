@@ -51,6 +51,18 @@ def test_history(records: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (row["cell"], row["failing-since"], row["fails-in"][:6]) == (CELL, "2", "1 of 2")
 
 
+@pytest.mark.parametrize("command", ["runs", "history"])
+def test_a_run_that_cannot_be_read_is_named(
+    records: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    index = records / "1" / "run.json"
+    index.write_text(index.read_text().replace('"schema": 1', '"schema": 99', 1))
+    code, out, said = run(capsys, command, "--records", records, "--json")
+    assert (code, len(json.loads(out))) == (0, 1)
+    assert "left out: " in said
+    assert "schema" in said
+
+
 def test_compare_says_what_is_worse(records: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "compare", "last-green", "--records", records)
     assert code == 1
