@@ -33,8 +33,9 @@ def interrogate(machine: Machine, ending: Ending) -> None:
             "query-status": machine.qmp.execute("query-status"),
             "query-memory-size-summary": machine.qmp.execute("query-memory-size-summary"),
         }
-        if confidential:
-            with contextlib.suppress(MonitorError):  # an emulated guest knows nothing of the SEV firmware
+        # What an emulation answers tells of no SEV firmware.
+        if confidential and machine.spec.accel.startswith("kvm"):
+            with contextlib.suppress(MonitorError):
                 counters[QUERY_SEV] = machine.qmp.execute(QUERY_SEV)
         write_json(machine.rundir / "counters.json", counters)
         if ending.kind is EndingKind.COMPLETED:
