@@ -129,6 +129,11 @@ def test_plain_lines(pytester: pytest.Pytester, looks: list[Now]) -> None:
     assert len(lines) <= len([now for now in looks if now.booting])
 
 
+def test_each_attempt_is_a_boot(pytester: pytest.Pytester, looks: list[Now]) -> None:
+    pytester.runpytest_inprocess("scenarios", "--records", "here", "--boots", "1", "--attempts", "2")
+    assert {now.wanted for now in looks} == {4}
+
+
 def test_nothing_is_left_on_a_terminal(
     pytester: pytest.Pytester, looks: list[Now], monkeypatch: pytest.MonkeyPatch
 ) -> None:
