@@ -22,7 +22,6 @@ from harness.debian.index import (
     PackageVersion,
     SourceFile,
     matching,
-    newest,
     package_version,
     relatives,
     source_files,
@@ -201,8 +200,8 @@ class AptRoot:
             return found[-1]
         pattern = replace(query, package=relatives(query.package), version=None)
         candidates = matching(suite.index(source=query.source), pattern)
-        latest = newest(package_version(stanza, query.suite) for stanza in candidates)
-        there = f"the newest is {latest.package} {latest.version}" if latest else "nor is any other"
+        latest = candidates[-1] if candidates else None
+        there = f"the newest is {latest['Package']} {latest['Version']}" if latest else "nor is any other"
         raise FetchError(
             f"{_kind(query)} {query.package} {query.version} is not (or no longer) in {query.suite} "
             f"on {self.mirror}; {there}",

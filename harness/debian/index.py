@@ -190,11 +190,7 @@ def matching(index: Path, query: PackageQuery) -> list[dict[str, str]]:
 def relatives(package: str) -> str:
     """Return a glob for the later versions of a package whose name carries its version (kernels).
 
-    ``linux-image-6.12.43+deb13-amd64`` gives ``linux-image-6.12.*+deb13-amd64``; other names stay.
+    ``linux-image-6.12.43+deb13-amd64`` gives ``linux-image-6.12.*+deb13-amd64``, and
+    ``linux-image-6.1.0-50-amd64`` gives ``linux-image-6.1.*-amd64``; other names stay.
     """
-    return re.sub(r"(\d+\.\d+)\.\d+", r"\1.*", package, count=1)
-
-
-def newest(found: Iterable[PackageVersion]) -> PackageVersion | None:
-    """Return the newest by dpkg's version order, or None of none."""
-    return max(found, key=lambda version: version_key(version.version), default=None)
+    return re.sub(r"(\d+\.\d+)\.\d+(-\d+)?", r"\1.*", package, count=1)

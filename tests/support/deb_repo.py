@@ -34,13 +34,13 @@ class Signer:
 
 
 class DebRepo:
-    """An archive with the suites "one" and "two"; ``publish`` after every change."""
+    """An archive with the suites "one" and "two", or others; ``publish`` after every change."""
 
-    def __init__(self, root: Path, signer: Signer) -> None:
+    def __init__(self, root: Path, signer: Signer, suites: tuple[str, ...] = SUITES) -> None:
         self.root = root
         self.signer = signer
-        self.binaries: dict[str, list[str]] = {suite: [] for suite in SUITES}
-        self.sources: dict[str, list[str]] = {suite: [] for suite in SUITES}
+        self.binaries: dict[str, list[str]] = {suite: [] for suite in suites}
+        self.sources: dict[str, list[str]] = {suite: [] for suite in suites}
         self.publish()
 
     @property
@@ -114,7 +114,7 @@ class DebRepo:
         return dsc
 
     def publish(self, signer: Signer | None = None) -> None:
-        for suite in SUITES:
+        for suite in self.binaries:
             dists = self.root / "dists" / suite
             lines = []
             for name, entries in (

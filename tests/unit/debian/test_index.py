@@ -85,4 +85,5 @@ def test_query_keys() -> None:
 
 def test_relatives() -> None:
     assert relatives("linux-image-6.12.43+deb13-amd64") == "linux-image-6.12.*+deb13-amd64"
+    assert relatives("linux-image-6.1.0-50-amd64") == "linux-image-6.1.*-amd64"
     assert relatives("ovmf") == "ovmf"
