@@ -14,7 +14,7 @@ from functools import cmp_to_key
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 _WILD = re.compile(r"[*?\[]")
