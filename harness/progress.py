@@ -13,3 +13,8 @@ Progress = Callable[[str], None]
 def say(line: str) -> None:
     """Print a progress line to standard error: the default for every ``progress`` parameter."""
     print(line, file=sys.stderr, flush=True)
+
+
+def say_over(line: str) -> None:
+    """Print a progress line as ``say`` does; on a terminal over what another program has begun there."""
+    say(f"\r\x1b[K{line}" if sys.stderr.isatty() else line)

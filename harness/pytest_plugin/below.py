@@ -12,19 +12,24 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_ECHO = 4
+"""Columns that stay free: what a user types, such as ^C, is echoed there and must not begin a row."""
+
 
 class Below:
     """Takes the place of the file that pytest writes to, and keeps a line below what comes.
 
-    ``line`` returns that line. What pytest has not ended with a newline is shown again with it.
+    ``line`` returns that line, for so many columns. What pytest has not ended with a newline is shown again
+    with it.
     """
 
-    def __init__(self, file: IO[str], line: Callable[[], str], begun: str = "") -> None:
+    def __init__(self, file: IO[str], line: Callable[[int], str], begun: str = "") -> None:
         self._file = file
         self._line = line
         self._begun = begun
+        self._console = Console(file=file, force_terminal=True)
         self.live = Live(
-            console=Console(file=file, force_terminal=True),
+            console=self._console,
             get_renderable=self._shown,
             refresh_per_second=2,
             transient=True,
@@ -47,7 +52,7 @@ class Below:
         """Write what pytest says above the line."""
         whole, newline, self._begun = (self._begun + text).rpartition("\n")
         if newline:
-            self.live.console.print(Text.from_ansi(whole), soft_wrap=True)
+            self._console.print(Text.from_ansi(whole), soft_wrap=True)
         else:
             self.live.refresh()
         return len(text)
@@ -57,5 +62,7 @@ class Below:
         return getattr(self._file, name)
 
     def _shown(self) -> Group:
-        line = Text(self._line(), style="dim", no_wrap=True, overflow="ellipsis")
+        width = self._console.width - _ECHO
+        line = Text(self._line(width), style="dim", no_wrap=True)
+        line.truncate(width, overflow="ellipsis")
         return Group(Text.from_ansi(self._begun), line) if self._begun else Group(line)

@@ -8,6 +8,7 @@ run's folder, so that it tells of the boots of xdist's workers, too.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -43,11 +44,24 @@ class Now:
 
     def __str__(self) -> str:
         """Return it as a line."""
+        return self.told(sys.maxsize)
+
+    def told(self, width: int) -> str:
+        """Return it as a line of ``width`` characters at most, where one boot's name fits, of all that do."""
+        lasts = [f", the last is {self.failed[-1]}", ""] if self.failed else [""]
+        names = range(max(1, len(self.booting)), 0, -1)
+        lines = [self._line(last, shown) for last in lasts for shown in names]
+        return next((line for line in lines if len(line) <= width), lines[-1])
+
+    def _line(self, last: str, names: int) -> str:
+        """Return it with the names of so many boots, and behind the failures with ``last``."""
         told = [f"{self.done} of {max(self.wanted, self.done + len(self.booting))} boots"]
         if self.failed:
-            told.append(f"{len(self.failed)} failed, the last is {self.failed[-1]}")
+            told.append(f"{len(self.failed)} failed{last}")
         if self.booting:
-            told.append("now " + ", ".join(f"{name} ({seconds:.0f} s)" for name, seconds in self.booting))
+            now = ", ".join(f"{name} ({seconds:.0f} s)" for name, seconds in self.booting[:names])
+            more = len(self.booting) - names
+            told.append(f"now {now}" + (f" and {more} more" if more > 0 else ""))
         return "; ".join(told)
 
 
@@ -139,7 +153,7 @@ class Watcher:
         from harness.pytest_plugin.below import Below  # noqa: PLC0415  # rich takes a while to import
 
         begun = self._writer._current_line  # noqa: SLF001
-        self._below = Below(self._file, lambda: str(self.now()), begun)
+        self._below = Below(self._file, lambda width: self.now().told(width), begun)
         self._below.start()
         self._writer._file = self._below  # noqa: SLF001
 

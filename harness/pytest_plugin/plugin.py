@@ -23,7 +23,7 @@ from harness.matrix.cell import platform_of
 from harness.matrix.show import count
 from harness.platforms.choice import AUTO
 from harness.platforms.registry import platform_named, platforms
-from harness.progress import say
+from harness.progress import say_over
 from harness.pytest_plugin.dimensions import OWN
 from harness.pytest_plugin.earlier import earlier_run
 from harness.pytest_plugin.exit_codes import end_run
@@ -258,7 +258,7 @@ def _progress(config: pytest.Config) -> Progress:
         capture = config.pluginmanager.getplugin("capturemanager")
         with capture.global_and_fixture_disabled() if capture else nullcontext():
             if reporter is None or hasattr(config, "workerinput"):
-                say(f"harness: {line}")  # a worker of xdist has its controller's standard error alone
+                say_over(f"harness: {line}")  # a worker of xdist has its controller's standard error alone
             else:
                 reporter.ensure_newline()
                 reporter.write_line(f"harness: {line}")

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from harness.documents.document import near
 from harness.errors import HarnessError
+from harness.evidence.record import INDEX
 from harness.results.model import BAD, LINE, PROJECT, SCHEMA, BootLine, CheckLine, EndLine, LackLine, RunData
 from harness.store.file_tree import write_atomically
 from harness.store.packing import holds_file, open_file
@@ -257,7 +258,10 @@ def _named(text: str, records: Path) -> Path:
         if holds_file(path / RUN):
             return path.absolute()
     if Path(text).is_dir():
-        raise HarnessError(f"{text}: no run, there is no {RUN}", "give a folder that a run wrote")
+        hint = "give a folder that a run wrote"
+        if any(Path(text).glob(f"*/{INDEX}")):
+            hint = "it was killed before its first answer; harness judge takes a record"
+        raise HarnessError(f"{text}: no run, there is no {RUN}", hint)
     names = [path.name for path in run_folders(records)]
     raise HarnessError(f"{text}: no such run below {records}; {near(text, names)}", "harness runs lists them")
 

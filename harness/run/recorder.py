@@ -73,7 +73,8 @@ class Invocation:
 class Recorder:
     """Results of this process, appended to a run's folder; several processes may have one of the same folder.
 
-    The first answer makes the folder a run: a run without answers leaves nothing.
+    The first answer makes the folder a run: a run without answers leaves nothing, unless it was interrupted
+    when it had boots.
     """
 
     def __init__(self, folder: Path, invocation: Invocation, progress: Progress) -> None:
@@ -170,14 +171,15 @@ class Recorder:
     def end(self, code: int) -> None:
         """Write that the run is over, and pack the records of boots that passed.
 
-        Nothing where nobody answered anything. Who interrupted a run does not wait for packing, and who boots
-        a single cell looks at its record.
+        Nothing where nobody answered anything, except that an interrupted run can go on. Who interrupted
+        a run does not wait for packing, and who boots a single cell looks at its record.
         """
-        if not (self._folder / RUN).exists():
+        interrupted = code == ExitCode.INTERRUPTED
+        if not (self._folder / RUN).exists() and not (interrupted and self._folder.is_dir()):
             return
         self._write(EndLine(code=code, seconds=round(time.monotonic() - self._began, 3), at=_now()))
         self._writer.close()
-        if code != ExitCode.INTERRUPTED and self._invocation.kind != "boot":
+        if not interrupted and self._invocation.kind != "boot":
             with self._told(), contextlib.suppress(HarnessError):  # what cannot be read stays as it is
                 pack_records(passed_records(StoredRun.load(self._folder)))
 

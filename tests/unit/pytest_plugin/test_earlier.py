@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from harness.results.folder import StoredRun
 from harness.run import boots
 from harness.store.packing import is_there
+from tests.support.data import DATA
 from tests.support.pytest_runs import EMULATED, PLAIN, TWO, run
 
 if TYPE_CHECKING:
@@ -96,6 +98,43 @@ def test_resume_boots_what_is_left(
     asked = [(line.cell, line.check) for line in stored.checks]
     assert len(asked) == len(set(asked))
     assert [path.name for path in (pytester.path / "out" / "records").glob("*/")] == [folder.name]
+
+
+def test_a_run_without_an_answer_goes_on(
+    scenario: Callable[[str], Path], pytester: pytest.Pytester, stand_ins: Any, changed: set[str]
+) -> None:
+    """Interrupted in its first boot: the other's record, where there is one, need not be made again."""
+    assert not changed
+    scenario(TWO)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    stand_ins.in_boot = interrupt
+    result = pytester.runpytest_inprocess("scenarios", "--boots", "1", no_reraise_ctrlc=True)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    (folder,) = (pytester.path / "out" / "records").glob("*/")
+    assert f"interrupted; it goes on with --resume {folder}" in result.stdout.str()
+    assert not StoredRun.load(folder).checks
+    stand_ins.in_boot = lambda: None
+    stand_ins.booted.clear()
+    result, text = run(pytester, "scenarios", "--resume", "last")
+    assert result.ret == 0
+    assert f"harness: goes on with {folder.name}, which has 0 boots" in text
+    assert sorted(stand_ins.booted) == [EMULATED, PLAIN]
+    stored = StoredRun.load(folder)
+    assert stored.is_green
+    assert {boot.cell for boot in stored.boots} == {EMULATED, PLAIN}
+
+
+def test_a_run_that_was_killed_before_its_first_answer(first: StoredRun, pytester: pytest.Pytester) -> None:
+    folder = shutil.copytree(DATA / "records", pytester.path / "killed")
+    result, text = run(pytester, "scenarios", "--resume", folder)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert f"--resume {folder}: no run, there is no run.json" in text
+    assert "killed before its first answer" in text
+    assert "harness judge" in text
+    assert first.is_green
 
 
 def test_resume_boots_again_what_changed(

@@ -16,6 +16,7 @@ from harness.pytest_plugin import live
 from harness.pytest_plugin.below import Below
 from harness.pytest_plugin.live import Now, look
 from tests.support.pytest_runs import EMULATED, PLAIN, TWO
+from tests.support.screen import screen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,27 +43,12 @@ def test_boots_that_no_scenario_names_count() -> None:
     assert str(Now(3, 2, (("own", 0.0),), ())) == "3 of 4 boots; now own (0 s)"
 
 
-def screen(written: str, width: int) -> list[str]:
-    """Return the lines of a terminal that was sent a text: what is needed of one, and no more."""
-    rows, row, column = [""], 0, 0
-    for match in re.finditer(r"\x1b\[(\??[\d;]*)([A-Za-z])|\r|\n|[^\x1b\r\n]", written):
-        command = match[2]
-        if command == "A":
-            row -= int(match[1] or 1)
-        elif command == "K":
-            rows[row] = "" if match[1] == "2" else rows[row][:column]
-        elif match[0] == "\r":
-            column = 0
-        elif match[0] == "\n":
-            row, column = row + 1, 0
-            rows += [""] * (row + 1 - len(rows))
-        elif command is None:
-            assert column < width, f"wider than the terminal: {rows[row]!r}"
-            rows[row] = rows[row][:column].ljust(column) + match[0] + rows[row][column + 1 :]
-            column += 1
-        else:
-            assert command in "mhl", match[0]
-    return [line.rstrip() for line in rows]
+def test_as_many_names_as_fit() -> None:
+    now = Now(0, 9, (("long", 2.0), ("short", 1.0), ("last", 1.0)), ("bad",))
+    assert now.told(200) == str(now)
+    assert now.told(70) == "0 of 9 boots; 1 failed, the last is bad; now long (2 s) and 2 more"
+    assert now.told(62) == "0 of 9 boots; 1 failed; now long (2 s), short (1 s) and 1 more"
+    assert now.told(5) == "0 of 9 boots; 1 failed; now long (2 s) and 2 more"
 
 
 def test_a_line_below_what_pytest_writes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,19 +57,19 @@ def test_a_line_below_what_pytest_writes(monkeypatch: pytest.MonkeyPatch) -> Non
     file = io.StringIO()
     file.write("scenarios/a.yaml ..")
     line = "1 of 9 boots; now a-cell-with-a-name-that-is-longer-than-the-terminal (3 s)"
-    below = Below(file, lambda: line, "scenarios/a.yaml ..")
+    below = Below(file, lambda _: line, "scenarios/a.yaml ..")
     below.live.auto_refresh = False
     below.start()
-    assert screen(file.getvalue(), 40) == ["scenarios/a.yaml ..", line[:39] + "…"]
+    assert screen(file.getvalue(), 40) == ["scenarios/a.yaml ..", line[:35] + "…"]
     assert below.write("\x1b[32m.\x1b[0m") == 10
     below.live.refresh()
-    assert screen(file.getvalue(), 40) == ["scenarios/a.yaml ...", line[:39] + "…"]
+    assert screen(file.getvalue(), 40) == ["scenarios/a.yaml ...", line[:35] + "…"]
     below.write(" [ 50%]\nscenarios/b.yaml ")
     below.live.refresh()
     assert screen(file.getvalue(), 40) == [
         "scenarios/a.yaml ... [ 50%]",
         "scenarios/b.yaml",
-        line[:39] + "…",
+        line[:35] + "…",
     ]
     below.stop()
     below._file.write(".\n")
