@@ -13,7 +13,7 @@ from harness.checks.asked import checks, own_checks
 from harness.extensions import extensions
 from harness.paths import PROJECT_FILE
 from harness.platforms.registry import platforms
-from harness.pytest_plugin.items import SESSION
+from harness.pytest_plugin.cell_items import SESSION
 from harness.run import boots, session
 from tests.support.hosts import WITHOUT_DEV_SEV
 from tests.support.stand_ins import RECORDS, StandInIngredients, StandIns

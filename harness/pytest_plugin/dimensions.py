@@ -23,7 +23,7 @@ import pytest
 from harness.errors import HarnessError
 from harness.matrix.cell import AXES, TABLE
 from harness.matrix.show import cell_values
-from harness.pytest_plugin.items import SESSION
+from harness.pytest_plugin.cell_items import SESSION
 from harness.run.own_tests import USUAL, one_value, plan_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.paths import SHIPPED
-from harness.pytest_plugin.items import SESSION
+from harness.pytest_plugin.cell_items import SESSION
 from harness.results.folder import RUN, StoredRun, find_run
 from harness.results.identity import checkout
 

@@ -5,25 +5,27 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.checks.asked import checks
-from harness.checks.finding import Check
 from harness.debian.suite import has_left
 from harness.errors import HarnessError
-from harness.evidence.signatures.draft import draft_for
 from harness.matrix.plan import StatedOutcome
-from harness.pytest_plugin.findings import FindingsError, KnownBadError
+from harness.pytest_plugin.cell_items import (
+    ALL_THERE,
+    REQUIREMENTS,
+    SESSION,
+    TOLD,
+    CheckItem,
+    LackingItem,
+    LeftItem,
+    in_short,
+    shown_path,
+)
 from harness.pytest_plugin.unmade import UnmadeItem, unmade_names
-from harness.results.model import BAD
-from harness.results.quarantine import Quarantine
-from harness.run.judge import Answer, in_quarantine, judge
 from harness.run.keywords import about, compiled, tagged
-from harness.run.recorder import Recorder
-from harness.run.session import Session
 from harness.store.asking import NotMadeError
 
 if TYPE_CHECKING:
@@ -36,19 +38,9 @@ if TYPE_CHECKING:
     from harness.matrix.cell import Cell
     from harness.matrix.plan import KnownBad, Plan, Planned
     from harness.run.cell_run import CellRun
+    from harness.run.session import Session
 
-SESSION = pytest.StashKey[Session]()
-TOLD = pytest.StashKey[set[str]]()
 CHOSEN = pytest.StashKey["list[Chosen]"]()
-RECORDER = pytest.StashKey[Recorder]()
-QUARANTINE = pytest.StashKey[Quarantine]()
-CAUSES = pytest.StashKey["dict[tuple[str, Path], str]"]()
-"""Boots that went wrong, by name of the run and scenario file: where each was told first."""
-
-
-REQUIREMENTS = "requirements"
-"""The only item of a cell that this host lacks something for, or the archive."""
-_ALL_THERE = Check(REQUIREMENTS, "Is all there that the boot needs?", lambda _: iter(()))
 
 
 @dataclass(frozen=True)
@@ -112,14 +104,8 @@ def _has_item(session: Session, planned: Planned, above: tuple[str, ...], expres
     except HarnessError as error:
         if not has_left(error):
             raise
-        own = (_ALL_THERE,)
+        own = (ALL_THERE,)
     return any(about(expression, (*names, check.name)) for check in own)
-
-
-def shown_path(config: pytest.Config, path: Path) -> str:
-    """Return a scenario file's path as results name it: relative to the project where it lies in it."""
-    root = config.stash[SESSION].project.scenarios.parent
-    return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
 class ScenarioFile(pytest.File):
@@ -165,7 +151,7 @@ class ScenarioFile(pytest.File):
         self, excinfo: pytest.ExceptionInfo[BaseException], style: TracebackStyle | None = None
     ) -> str | TerminalRepr:
         del style  # collection has only one
-        return _in_short(excinfo) or super().repr_failure(excinfo)
+        return in_short(excinfo) or super().repr_failure(excinfo)
 
 
 def refuse_idle_rules(session: Session, chosen: Chosen, runs: list[CellRun]) -> None:
@@ -264,120 +250,4 @@ class CellNode(pytest.Collector):
         self, excinfo: pytest.ExceptionInfo[BaseException], style: TracebackStyle | None = None
     ) -> str | TerminalRepr:
         del style  # collection has only one
-        return _in_short(excinfo) or super().repr_failure(excinfo)
-
-
-class LackingItem(pytest.Item):
-    """Stands for a cell that this host lacks something for, so that the report says so."""
-
-    def __init__(self, *, cell: Cell, lacks: str, where: str, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.cell = cell
-        self.lacks = lacks
-        self.where = where
-
-    def runtest(self) -> None:
-        self.config.stash[RECORDER].lack(self.cell, self.where, self.lacks)
-        self.user_properties.append(("platform", self.cell.platform))
-        pytest.skip(self.lacks)
-
-    def reportinfo(self) -> tuple[Path, int | None, str]:
-        return self.path, None, f"{self.cell.id}: {self.name}"
-
-
-class LeftItem(pytest.Item):
-    """Stands for a cell without its packages: it fails, and the run goes on."""
-
-    def __init__(self, *, run: CellRun, error: HarnessError, where: str, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.run = run
-        self.error = error
-        self.where = where
-
-    def runtest(self) -> None:
-        why = self.error.what.partition("\n")[0]
-        answer = Answer(_ALL_THERE, "host-error", reason=why, error=self.error)
-        self.config.stash[RECORDER].answer(self.run, answer, self.where)
-        self.user_properties += [("platform", self.run.cell.platform), ("state", answer.state)]
-        raise self.error
-
-    def repr_failure(
-        self, excinfo: pytest.ExceptionInfo[BaseException], style: TracebackStyle | None = None
-    ) -> str | TerminalRepr:
-        return _in_short(excinfo) or super().repr_failure(excinfo, style)
-
-    def reportinfo(self) -> tuple[Path, int | None, str]:
-        return self.path, None, f"{self.run.cell.id}: {self.name}"
-
-
-class CheckItem(pytest.Item):
-    """One question to one boot's record, asked by the scenario at ``where``."""
-
-    def __init__(self, *, run: CellRun, check: Check, where: str, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.run = run
-        self.check = check
-        self.where = where
-        self.add_marker(pytest.mark.timeout(0))  # every wait of a boot has its own deadline
-        if bad := run.said.bad(check.name):
-            self.add_marker(pytest.mark.xfail(reason=str(bad), strict=True, raises=KnownBadError))
-
-    def runtest(self) -> None:
-        told = self.config.stash[CAUSES]
-        key = self.run.name, self.path
-        self.user_properties += [("platform", self.run.cell.platform), ("question", self.check.question)]
-        judged = judge(self.run, self.check, first=key not in told)
-        answer = in_quarantine(judged, self.run.cell, self.config.stash[QUARANTINE], date.today())  # noqa: DTZ011
-        elsewhere = ""
-        if judged.state in BAD and (self.check is self.run.checks[0] or not judged.findings):
-            elsewhere = next(
-                (where for (name, path), where in told.items() if name == key[0] and path != self.path), ""
-            )
-            told.setdefault(key, self.where)
-        self.config.stash[RECORDER].answer(self.run, answer, self.where, elsewhere)
-        self._tell(answer, elsewhere)
-
-    def _tell(self, answer: Answer, elsewhere: str) -> None:
-        """End the test as the answer's state says."""
-        self.user_properties.append(("state", answer.state))
-        if answer.state == "not-asked":
-            pytest.skip(answer.reason)
-        if answer.state == "known-bad" and answer.bad is None:
-            pytest.xfail(answer.reason)  # by quarantine: it may pass, too
-        if answer.error is not None:
-            raise answer.error
-        if not answer.findings and answer.state == "cannot-judge":
-            raise HarnessError(answer.reason)
-        record = self.run.record.path
-        self.user_properties.append(("record", str(record)))
-        if answer.state == "known-bad":
-            raise KnownBadError(answer, record)
-        if answer.findings:
-            raise FindingsError(answer, record, elsewhere, () if elsewhere else self._steps())
-
-    def _steps(self) -> Iterator[str]:
-        """Yield what to type next, with the first finding about a boot."""
-        record, told = self.run.record, self.config.stash[TOLD]
-        if str(record.path) in told:
-            return
-        told.add(str(record.path))
-        if draft_for(record.ending, self.run.evidence.signatures):
-            yield f"harness signature draft {record.path}    (no signature knows how it ended)"
-        file = shown_path(self.config, self.path)
-        yield f"pytest '{file}::{self.run.cell.id}'"
-        if not self.run.cell.action:
-            yield f"harness boot '{self.run.cell.id}' --hold"
-
-    def repr_failure(
-        self, excinfo: pytest.ExceptionInfo[BaseException], style: TracebackStyle | None = None
-    ) -> str | TerminalRepr:
-        return _in_short(excinfo) or super().repr_failure(excinfo, style)
-
-    def reportinfo(self) -> tuple[Path, int | None, str]:
-        return self.path, None, f"{self.run.cell.id}: {self.name}"
-
-
-def _in_short(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
-    """Return the text meant for the user, without a traceback; "" for an error that is ours."""
-    ours = (HarnessError, FindingsError)
-    return str(excinfo.value) if isinstance(excinfo.value, ours) else ""
+        return in_short(excinfo) or super().repr_failure(excinfo)

@@ -15,8 +15,8 @@ from harness.checks.asked import check_named
 from harness.checks.finding import Check
 from harness.errors import HarnessError
 from harness.matrix.cell import AXES
+from harness.pytest_plugin.cell_items import RECORDER, SESSION
 from harness.pytest_plugin.dimensions import NAMES, where
-from harness.pytest_plugin.items import RECORDER, SESSION
 from harness.run.judge import Answer, state_of
 from harness.run.own_tests import OwnBoot, cell_of, evidence_of, folder_name, own_boot
 from harness.store.packing import is_there

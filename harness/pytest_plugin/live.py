@@ -17,7 +17,8 @@ from typing import IO, TYPE_CHECKING
 import pytest
 
 from harness.evidence.record import INDEX
-from harness.pytest_plugin.items import CHOSEN, SESSION
+from harness.pytest_plugin.cell_items import SESSION
+from harness.pytest_plugin.items import CHOSEN
 from harness.run.replay import TRAITS
 from harness.store.packing import SUFFIX
 

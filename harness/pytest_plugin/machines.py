@@ -11,7 +11,7 @@ import pytest
 from harness.boot.running_guest import running_guest
 from harness.boot.running_machine import RunningMachine, running_machine
 from harness.errors import HarnessError
-from harness.pytest_plugin.items import SESSION
+from harness.pytest_plugin.cell_items import SESSION
 from harness.run.own_tests import folder_name
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.matrix.cell import AXES
+from harness.pytest_plugin.cell_items import SESSION, CheckItem
 from harness.pytest_plugin.dimensions import MARK, NAMES, is_ours, where
-from harness.pytest_plugin.items import SESSION, CheckItem
 from harness.pytest_plugin.machines import RUNNING
 from harness.pytest_plugin.unmade import UnmadeItem
 from harness.run.own_tests import cell_of, folder_name

@@ -15,8 +15,9 @@ import pytest
 
 from harness.matrix.show import count
 from harness.paths import SHIPPED
+from harness.pytest_plugin.cell_items import CAUSES, QUARANTINE, RECORDER, SESSION, CheckItem
 from harness.pytest_plugin.earlier import refuse_another_run
-from harness.pytest_plugin.items import CAUSES, CHOSEN, QUARANTINE, RECORDER, SESSION, CheckItem
+from harness.pytest_plugin.items import CHOSEN
 from harness.results.flakes import rates_told
 from harness.results.folder import RUN, StoredRun
 from harness.results.quarantine import FILE, Quarantine

@@ -26,7 +26,7 @@ from harness.errors import HarnessError
 from harness.evidence.problems import EvidenceError
 from harness.evidence.record import EndingKind
 from harness.formats.patches import read_patches
-from harness.pytest_plugin.items import SESSION
+from harness.pytest_plugin.cell_items import SESSION
 from harness.recipes.common import Name
 from harness.run.cell_run import CellRun
 

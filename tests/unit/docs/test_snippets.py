@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.pytest_plugin.items import SESSION
+from harness.pytest_plugin.cell_items import SESSION
 from tests.support.markdown import Page, page, pages
 from tests.support.snippets import Doors, command_problems, continued, problems
 
