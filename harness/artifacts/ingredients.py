@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,6 +51,15 @@ if TYPE_CHECKING:
     from harness.store.entries import Store
 
 
+@dataclass(frozen=True)
+class Resolved:
+    """The ingredients that are at hand, by name."""
+
+    firmware: dict[str, Firmware] = field(default_factory=dict)
+    kernels: dict[str, Kernel] = field(default_factory=dict)
+    loaders: dict[str, Loader] = field(default_factory=dict)
+
+
 class Ingredients:
     """A project's ingredients by name. Every method raises HarnessError with what to do about it.
 
@@ -57,22 +67,33 @@ class Ingredients:
     """
 
     def __init__(
-        self, project: Project | None = None, progress: Progress = say, store: Store | None = None
+        self,
+        project: Project | None = None,
+        progress: Progress = say,
+        store: Store | None = None,
+        resolved: Resolved | None = None,
     ) -> None:
         self.project = find_project(Path.cwd()) if project is None else project
         self._apt = AptRoot(progress=progress, store=store)
-        self._firmware: dict[str, Firmware] = {}
+        self._resolved = Resolved() if resolved is None else resolved
         self._chosen: dict[str, FirmwareRecipe] = {}
-        self._kernels: dict[str, Kernel] = {}
         self._chosen_kernels: dict[str, AnyKernel] = {}
-        self._loaders: dict[str, Loader] = {}
         self._chosen_loaders: dict[str, LoaderRecipe] = {}
         self._own_qemu = ""
         self.catalog = load_catalog(self.project)
 
     def with_store(self, store: Store) -> Ingredients:
-        """Return the same recipes, those that the user has chosen among them, over another store."""
-        other = Ingredients(self.project, self._apt.progress, store)
+        """Return the same recipes, those that the user has chosen among them, over another store.
+
+        What either has resolved is resolved for both: a store says where things are made, not what they are.
+        """
+        return self._copy(Ingredients(self.project, self._apt.progress, store, self._resolved))
+
+    def for_thread(self, progress: Progress) -> Ingredients:
+        """Return ingredients of the same recipes for another thread; the two share nothing that changes."""
+        return self._copy(Ingredients(self.project, progress, self._apt.store))
+
+    def _copy(self, other: Ingredients) -> Ingredients:
         other._chosen |= self._chosen
         other._chosen_kernels |= self._chosen_kernels
         other._chosen_loaders |= self._chosen_loaders
@@ -176,10 +197,12 @@ class Ingredients:
 
     def firmware(self, name: str) -> Firmware:
         """Return firmware with its traits, fetched or built when it is new; HostError without network."""
-        if name not in self._firmware:
+        if name not in self._resolved.firmware:
             recipe = self.firmware_recipe(name)
             try:
-                self._firmware[name] = resolve_firmware(recipe, self._apt, self.lock_of("firmware", name))
+                self._resolved.firmware[name] = resolve_firmware(
+                    recipe, self._apt, self.lock_of("firmware", name)
+                )
             except FetchError as error:
                 sharing = [
                     other for other, it in self.catalog.firmware.items() if it.queries() == recipe.queries()
@@ -187,7 +210,7 @@ class Ingredients:
                 raise HostError(
                     f"{error.what}; needed by firmware {', '.join(sharing)}", error.hint
                 ) from error
-        return self._firmware[name]
+        return self._resolved.firmware[name]
 
     def choose_kernel(self, text: str) -> str:
         """Return the name, for ``kernel``, of a recipe or of a developer's ``file:PATH``, ``tree:PATH``.
@@ -207,14 +230,14 @@ class Ingredients:
 
     def kernel(self, name: str) -> Kernel:
         """Return a kernel or probe with its traits, fetched or built when it is new."""
-        if name not in self._kernels:
+        if name not in self._resolved.kernels:
             recipe = self.kernel_recipe(name)
-            self._kernels[name] = (
+            self._resolved.kernels[name] = (
                 resolve_probe(recipe, self.project, self._apt)
                 if isinstance(recipe, ProbeRecipe)
                 else resolve_kernel(recipe, self._apt, self.lock_of("kernel", name))
             )
-        return self._kernels[name]
+        return self._resolved.kernels[name]
 
     def modules(self, kernel: str, names: Sequence[str]) -> tuple[Path, ...]:
         """Return a kernel's modules and what they need, unpacked, in the order in which they load."""
@@ -235,10 +258,10 @@ class Ingredients:
 
     def loader(self, name: str) -> Loader:
         """Return a loader with its traits, fetched when it is new."""
-        if name not in self._loaders:
+        if name not in self._resolved.loaders:
             recipe = self.loader_recipe(name)
-            self._loaders[name] = resolve_loader(recipe, self._apt, self.lock_of("loader", name))
-        return self._loaders[name]
+            self._resolved.loaders[name] = resolve_loader(recipe, self._apt, self.lock_of("loader", name))
+        return self._resolved.loaders[name]
 
     def loader_image(self, loader: str, kernel: str, initrd: Path | None, cmdline: str) -> Path:
         """Return the disk on which a loader starts a kernel; no boot may write to it."""

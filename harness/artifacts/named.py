@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
     from harness.artifacts.ingredients import Ingredients
     from harness.debian.index import PackageQuery
-    from harness.matrix.cell import Cell
     from harness.recipes.guest import GuestRecipe
 
 QEMU, INITRAMFS = "qemu", GUESTS[0]
@@ -129,26 +127,6 @@ def why(named: Named, ingredients: Ingredients, payload: Payload) -> Why:
     elif named.kind == "firmware":
         text = ingredients.why_firmware(named.name)
     return Why(named, path, text)
-
-
-def unmade(cells: Iterable[Cell], ingredients: Ingredients) -> list[str]:
-    """Return a line for all that the boots of cells need and that is not there, or cannot be had.
-
-    ``ingredients`` are those of an ``Asking`` store. Disks of loaders are no matter: they take no time.
-    """
-    wanted: dict[Named, None] = {}
-    for cell in cells:
-        things = ("firmware", cell.firmware), ("kernel", cell.kernel), ("loader", cell.loader)
-        wanted |= dict.fromkeys(starmap(Named, (*things, ("guest", cell.guest), (QEMU, QEMU))))
-    lines = []
-    for it in wanted:
-        try:
-            _ = ingredients.loader(it.name) if it.kind == "loader" else make(it, ingredients, Payload())
-        except (NotMadeError, HarnessError) as reason:
-            name = it.name if it.kind == QEMU else f"{it.kind} {it.name}"
-            why_not = str(reason).partition("\n")[0]
-            lines.append(f"{name} ({why_not})")
-    return lines
 
 
 def locked_by(

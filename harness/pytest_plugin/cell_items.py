@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.checks.finding import Check
-from harness.errors import HarnessError
+from harness.errors import ExitCode, HarnessError
 from harness.evidence.signatures.draft import draft_for
 from harness.pytest_plugin.findings import FindingsError, KnownBadError
 from harness.results.model import BAD
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from _pytest._code.code import TerminalRepr, TracebackStyle
 
     from harness.matrix.cell import Cell
+    from harness.results.model import State
     from harness.run.cell_run import CellRun
 
 SESSION = pytest.StashKey[Session]()
@@ -83,7 +84,7 @@ class LackingItem(CellItem):
 
 
 class LeftItem(CellItem):
-    """Stands for a cell without its packages: it fails, and the run goes on."""
+    """Stands for a cell of which something cannot be had: it fails, and the run goes on."""
 
     def __init__(self, *, run: CellRun, error: HarnessError, **arguments: Any) -> None:
         super().__init__(cell=run.cell, **arguments)
@@ -92,7 +93,8 @@ class LeftItem(CellItem):
 
     def runtest(self) -> None:
         why = self.error.what.partition("\n")[0]
-        answer = Answer(ALL_THERE, "host-error", reason=why, error=self.error)
+        state: State = "host-error" if self.error.exit_code == ExitCode.HOST else "cannot-judge"
+        answer = Answer(ALL_THERE, state, reason=why, error=self.error)
         self.config.stash[RECORDER].answer(self.run, answer, self.where)
         self.user_properties.append(("state", answer.state))
         raise self.error

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from _pytest._code.code import TerminalRepr, TracebackStyle
     from _pytest.mark.expression import Expression
 
+    from harness.artifacts.named import Named
     from harness.matrix.cell import Cell
     from harness.matrix.plan import KnownBad, Plan, Planned
     from harness.run.cell_run import CellRun
@@ -43,10 +44,15 @@ if TYPE_CHECKING:
 CHOSEN = pytest.StashKey["list[Chosen]"]()
 
 
+LATER = pytest.StashKey["list[Later]"]()
+"""Cells that boot while the run goes on, once what they need is made; not there when all is made before."""
+
+
 @dataclass(frozen=True)
 class Chosen:
     """The cells of a scenario that a run takes, out of ``plan``: what the command line left of ``whole``."""
 
+    path: Path
     planned: tuple[Planned, ...]
     plan: Plan
     whole: Plan
@@ -61,15 +67,15 @@ def choose(config: pytest.Config, path: Path) -> Chosen:
         plan = plan.only(lambda _: False)
     asked = named(config, path)
     if asked is None and plan.selection == "on-request" and not session.options.full:
-        return Chosen((), plan, whole)
+        return Chosen(path, (), plan, whole)
     if asked:
         plan = plan.only(lambda cell: cell.id in asked)
-        return Chosen(plan.planned, plan, whole)
+        return Chosen(path, plan.planned, plan, whole)
     if words := config.getoption("keyword"):
         names = path.relative_to(config.rootpath).parts if path.is_relative_to(config.rootpath) else ()
         keep = {it.cell for it in plan.planned if _has_item(session, it, names, compiled(words))}
         plan = plan.only(keep.__contains__)
-    return Chosen(session.select(plan), plan, whole)
+    return Chosen(path, session.select(plan), plan, whole)
 
 
 def named(config: pytest.Config, path: Path) -> set[str] | None:
@@ -118,8 +124,10 @@ class ScenarioFile(pytest.File):
             chosen = choose(self.config, self.path)
             nodes = [(self._runs(it, chosen.plan), it.lacks) for it in chosen.planned]
             runs = [run for attempts, lacks in nodes if not lacks for run in attempts]
-            left = session.prepare(runs)
-            refuse_idle_rules(session, chosen, [run for run in runs if run.cell not in left])
+            later = session.lacking(run.cell for run in runs) if LATER in self.config.stash else {}
+            left = session.prepare(run for run in runs if run.cell not in later)
+            if not later:
+                refuse_idle_rules(session, chosen, [run for run in runs if run.cell not in left])
         except HarnessError as error:
             told = self.config.stash[TOLD]
             if str(error) in told:
@@ -133,6 +141,9 @@ class ScenarioFile(pytest.File):
             self.add_marker(tag)
         for attempts, lacks in nodes:
             cell = attempts[0].cell
+            if cell in later and not lacks:
+                self.config.stash[LATER].append(Later(self, attempts, where, later[cell]))
+                continue
             yield CellNode.from_parent(
                 self, name=cell.id, runs=attempts, lacks=lacks, where=where, left=left.get(cell)
             )
@@ -251,3 +262,25 @@ class CellNode(pytest.Collector):
     ) -> str | TerminalRepr:
         del style  # collection has only one
         return in_short(excinfo) or super().repr_failure(excinfo)
+
+
+@dataclass(frozen=True, eq=False)
+class Later:
+    """A cell of a scenario file that boots once all of ``needs`` is made."""
+
+    file: ScenarioFile
+    runs: tuple[CellRun, ...]
+    where: str
+    needs: tuple[Named, ...]
+
+    @property
+    def cell(self) -> Cell:
+        """The cell."""
+        return self.runs[0].cell
+
+    def items(self, error: HarnessError | None) -> list[pytest.Item]:
+        """Return the items of the cell, or the one that fails with why what it needs cannot be had."""
+        node = CellNode.from_parent(
+            self.file, name=self.cell.id, runs=self.runs, lacks="", where=self.where, left=error
+        )
+        return [*node.collect()]

@@ -11,12 +11,13 @@ import os
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING
 
 import pytest
 
 from harness.evidence.record import INDEX
+from harness.pytest_plugin.ahead import AHEAD
 from harness.pytest_plugin.cell_items import SESSION
 from harness.pytest_plugin.items import CHOSEN
 from harness.run.replay import TRAITS
@@ -42,6 +43,8 @@ class Now:
     wanted: int
     booting: tuple[tuple[str, float], ...]
     failed: tuple[str, ...]
+    making: str = ""
+    """What other boots wait for."""
 
     def __str__(self) -> str:
         """Return it as a line."""
@@ -63,6 +66,8 @@ class Now:
             now = ", ".join(f"{name} ({seconds:.0f} s)" for name, seconds in self.booting[:names])
             more = len(self.booting) - names
             told.append(f"now {now}" + (f" and {more} more" if more > 0 else ""))
+        if self.making:
+            told.append(self.making)
         return "; ".join(told)
 
 
@@ -130,13 +135,15 @@ class Watcher:
             if not it.lacks
             for attempt in session.attempts(one.plan, it.cell)
         }
-        return look(session.records, len(wanted), [*self._judged], [*self._failed], time.time())
+        now = look(session.records, len(wanted), [*self._judged], [*self._failed], time.time())
+        ahead = stash.get(AHEAD, None)
+        return replace(now, making=ahead.told()) if ahead is not None else now
 
     def _watch(self) -> None:
         told = time.monotonic()
         while not self._over.wait(_LOOK):
             now = self.now()
-            if not now.booting:
+            if not now.booting and not now.making:
                 continue
             if self._may_draw():
                 self._draw()

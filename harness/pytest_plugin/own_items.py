@@ -12,6 +12,7 @@ from harness.errors import HarnessError
 from harness.matrix.cell import AXES
 from harness.pytest_plugin.cell_items import SESSION, CheckItem
 from harness.pytest_plugin.dimensions import MARK, NAMES, is_ours, where
+from harness.pytest_plugin.items import LATER
 from harness.pytest_plugin.machines import RUNNING
 from harness.pytest_plugin.unmade import UnmadeItem
 from harness.run.own_tests import cell_of, folder_name
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from harness.matrix.cell import Cell
     from harness.run.cell_run import CellRun
-    from harness.run.session import Session
 
 _OF_THE_BOOT = {"spec", "boot", "record"}
 """Fixtures that decide what boots; with a module's own in their place nothing is known before."""
@@ -50,10 +50,11 @@ def wanted_runs(items: Iterable[pytest.Item], *, own: bool = True) -> dict[pytes
     return {item: run for item, run in runs.items() if run is not None}
 
 
-def platforms_of(session: Session, items: Iterable[pytest.Item]) -> set[str]:
-    """Return the platforms of the items' cells; in a replay of those that it holds."""
-    found, replay = set(), session.options.replay
-    for item in items:
+def platforms_of(collected: pytest.Session) -> set[str]:
+    """Return the platforms of the collected cells, those to come too; in a replay of those that it holds."""
+    found = {it.cell.platform for it in collected.config.stash.get(LATER, [])}
+    replay = collected.config.stash[SESSION].options.replay
+    for item in collected.items:
         cell = cell_of_item(item)
         if cell is None:
             continue

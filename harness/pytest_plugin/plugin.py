@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.artifacts.named import unmade
+from harness.artifacts.wanted import unmade
 from harness.errors import HarnessError, HostError
 from harness.matrix.cell import platform_of
 from harness.matrix.show import count
@@ -49,7 +49,7 @@ BUDGET = pytest.StashKey["TemporaryDirectory[str]"]()
 WANTED = pytest.StashKey[dict[pytest.Item, Any]]()
 """The cells whose boots have not been started, by the items that need them."""
 FIXTURES = ("dimensions", "ladder", "machines", "own_items")
-OTHERS = ("earlier", "exit_codes", "live", "results")
+OTHERS = ("ahead", "earlier", "exit_codes", "live", "results")
 pytest_plugins = [f"harness.pytest_plugin.{name}" for name in (*FIXTURES, *OTHERS)]
 
 
@@ -330,7 +330,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     config = session.config
     if hasattr(config, "workerinput") or session.testsfailed:
         return
-    _refuse_wrong_selection(config, platforms_of(config.stash[SESSION], session.items))
+    _refuse_wrong_selection(config, platforms_of(session))
     if config.option.collectonly:
         return
     config.stash[WANTED] = wanted_runs(session.items)

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.ingredients import Ingredients
+from harness.artifacts.wanted import lacking
 from harness.boot.cell_machine import elsewhere
 from harness.checks.asked import checks
 from harness.checks.rollout import OUTCOMES
@@ -39,9 +40,10 @@ from harness.run.source import Context
 from harness.store.asking import Asking, NotMadeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
+    from harness.artifacts.named import Named
     from harness.evidence.signatures.signatures import Signatures
     from harness.matrix.cell import Cell
     from harness.matrix.choices import Known
@@ -190,6 +192,14 @@ class Session:
         if (replay := self.options.replay) is not None:
             return Replay(replay, self.ingredients.catalog).attempts(cell)
         return tuple(range(1, (self.options.attempts or plan.repeat) + 1))
+
+    def lacking(self, cells: Iterable[Cell]) -> Mapping[Cell, tuple[Named, ...]]:
+        """Return the cells whose boots need what is not made, with what that is; makes nothing."""
+        return lacking(cells, self._asking)
+
+    @cached_property
+    def _asking(self) -> Ingredients:
+        return self.ingredients.with_store(Asking())
 
     def prepare(self, runs: Iterable[CellRun]) -> dict[Cell, HarnessError]:
         """Fetch and build what the cells are judged by and what their boots need, where this session may.

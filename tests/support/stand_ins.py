@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from harness.checks.finding import Finding
     from harness.machine.spec import MachineSpec
     from harness.paths import Project
+    from harness.recipes.catalog import AnyKernel
+    from harness.recipes.firmware import FirmwareRecipe
     from harness.recipes.loader import LoaderRecipe
     from harness.run.cell_run import CellRun
     from harness.store.entries import Store
@@ -44,11 +46,19 @@ class StandIns:
     failures: dict[str, Exception] = field(default_factory=dict)
     """By ingredient (``qemu``, ``debian-6.1``) or by cell."""
     in_boot: Callable[[], object] = lambda: None
+    missing: set[str] = field(default_factory=set)
+    """Ingredients that no store has before they are asked for by who makes."""
+    in_making: Callable[[str], object] = lambda _: None
 
     def fetch(self, name: str, *, making: bool = True) -> str:
         (self.built if making else self.looked_up).append(name)
+        if not making and name in self.missing:
+            raise NotMadeError(f"{name}: never made before")
+        if name in self.missing:
+            self.in_making(name)
         if name in self.failures:
             raise self.failures[name]
+        self.missing.discard(name)
         return name
 
     def boot(
@@ -70,7 +80,7 @@ class StandInIngredients:
     lock = Lock.load(PROJECT / LOCK_NAME)
 
     def __init__(
-        self, made: StandIns, _project: Project, progress: Callable[[str], None], store: Store | None
+        self, made: StandIns, _project: Project | None, progress: Callable[[str], None], store: Store | None
     ) -> None:
         self.progress = progress
         self._made = made
@@ -80,6 +90,12 @@ class StandInIngredients:
             found = load_traits(path / TRAITS)
             firmware, kernel, *_ = path.name.split("+")
             self._traits |= {firmware: found.firmware, kernel: found.kernel}
+
+    def with_store(self, store: Store) -> StandInIngredients:
+        return StandInIngredients(self._made, None, self.progress, store)
+
+    def for_thread(self, progress: Callable[[str], None]) -> StandInIngredients:
+        return StandInIngredients(self._made, None, progress, None)
 
     def lock_of(self, _axis: str, _name: str) -> Lock:
         return self.lock
@@ -94,6 +110,12 @@ class StandInIngredients:
         return SimpleNamespace(path=path, traits=self._traits[name], words=None)
 
     kernel = firmware
+
+    def firmware_recipe(self, name: str) -> FirmwareRecipe:
+        return self.catalog.firmware_recipe(name)
+
+    def kernel_recipe(self, name: str) -> AnyKernel:
+        return self.catalog.kernel_recipe(name)
 
     def choose_firmware(self, text: str) -> str:
         return self.catalog.firmware_recipe(text).name
