@@ -58,6 +58,7 @@ DYING = frozenset(
     {
         EndingKind.GUEST_PANIC,
         EndingKind.FIRMWARE_ASSERT,
+        EndingKind.FIRMWARE_EXCEPTION,
         EndingKind.UNVALIDATED_ACCESS,
         EndingKind.UNREACHABLE,
     }
@@ -247,7 +248,7 @@ def _finish(record: BootRecord) -> None:
         write_json(record.path / "guest.json", document)
     elif record.ending.kind is EndingKind.COMPLETED:
         details.append(trouble)
-    if record.ending.kind is EndingKind.FIRMWARE_ASSERT:
+    if record.ending.kind in {EndingKind.FIRMWARE_ASSERT, EndingKind.FIRMWARE_EXCEPTION}:
         dump = exception_dump(record.serial_text) or exception_dump(record.debugcon_text)
         details += [str(dump)] if dump else []
     details += record.left_out

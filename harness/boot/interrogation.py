@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from harness.evidence.record import CONFIDENTIAL, QUERY_SEV, REGISTERS, EndingKind, write_json
+from harness.artifacts.firmware.modules import firmware_modules
+from harness.boot.loaded_images import loaded_images
+from harness.evidence.record import CONFIDENTIAL, IMAGES, QUERY_SEV, REGISTERS, EndingKind, write_json
+from harness.machine.guest_memory import GuestMemory
 from harness.machine.qmp import MonitorError
 
 if TYPE_CHECKING:
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
 
 _MOST_VCPUS = 8
 """Whose code bytes are asked for; the registers of all are."""
+_STACK_WORDS = 512
 
 
 def interrogate(machine: Machine, ending: Ending) -> None:
@@ -40,17 +45,29 @@ def interrogate(machine: Machine, ending: Ending) -> None:
         write_json(machine.rundir / "counters.json", counters)
         if ending.kind is EndingKind.COMPLETED:
             return
+        with contextlib.suppress(OSError):
+            _images(machine)
         with (machine.rundir / REGISTERS).open("w") as file:
             for text in _registers(machine):
                 file.write(text)
                 file.flush()
 
 
+def _images(machine: Machine) -> None:
+    """Write which EFI images are loaded, where the firmware's own table is still in the guest's memory."""
+    with GuestMemory(machine) as memory:
+        names = {module.guid: module.name for module in firmware_modules(machine.spec.firmware.read_bytes())}
+        found = loaded_images(memory, names)
+    if found:
+        write_json(machine.rundir / IMAGES, [asdict(module) for module in found])
+
+
 def _registers(machine: Machine) -> Iterator[str]:
-    """Yield the registers of all vCPUs, then the bytes that each was about to run."""
+    """Yield the registers of all vCPUs, then the bytes that each was about to run, and its stack."""
     yield _monitor(machine, "info registers -a", 0)
     for vcpu in range(min(machine.spec.vcpus, _MOST_VCPUS)):
         yield f"\nCode of vCPU {vcpu}\n{_monitor(machine, 'x /32xb $pc', vcpu)}"
+        yield f"\nStack of vCPU {vcpu}\n{_monitor(machine, f'x /{_STACK_WORDS}xg $sp', vcpu)}"
 
 
 def _monitor(machine: Machine, command: str, vcpu: int) -> str:

@@ -7,26 +7,25 @@ import re
 from typing import TYPE_CHECKING
 
 from harness.checks.finding import Problem
-from harness.evidence.problems import EvidenceError
-from harness.evidence.record import REGISTERS, EndingKind
-from harness.evidence.symbols.modules import modules_of
-from harness.intervals import IntervalSet
+from harness.checks.where import fault_text, ledger_of, pages, state_text, vcpus
+from harness.evidence.exception_dump import exception_dump
+from harness.evidence.record import EndingKind
 from harness.machine.memory_layout import PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.evidence.evidence import Evidence
-    from harness.evidence.ledger_model import Ledger
+    from harness.evidence.exception_dump import ExceptionDump
     from harness.evidence.record import BootRecord, Remark
     from harness.evidence.signatures.signatures import Signature, Signatures
-    from harness.evidence.symbols.modules import Modules
 
 _WHAT = {
     EndingKind.COMPLETED: "the guest reported and powered off",
     EndingKind.POWERED_OFF_EARLY: "the guest powered off before it had reported",
     EndingKind.GUEST_PANIC: "the kernel panicked",
     EndingKind.FIRMWARE_ASSERT: "a firmware assertion failed",
+    EndingKind.FIRMWARE_EXCEPTION: "the firmware met an exception",
     EndingKind.TERMINATED: "the guest was terminated",
     EndingKind.UNVALIDATED_ACCESS: "the guest used an unvalidated page",
     EndingKind.RESET: "the machine was reset",
@@ -39,16 +38,20 @@ _PANICS = {
     "stub": "the EFI stub gave up",
     "decompressor": "the kernel's decompressor stopped",
 }
-_BY_A_LINE = {EndingKind.GUEST_PANIC, EndingKind.FIRMWARE_ASSERT}
+_BY_A_LINE = {EndingKind.GUEST_PANIC, EndingKind.FIRMWARE_ASSERT, EndingKind.FIRMWARE_EXCEPTION}
 _EXCEPTIONS = {"firmware-exception", "firmware-vc"}
+_LOADERS_PHASES = {"loader", "stub"}
 _STAMP = re.compile(r"^(?:<\d+>)?\[ *\d+\.\d+\] +")
 _PREFIX = re.compile(r"^(?:Kernel panic - not syncing: |EFI stub: ERROR: |PANIC: )")
+_KERNEL_RIP = re.compile(r"\bRIP: \d+:(\S+\+0x[0-9a-f]+/0x[0-9a-f]+)")
+_OOPS_LINES = 12
 _BEFORE_DEATH = 2.0
 """Seconds; an alarm this shortly before the end is what led to it."""
 _BEFORE, _BEHIND, _WIDTH = 4, 6, 200
 """Console lines before and from the last one, and characters of each."""
-_EVENTS = 3
-_MOST_VCPUS = 4
+_BY_RELOCATOR = {"legacy", "legacy-no-cbit"}
+_LAST_LINE = 1 << 62
+"""Behind the last line of every ledger."""
 _NANO = 1e9
 
 
@@ -67,9 +70,11 @@ def headline(evidence: Evidence) -> str:
     what = _WHAT[ending.kind]
     if ending.kind is EndingKind.GUEST_PANIC:
         what = _PANICS.get(ending.phase, what)
-    elif death is not None and death.pattern in _EXCEPTIONS:
-        what = "the firmware met an exception"
-    reason = _reason(record, death, evidence.signatures)
+    elif _is_exception(death):
+        dump = _dump(record)
+        ours = dump is None or not _is_loaders(evidence, dump)
+        what = _WHAT[EndingKind.FIRMWARE_EXCEPTION] if ours else "an exception in what the loader runs"
+    reason = _reason(evidence, death)
     return f"{what}, in phase {ending.phase}{_after(evidence, t)}" + (f": {reason}" if reason else "")
 
 
@@ -80,7 +85,7 @@ def story(evidence: Evidence) -> Iterator[str]:
     """
     record = evidence.record
     death = _death(record)
-    if not headline(evidence).endswith(record.ending.detail):
+    if not headline(evidence).endswith(record.ending.detail) and _dump(record) is None:
         yield record.ending.detail
     found = _explaining(record, death, evidence.signatures)
     if found is not None:
@@ -88,8 +93,9 @@ def story(evidence: Evidence) -> Iterator[str]:
         yield f"{found.name}: {says.meaning}"
         known = (("cause", says.cause), ("try", says.try_), ("see", says.link))
         yield from (f"{word}: {text}" for word, text in known if text)
-    yield from _page(evidence)
-    yield from _vcpus(record)
+    yield from pages(evidence)
+    yield from vcpus(evidence)
+    yield from evidence.places.lacking()
     if phases := _phases(record):
         yield phases
     yield from (f"| {line[:_WIDTH]}" for line in _last_words(record, death))
@@ -103,57 +109,36 @@ def _last_words(record: BootRecord, death: Remark | None) -> list[str]:
     return lines[max(0, at - _BEFORE) : at + _BEHIND]
 
 
-def _vcpus(record: BootRecord) -> Iterator[str]:
-    """Yield where each vCPU was in the end, with the firmware's module where its log names it."""
-    modules = _modules(record)
-    found = re.findall(r"\b[RE]IP=([0-9a-f]+)", record.bytes_of(REGISTERS).decode(errors="replace"))
-    for vcpu, digits in enumerate(found[:_MOST_VCPUS]):
-        yield f"vCPU {vcpu} at {_place(int(digits, 16), modules)}"
-
-
-def _modules(record: BootRecord) -> Modules:
-    return modules_of(record.debugcon_text + record.serial_text)
-
-
-def _place(address: int, modules: Modules) -> str:
-    name = modules.name(address)
-    return f"{address:#x}" + (f" ({name})" if name else "")
-
-
-def _page(evidence: Evidence) -> Iterator[str]:
-    """Yield what the ledger knows of the page of the last fault: who did what with it."""
-    ledger = _ledger(evidence)
-    if ledger is None or not ledger.faults:
-        return
-    fault = ledger.faults[-1]
-    page, modules = fault.gpa & ~(PAGE - 1), _modules(evidence.record)
-    yield (
-        f"ledger line {fault.line}: {fault.op}: {fault.access} of {fault.gpa:#x} "
-        f"by {fault.phase} at {_place(fault.rip, modules)}"
-    )
-    events = [event for event in ledger.events if event.gpa <= page < event.end and event.t <= fault.t]
-    for event in events[-_EVENTS:]:
-        yield (
-            f"ledger line {event.line}: {event.op} of {event.gpa:#x}-{event.end - 1:#x} "
-            f"by {event.phase} at {_place(event.rip, modules)}, {(fault.t - event.t) / _NANO:.2f} s before"
-        )
-    if events:
-        return
-    if page not in evidence.ram:
-        yield f"{page:#x} is no memory of the guest"
-        return
-    accepted = IntervalSet.of((event.gpa, event.end) for event in ledger.events)
-    hole = next(bounds for bounds in evidence.ram - accepted if bounds[0] <= page < bounds[1])
-    size = IntervalSet.span(*hole).amount
-    yield f"nobody ever accepted the range around it, {hole[0]:#x}-{hole[1] - 1:#x}: {size}"
-
-
-def _ledger(evidence: Evidence) -> Ledger | None:
-    """Return the ledger, None where there is none or a damaged one, which other checks tell."""
-    try:
-        return evidence.ledger
-    except EvidenceError:
+def _dump(record: BootRecord) -> ExceptionDump | None:
+    """Return the registers that the firmware's handler printed, of a boot that it ended."""
+    if not _is_exception(_death(record)):
         return None
+    return exception_dump(record.serial_text) or exception_dump(record.debugcon_text)
+
+
+def _is_exception(death: Remark | None) -> bool:
+    """Return whether the firmware's exception handler ended the boot: of old records an assertion."""
+    return death is not None and death.pattern in _EXCEPTIONS
+
+
+def _is_loaders(evidence: Evidence, dump: ExceptionDump) -> bool:
+    """Return whether code that raised an exception is none of the firmware's, once a loader runs."""
+    return evidence.record.ending.phase in _LOADERS_PHASES and not evidence.places.is_firmware(dump.rip)
+
+
+def _dump_text(evidence: Evidence, dump: ExceptionDump) -> str:
+    """Return an exception with what it means, where it was, and the state of the page that it was about."""
+    name = evidence.places.name(dump.rip)
+    if not name and evidence.places.modules.all:
+        name = "in no loaded image: what the loader put there"
+        if evidence.traits is not None and evidence.traits.entry in _BY_RELOCATOR:
+            name += ", as GRUB's relocator, by which it enters this kernel"
+    at = f"{dump.rip:#x}" + (f" ({name})" if name else "") if name else dump.where
+    told = f"{dump.what}, at {at}"
+    ledger = ledger_of(evidence)
+    if dump.about_page and ledger is not None:
+        told += f"; the page {state_text(evidence, ledger, dump.cr2 & ~(PAGE - 1), _LAST_LINE)}"
+    return told
 
 
 def _death(record: BootRecord) -> Remark | None:
@@ -178,20 +163,34 @@ def _explaining(record: BootRecord, death: Remark | None, signatures: Signatures
     return match.signature if match is not None else None
 
 
-def _reason(record: BootRecord, death: Remark | None, signatures: Signatures) -> str:
+def _reason(evidence: Evidence, death: Remark | None) -> str:
+    record, signatures = evidence.record, evidence.signatures
+    if record.ending.kind is EndingKind.UNVALIDATED_ACCESS:
+        ledger = ledger_of(evidence)
+        if ledger is not None and ledger.faults:
+            return fault_text(evidence, ledger.faults[-1])
     if death is None:
         return record.ending.detail
-    if death.pattern in _EXCEPTIONS and "; " in record.ending.detail:
+    if (dump := _dump(record)) is not None:
+        return _dump_text(evidence, dump)
+    if _is_exception(death) and "; " in record.ending.detail:
         return record.ending.detail.partition("; ")[2]
     led = [it for it in record.remarks if death.t - _BEFORE_DEATH <= it.t <= death.t]
     alarms = (it for it in led if (match := signatures.match(it.line)) and (match.alarm or match.ends))
     line = next(alarms, death).line
-    return _PREFIX.sub("", _STAMP.sub("", line))
+    return _PREFIX.sub("", _STAMP.sub("", line)) + _function(record, line)
+
+
+def _function(record: BootRecord, line: str) -> str:
+    """Return the kernel's function that an oops names in the lines behind its first one."""
+    _, _, behind = record.whole_text.partition(line)
+    found = _KERNEL_RIP.search("\n".join(behind.splitlines()[:_OOPS_LINES]))
+    return f", in {found[1]}" if found is not None and found[1] not in line else ""
 
 
 def _after(evidence: Evidence, t: float) -> str:
     """Return how long after ExitBootServices that was, or after its phase began."""
-    record, ledger = evidence.record, _ledger(evidence)
+    record, ledger = evidence.record, ledger_of(evidence)
     calls = ledger.exits if ledger is not None else ()
     granted = [call.t / _NANO for call in calls if call.status == 0 and call.t / _NANO <= t]
     if granted:

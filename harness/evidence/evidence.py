@@ -19,6 +19,7 @@ from harness.evidence.problems import EvidenceError
 from harness.evidence.record import EndingKind
 from harness.evidence.signatures.signatures import Signatures, shipped
 from harness.evidence.ssh import SSH_REPORT, SshReport, parse_ssh
+from harness.evidence.symbols.places import Places
 from harness.machine.memory_layout import configured_ram, high_ram
 from harness.platforms.registry import platform_named
 from harness.recipes.action import GuestAction
@@ -145,6 +146,15 @@ class Evidence:
         if path is None:
             raise EvidenceError("the record has no acceptance ledger", "QEMU wrote none, or died at once")
         return read_ledger(path)
+
+    @cached_property
+    def places(self) -> Places:
+        """What has which address in this boot, as far as the evidence says it."""
+        try:
+            ledger = self.ledger
+        except EvidenceError:
+            ledger = None
+        return Places(self.record, ledger)
 
     @property
     def end(self) -> str:

@@ -20,7 +20,8 @@ _IMAGE = re.compile(
 )
 _NO_PATH = "(No PDB)"
 """What RELEASE builds print in the place of a path."""
-_WITH_CR2 = {14, 29}
+_PAGE_FAULT = 14
+_WITH_CR2 = {_PAGE_FAULT, 29}
 """#PF, and #VC of a page that is not validated (APM volume 2, 15.36.10)."""
 
 
@@ -40,12 +41,40 @@ class ExceptionDump:
     image: str
     base: int
 
+    @property
+    def about_page(self) -> bool:
+        """Whether CR2 is the address that it is about."""
+        return self.vector in _WITH_CR2
+
+    @property
+    def where(self) -> str:
+        """The address, with the image that edk2 found before it, which may end before it."""
+        if not self.base:
+            return f"{self.rip:#x}"
+        return f"{self.rip:#x} ({self.image or 'an image'}+{self.rip - self.base:#x})"
+
+    @property
+    def what(self) -> str:
+        """What happened: ``#PF (write to a page that is not writable), error code 0x3, address 0x1000``."""
+        address = f", address {self.cr2:#x}" if self.about_page else ""
+        means = f" ({page_fault_text(self.error)})" if self.vector == _PAGE_FAULT else ""
+        return f"{self.name}{means}, error code {self.error:#x}{address}"
+
     def __str__(self) -> str:
-        where = f"{self.rip:#x}"
-        if self.base:
-            where += f" ({self.image or 'an image'}+{self.rip - self.base:#x})"
-        address = f", address {self.cr2:#x}" if self.vector in _WITH_CR2 else ""
-        return f"{self.name}, error code {self.error:#x}{address}, at {where}"
+        return f"{self.what}, at {self.where}"
+
+
+def page_fault_text(error: int) -> str:
+    """Return what the error code of a #PF says (APM volume 2, 8.4.2)."""
+    access = "instruction fetch from" if error & 0x10 else "write to" if error & 0x2 else "read of"
+    if error & 1 << 31:
+        return f"{access} a page that the RMP refuses"
+    if not error & 0x1:
+        return f"{access} a page that is not mapped"
+    if error & 0x8:
+        return f"{access} a page whose mapping has reserved bits set"
+    forbids = "executable" if error & 0x10 else "writable" if error & 0x2 else "readable"
+    return f"{access} a page that is not {forbids}"
 
 
 def exception_dump(serial_text: str) -> ExceptionDump | None:

@@ -16,7 +16,8 @@ SHA-256: one of them that is missing, cut or changed is damaged evidence, and ne
 ``guest.json``          the document that the guest printed between the sentinels, when it is whole
 ``qemu.log``            QEMU's own output
 ``ssh.json``            what a Debian guest said over SSH
-``registers.txt``       the vCPUs' registers and code bytes, after a boot that went wrong
+``registers.txt``       the vCPUs' registers, code bytes and stacks, after a boot that went wrong
+``images.json``         the EFI images that were loaded then, where the guest's memory still told
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 INDEX = "boot.json"
 REGISTERS = "registers.txt"
+IMAGES = "images.json"
 CONFIDENTIAL = "confidential"
 """Key of the confidential object in the index and in ``counters.json``; older records say ``guest``."""
 QUERY_SEV = "query-sev"
@@ -67,6 +69,8 @@ class EndingKind(StrEnum):
     POWERED_OFF_EARLY = "powered-off-early"
     GUEST_PANIC = "guest-panic"
     FIRMWARE_ASSERT = "firmware-assert"
+    FIRMWARE_EXCEPTION = "firmware-exception"
+    """The firmware's handler met a processor's exception, of its own code or of what it had started."""
     TERMINATED = "terminated"
     """The guest asked for its own termination (GHCB MSR protocol 0x100), or SNP ended it."""
     UNVALIDATED_ACCESS = "unvalidated-access"

@@ -131,7 +131,7 @@ def sev_sections(image: bytes) -> tuple[MetadataSection, ...]:
         raise HarnessError(f"the firmware's SEV metadata is damaged: {error}", "fetch it again") from error
 
 
-def _unpacked(image: bytes) -> Iterator[bytes]:
+def unpacked(image: bytes) -> Iterator[bytes]:
     """Yield the image, then the content of each LZMA section in it (the DXE drivers are in one)."""
     yield image
     place = image.find(_LZMA_SECTION.bytes_le)
@@ -154,7 +154,7 @@ def read_firmware_traits(image: bytes) -> FirmwareTraits:
     """Read the traits from an OVMF image (.fd, whole or CODE part); HarnessError when it is damaged."""
     sections = sev_sections(image)
     kinds = {section.kind for section in sections}
-    parts = list(_unpacked(image))
+    parts = list(unpacked(image))
     acceptance = any(MEMORY_ACCEPTANCE_PROTOCOL.bytes_le in part for part in parts)
     listens = [
         str(name)

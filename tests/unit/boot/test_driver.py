@@ -142,8 +142,11 @@ def test_a_firmware_assertion_on_the_debug_console(run: Run) -> None:
 def test_an_exception_in_the_firmware_is_told_whole(run: Run) -> None:
     dump = DATA / "firmware-exception.serial.log"
     outcome = run({"hex": dump.read_bytes().hex()}).ending
-    assert outcome.kind is EndingKind.FIRMWARE_ASSERT
-    assert "#PF, error code 0x2, address 0x123456789000, at 0x7d988b06" in outcome.detail
+    assert outcome.kind is EndingKind.FIRMWARE_EXCEPTION
+    assert (
+        "#PF (write to a page that is not mapped), error code 0x2, address 0x123456789000, at 0x7d988b06"
+        in (outcome.detail)
+    )
 
 
 def test_termination(run: Run) -> None:
@@ -164,7 +167,7 @@ def test_hang_by_silence(run: Run) -> None:
     assert record.ending.kind is EndingKind.HANG
     assert record.ending.detail == "no console byte for 0.4 s in phase init"
     assert record.ending.last_line == "Run /init as init process"
-    assert record.bytes_of("registers.txt") == b"RIP=0\nCode of vCPU 0\nRIP=0"
+    assert record.bytes_of("registers.txt") == (b"RIP=0\nCode of vCPU 0\nRIP=0\nStack of vCPU 0\nRIP=0")
 
 
 def test_hang_by_deadline_although_the_guest_talks(run: Run) -> None:

@@ -202,7 +202,7 @@ def test_phases_by_their_names() -> None:
         ("ASSERT_EFI_ERROR (Status = Not Found)", "firmware-assert", "firmware-assert"),
         ("ASSERT /edk2/CcExitLib.c(40): ExitInfo.Lower32Bits == 0", "assert-ghcb", "firmware-assert"),
         ("ASSERT [DxeCore] /edk2/Page.c(123): Entry != NULL", "firmware-assert", "firmware-assert"),
-        ("!!!! X64 Exception Type - 0E(#PF)  CPU !!!!", "firmware-exception", "firmware-assert"),
+        ("!!!! X64 Exception Type - 0E(#PF)  CPU !!!!", "firmware-exception", "firmware-exception"),
         ("Failed to Validate address 0x100000000 Error code 255", "pvalidate-unchanged", "terminated"),
         ("Error: out of memory\n\n -- System halted", "decompressor-halt", "guest-panic"),
     ],

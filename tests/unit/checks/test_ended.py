@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PHASES = (PhaseMark("launch", 0.0), PhaseMark("stub", 2.0), PhaseMark("early-kernel", 3.5))
 PANIC = "[    0.51] Kernel panic - not syncing: Fatal exception"
 ACCEPT = "Cannot accept memory: unknown platform"
+AT = "at 0x1000 (before the kernel's own page tables)"
 HEADER = {"type": "header", "format": "snp-ledger", "version": 2, "page-size": 4096}
 RAM = [[0, 1 << 31], [4 << 30, 6 << 30]]
 
@@ -104,6 +105,7 @@ def test_without_a_ledger_the_phase_counts(evidence: Any) -> None:
         (EndingKind.GUEST_PANIC, "decompressor", "decompressor-halt", "the kernel's decompressor stopped, "),
         (EndingKind.FIRMWARE_ASSERT, "dxe", "firmware-assert", "a firmware assertion failed, in phase dxe"),
         (EndingKind.FIRMWARE_ASSERT, "dxe", "firmware-exception", "the firmware met an exception, in phase"),
+        (EndingKind.FIRMWARE_EXCEPTION, "dxe", "firmware-vc", "the firmware met an exception, in phase dxe"),
         (EndingKind.QEMU_EXIT, "launch", "", "QEMU ended, in phase launch"),
         (EndingKind.RESET, "kernel", "", "the machine was reset, in phase kernel"),
     ],
@@ -127,11 +129,78 @@ def test_a_fault_comes_with_the_history_of_its_page(evidence: Any) -> None:
         event(3.5, "validate", page, 0x1000),
     )
     told = [each for each in story(boot) if each.startswith("ledger line")]
+    access = "unvalidated-access: read of 0x140000008"
     assert told == [
-        "ledger line 5: unvalidated-access: read of 0x140000008 by kernel at 0x1000",
-        "ledger line 2: validate of 0x13ffff000-0x140001fff by kernel at 0x1000, 2.00 s before",
-        "ledger line 3: psc-shared of 0x140000000-0x140000fff by kernel at 0x1000, 1.00 s before",
+        f"ledger line 5: {access} by kernel {AT}; the page is shared, since ledger line 3",
+        f"ledger line 2: validate of 0x13ffff000-0x140001fff by kernel {AT}, 2.00 s before",
+        f"ledger line 3: psc-shared of 0x140000000-0x140000fff by kernel {AT}, 1.00 s before",
     ]
+    assert headline(boot).endswith("; the page is shared, since ledger line 3")
+    lines = list(story(boot))
+    assert "the page before it, 0x13ffff000, is validated" in lines
+    assert "the page behind it, 0x140001000, is validated" in lines
+
+
+@pytest.mark.parametrize(
+    ("history", "state"),
+    [
+        ([("psc-shared", 1.0), ("psc-private", 2.0)], "was shared before, and is not validated since"),
+        ([("validate", 1.0), ("rescind", 2.0)], "was given back, and is not validated since"),
+        ([("psc-private", 1.0)], "is private, and nobody validated it"),
+        ([], "was never accepted"),
+    ],
+    ids=("shared", "rescinded", "private", "untouched"),
+)
+def test_the_state_of_the_page(evidence: Any, history: list[tuple[str, float]], state: str) -> None:
+    page = 0x1_4000_0000
+    boot = evidence(
+        ending(EndingKind.UNVALIDATED_ACCESS, "x"),
+        *(event(t, op, page, 0x1000) for op, t in history),
+        line("fault", 3.0, op="unvalidated-access", access="read", gpa=page),
+    )
+    assert headline(boot).endswith(f"; the page {state}")
+
+
+OOPS = """\
+[    3.1] BUG: unable to handle page fault for address: ffff8e1047a00000
+[    3.2] #PF: supervisor read access in kernel mode
+[    3.3] RIP: 0010:_find_next_bit+0x31/0xc0
+[    3.4] Kernel panic - not syncing: Fatal exception
+"""
+
+
+def test_an_oops_names_its_function(evidence: Any) -> None:
+    first, *_, panic = OOPS.splitlines()
+    remarks = (Remark(3.9, "serial", "kernel-oops", first), Remark(4.0, "serial", "kernel-panic", panic))
+    boot = evidence(ending(EndingKind.GUEST_PANIC, "x", panic), console=OOPS, remarks=remarks)
+    said = "BUG: unable to handle page fault for address: ffff8e1047a00000, in _find_next_bit+0x31/0xc0"
+    assert headline(boot).endswith(said)
+
+
+DUMP = """\
+!!!! X64 Exception Type - 0E(#PF - Page-Fault)  CPU Apic ID - 00000000 !!!!
+ExceptionData - 0000000000000003  I:0 R:0 U:0 W:1 P:1 PK:0 SS:0 SGX:0
+RIP  - 000000007BDAC298, CS  - 0000000000000038, RFLAGS - 0000000000210046
+CR0  - 0000000080010033, CR2 - 000000007BDA98CA, CR3 - 000000007F801000
+!!!! Find image based on IP(0x7BDAC298) (No PDB)  (ImageBase=000000007BACC180, EntryPoint=0) !!
+"""
+
+
+def test_an_exception_of_what_the_loader_runs(evidence: Any, tmp_path: Path) -> None:
+    last = DUMP.splitlines()[0]
+    remarks = (Remark(4.0, "serial", "firmware-exception", last),)
+    end = ending(EndingKind.FIRMWARE_EXCEPTION, "firmware-exception on serial", last, "loader")
+    (tmp_path / "debugcon.log").write_text(LOG)
+    boot = evidence(end, event(1.0, "validate", 0, 1 << 31), console=DUMP, remarks=remarks)
+    assert headline(boot) == (
+        "an exception in what the loader runs, in phase loader: "
+        "#PF (write to a page that is not writable), error code 0x3, address 0x7bda98ca, at 0x7bdac298 "
+        "(in no loaded image: what the loader put there); the page is validated"
+    )
+    (tmp_path / "debugcon.log").write_text(LOG.replace("0x0007F144000", "0x0007BDA0000"))
+    firmware = evidence(end, console=DUMP, remarks=remarks)
+    assert headline(firmware).startswith("the firmware met an exception, in phase loader")
+    assert "at 0x7bdac298 (AmdSevDxe+0xc298)" in headline(firmware)
 
 
 def test_a_hole_is_named_as_a_whole(evidence: Any) -> None:
@@ -147,7 +216,7 @@ def test_a_hole_is_named_as_a_whole(evidence: Any) -> None:
         ending(EndingKind.UNVALIDATED_ACCESS, "x"),
         line("fault", 3.0, op="unvalidated-access", access="write", gpa=0xFEE00000),
     )
-    assert "0xfee00000 is no memory of the guest" in list(story(nowhere))
+    assert any("; the page is no memory of the guest" in each for each in story(nowhere))
 
 
 def test_the_lines_around_the_last_one(evidence: Any) -> None:
@@ -217,14 +286,23 @@ def test_modules(address: int, name: str) -> None:
 
 
 def test_where_each_vcpu_was(evidence: Any, tmp_path: Path) -> None:
-    text = "CPU#0\nRIP=000000007f1475b3 RFL=00000046\nCPU#1\nEIP=0000fff0 EFL=2\nCode of vCPU 0\n"
+    text = (
+        "CPU#0\nRBP=000000007fb04030\nRIP=000000007f1475b3 RFL=00000046\nCPU#1\nEIP=0000fff0 EFL=2\n"
+        "Code of vCPU 0\n000000007f1475b3: 0xf2 0x0f 0x01 0xff\n"
+        "Stack of vCPU 0\n000000007fb04030: 0x000000007fb04050 0x000000007f144101\n"
+        "000000007fb04050: 0x0000000000000000 0x0000000000000000\n"
+    )
     (tmp_path / "registers.txt").write_text(text)
     (tmp_path / "debugcon.log").write_text(LOG)
     boot = evidence(
         ending(EndingKind.HANG, "silent"),
-        line("fault", 3.0, op="unvalidated-access", access="read", gpa=0x1000, rip=0x7F1475B4),
+        line(
+            "fault", 3.0, op="unvalidated-access", access="read", gpa=0x1000, rip=0x7F1475B4, phase="firmware"
+        ),
     )
     lines = list(story(boot))
-    assert "vCPU 0 at 0x7f1475b3 (AmdSevDxe+0x35b3)" in lines
+    assert "vCPU 0 at 0x7f1475b3 (AmdSevDxe+0x35b3), instruction pvalidate" in lines
+    assert "  called from AmdSevDxe+0x100" in lines
+    assert [each for each in lines if "called from" in each] == ["  called from AmdSevDxe+0x100"]
     assert "vCPU 1 at 0xfff0" in lines
-    assert any(each.endswith("by kernel at 0x7f1475b4 (AmdSevDxe+0x35b4)") for each in lines)
+    assert any("by firmware at 0x7f1475b4 (AmdSevDxe+0x35b4)" in each for each in lines)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.evidence.exception_dump import exception_dump
+from harness.evidence.exception_dump import exception_dump, page_fault_text
 from harness.evidence.text import plain_text
 from tests.support.data import DATA
 
@@ -16,7 +16,10 @@ def test_recorded_page_fault() -> None:
     dump = exception_dump(RECORDED)
     assert dump is not None
     assert (dump.vector, dump.error, dump.cr2, dump.rip) == (14, 2, 0x123456789000, 0x7D988B06)
-    assert str(dump) == "#PF, error code 0x2, address 0x123456789000, at 0x7d988b06 (an image+0x1b06)"
+    assert str(dump) == (
+        "#PF (write to a page that is not mapped), error code 0x2, address 0x123456789000, "
+        "at 0x7d988b06 (an image+0x1b06)"
+    )
 
 
 def test_a_debug_build_names_the_module() -> None:
@@ -37,3 +40,17 @@ def test_a_dump_that_was_cut_short_is_none(end: str) -> None:
 def test_only_faults_have_an_address() -> None:
     text = RECORDED.replace("0E(#PF - Page-Fault)", "0D(#GP - General Protection)")
     assert str(exception_dump(text)).startswith("#GP, error code 0x2, at 0x7d988b06")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (0x3, "write to a page that is not writable"),
+        (0x11, "instruction fetch from a page that is not executable"),
+        (0x0, "read of a page that is not mapped"),
+        (0x9, "read of a page whose mapping has reserved bits set"),
+        (0x80000007, "write to a page that the RMP refuses"),
+    ],
+)
+def test_error_codes(error: int, text: str) -> None:
+    assert page_fault_text(error) == text

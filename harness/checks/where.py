@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Where a boot ended: what each vCPU ran, who called it, and what became of the page of a fault."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.evidence.problems import EvidenceError
+from harness.evidence.symbols.instructions import instruction
+from harness.intervals import IntervalSet
+from harness.machine.memory_layout import PAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from harness.evidence.evidence import Evidence
+    from harness.evidence.ledger_model import Event, Fault, Ledger
+
+_EVENTS = 3
+_MOST_VCPUS = 4
+_MOST_CALLS = 6
+_NANO = 1e9
+
+
+def fault_text(evidence: Evidence, fault: Fault) -> str:
+    """Return what a fault was, in one line: access, instruction, function, and the state of the page."""
+    at = evidence.places.told(fault.rip, fault.phase)
+    told = instruction(evidence.places.code(fault.rip))
+    ledger = ledger_of(evidence)
+    state = state_text(evidence, ledger, fault.gpa & ~(PAGE - 1), fault.line) if ledger is not None else ""
+    return (
+        f"{fault.op}: {fault.access} of {fault.gpa:#x} by {fault.phase} at {at}"
+        + (f", {told}" if told else "")
+        + (f"; the page {state}" if state else "")
+    )
+
+
+def state_text(evidence: Evidence, ledger: Ledger, page: int, line: int) -> str:
+    """Return in words what became of a page before the ledger's line of that number."""
+    if page not in evidence.ram:
+        return "is no memory of the guest"
+    last = _history(ledger, page, line)[-1:]
+    now = ledger.before(line)
+    if page in now.validated:
+        return "is validated"
+    if page in now.shared:
+        return f"is shared, since ledger line {last[0].line}" if last else "is shared"
+    earlier = {event.op for event in _history(ledger, page, line)}
+    if earlier & {"psc-shared", "implicit-shared"}:
+        return "was shared before, and is not validated since"
+    if "rescind" in earlier:
+        return "was given back, and is not validated since"
+    return "is private, and nobody validated it" if earlier else "was never accepted"
+
+
+def pages(evidence: Evidence) -> Iterator[str]:
+    """Yield what the ledger knows of the page of the last fault: who did what with it, and its neighbours."""
+    ledger = ledger_of(evidence)
+    if ledger is None or not ledger.faults:
+        return
+    fault = ledger.faults[-1]
+    page = fault.gpa & ~(PAGE - 1)
+    yield f"ledger line {fault.line}: {fault_text(evidence, fault)}"
+    events = _history(ledger, page, fault.line)
+    for event in events[-_EVENTS:]:
+        yield (
+            f"ledger line {event.line}: {event.op} of {event.gpa:#x}-{event.end - 1:#x} by {event.phase} "
+            f"at {evidence.places.told(event.rip, event.phase)}, {(fault.t - event.t) / _NANO:.2f} s before"
+        )
+    if page not in evidence.ram:
+        return
+    if not events:
+        accepted = IntervalSet.of(
+            (event.gpa, event.end) for event in ledger.events if event.line < fault.line
+        )
+        hole = next(bounds for bounds in evidence.ram - accepted if bounds[0] <= page < bounds[1])
+        size = IntervalSet.span(*hole).amount
+        yield f"nobody ever accepted the range around it, {hole[0]:#x}-{hole[1] - 1:#x}: {size}"
+    for name, other in (("before", page - PAGE), ("behind", page + PAGE)):
+        if other in evidence.ram:
+            yield f"the page {name} it, {other:#x}, {state_text(evidence, ledger, other, fault.line)}"
+
+
+def _history(ledger: Ledger, page: int, line: int) -> list[Event]:
+    return [it for it in ledger.events if it.gpa <= page < it.end and it.line < line]
+
+
+def vcpus(evidence: Evidence) -> Iterator[str]:
+    """Yield where each vCPU was in the end, by name as far as names are known, and who called it."""
+    found = evidence.places.registers
+    for vcpu, rip in enumerate(found.rips[:_MOST_VCPUS]):
+        told = instruction(found.codes[vcpu]) if vcpu < len(found.codes) else ""
+        yield f"vCPU {vcpu} at {evidence.places.told(rip)}" + (f", {told}" if told else "")
+        if vcpu < min(len(found.frames), len(found.stacks)):
+            yield from _callers(evidence, found.frames[vcpu], found.stacks[vcpu])
+
+
+def _callers(evidence: Evidence, frame: int, stack: Mapping[int, int]) -> Iterator[str]:
+    """Yield who called, as frame pointers tell; what has no name ends the trace, for it may be no caller."""
+    for _ in range(_MOST_CALLS):
+        returns, above = stack.get(frame + 8, 0), stack.get(frame, 0)
+        name = evidence.places.name(returns - 1) if returns else ""
+        if not name:
+            return
+        yield f"  called from {name}"
+        if above <= frame:
+            return
+        frame = above
+
+
+def ledger_of(evidence: Evidence) -> Ledger | None:
+    """Return the ledger, None where there is none or a damaged one, which other checks tell."""
+    try:
+        return evidence.ledger
+    except EvidenceError:
+        return None

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The symbols of the firmware that a record booted: ``.debug`` files of the very build."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.artifacts.firmware.modules import firmware_modules
+from harness.errors import HarnessError
+from harness.evidence.record import StoredFile
+from harness.evidence.symbols.debug_file import DebugFile
+from harness.evidence.symbols.modules import Module
+from harness.paths import cache_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from harness.evidence.record import BootRecord
+
+FOLDER = "symbols"
+"""Beside a built image: the ``.debug`` file of each of its modules."""
+
+
+def firmware_symbols(record: BootRecord) -> tuple[Mapping[str, DebugFile], str]:
+    """Return the symbols of a record's firmware by module, and why there are none.
+
+    They are those of a build in the store, here under the path that the record names, or in the cache of this
+    host. A build whose image is another than the booted one is refused.
+    """
+    given = record.inputs.get("firmware")
+    if given is None or given.path is None:
+        return {}, "the record does not say which firmware it booted"
+    booted = Path(given.path)
+    store = cache_dir() / "store"
+    for image in (booted, store.joinpath(*booted.parts[-3:])):
+        folder = image.parent / FOLDER
+        if folder.is_dir() and image.is_file():
+            if _digest(image) != given.sha256:
+                return {}, f"the symbols in {folder} are of another build than the one that was booted"
+            return debug_files(folder), ""
+    return {}, "its firmware has no symbols here: they are made when the harness builds it"
+
+
+def fixed_modules(record: BootRecord) -> tuple[Module, ...]:
+    """Return the modules that run where the image puts them; none where the booted image is not here."""
+    given = record.inputs.get("firmware")
+    if given is None or given.path is None:
+        return ()
+    return _fixed(Path(given.path), given.sha256)
+
+
+@lru_cache(maxsize=8)
+def _fixed(image: Path, sha256: str) -> tuple[Module, ...]:
+    if not image.is_file() or _digest(image) != sha256:
+        return ()
+    found = firmware_modules(image.read_bytes())
+    return tuple(Module(it.address, it.name, it.size, str(it.guid)) for it in found if it.address is not None)
+
+
+@lru_cache(maxsize=8)
+def debug_files(folder: Path) -> Mapping[str, DebugFile]:
+    """Return a folder's ``.debug`` files by module, in small letters; HarnessError for one without any."""
+    found = {path.stem.lower(): DebugFile(path) for path in sorted(folder.glob("*.debug"))}
+    if not found:
+        raise HarnessError(f"{folder}: no .debug files", "name the folder X64 of the build, or its symbols")
+    return found
+
+
+def symbols_of(module: Module, files: Mapping[str, DebugFile]) -> DebugFile | None:
+    """Return a module's symbols; of two modules with one name, edk2 puts the GUID behind each name."""
+    return files.get(f"{module.name}_{module.guid}".lower()) or files.get(module.name.lower())
+
+
+@lru_cache(maxsize=8)
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return StoredFile.of(file).sha256
