@@ -2,6 +2,7 @@
 """Phases that no console shows: RELEASE firmware is silent, and its ledger says what runs.
 
 Where there is no ledger either (plain guests, hardware), the phase stays ``launch`` or ``firmware``.
+Once boot services are left, what QEMU takes for firmware is the EFI stub: ``evidence.symbols.whose_code``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from harness.boot.phases import Phase, phase_named
+from harness.evidence.efi_probe import SUCCESS
 from harness.evidence.record import PhaseMark
 
 if TYPE_CHECKING:
@@ -45,8 +47,10 @@ def with_ledger(marks: Sequence[PhaseMark], ledger: Path) -> tuple[PhaseMark, ..
 
 def _of_ledger(ledger: Path) -> dict[Phase, float]:
     found: dict[Phase, float] = {}
+    left = False
     for line in _lines(ledger):
-        phase = _phase_of(line)
+        phase = Phase.STUB if left and line.get("phase") == "firmware" else _phase_of(line)
+        left = left or (line.get("event") == "return" and line.get("status") == SUCCESS)
         if phase is not None and isinstance(line.get("t"), int):
             found.setdefault(phase, round(line["t"] / 1e9, 4))
         if phase is Phase.EARLY_KERNEL:

@@ -54,7 +54,7 @@ def _at_handover(evidence: Evidence) -> RmpState:
 
 def _ledger_whole(evidence: Evidence) -> Iterator[Problem]:
     """Compare the end line's totals with the lines: nothing may be lost on the way."""
-    ledger = evidence.ledger
+    ledger = evidence.ledger_as_written
     if ledger.end is None:
         yield Problem("ledger-cut", "the ledger has no end line: it was cut short", evidence.end)
         return

@@ -20,6 +20,7 @@ from harness.evidence.record import EndingKind
 from harness.evidence.signatures.signatures import Signatures, shipped
 from harness.evidence.ssh import SSH_REPORT, SshReport, parse_ssh
 from harness.evidence.symbols.places import Places
+from harness.evidence.symbols.whose_code import attributed
 from harness.machine.memory_layout import configured_ram, high_ram
 from harness.platforms.registry import platform_named
 from harness.recipes.action import GuestAction
@@ -30,6 +31,17 @@ if TYPE_CHECKING:
     from harness.intervals import IntervalSet
     from harness.matrix.cell import Cell
     from harness.platforms.platform import Platform
+
+
+def handed_over(record: BootRecord) -> tuple[MemoryDescriptor, ...]:
+    """Return the map that the firmware handed over, as the kernel or the EFI probe saw it, or nothing."""
+    if entries := parse_memory_map(record.serial_text):
+        return entries
+    document = record.guest
+    if document is not None and "attempts" in document:
+        left = parse_probe(document).left
+        return left.map.entries if left is not None else ()
+    return ()
 
 
 @dataclass(frozen=True)
@@ -141,7 +153,18 @@ class Evidence:
 
     @cached_property
     def ledger(self) -> Ledger:
-        """The acceptance ledger that the emulation wrote; EvidenceError if there is none."""
+        """The acceptance ledger, with the code that called ExitBootServices under its own name.
+
+        EvidenceError if there is none.
+        """
+        by_stub = not self.traits.kernel.probe and self.traits.entry in {"efi-stub", "handover"}
+        return attributed(
+            self.ledger_as_written, handed_over(self.record), "efi-stub" if by_stub else "loader"
+        )
+
+    @cached_property
+    def ledger_as_written(self) -> Ledger:
+        """The acceptance ledger as the emulation wrote it; EvidenceError if there is none."""
         path = self.record.ledger_path
         if path is None:
             raise EvidenceError("the record has no acceptance ledger", "QEMU wrote none, or died at once")

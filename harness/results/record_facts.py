@@ -11,11 +11,12 @@ from pydantic import ValidationError
 
 from harness.errors import HarnessError
 from harness.evidence.e820 import parse_e820, ranges_of_kind
-from harness.evidence.efi_probe import parse_probe
+from harness.evidence.evidence import handed_over
 from harness.evidence.ledger import read_ledger
-from harness.evidence.memory_map import USABLE_TYPES, parse_memory_map, ranges_of
+from harness.evidence.memory_map import USABLE_TYPES, ranges_of
 from harness.evidence.problems import EvidenceError
 from harness.evidence.record import BootRecord, Ending, EndingKind
+from harness.evidence.symbols.whose_code import attributed
 from harness.results.folder import VERDICT
 from harness.results.model import CheckLine
 
@@ -96,6 +97,7 @@ def read_facts(path: Path) -> RecordFacts:
     elif record is not None and record.confidential.get("ledger"):
         missing.append("ledger.jsonl: it is not there, though QEMU was told to write it")
     missing += _short(files)
+    before = attempt("memory map", lambda: handed_over(files), missing) or ()
     stored = attempt(_TRAITS, lambda: _json(files, _TRAITS), missing) or {}
     return RecordFacts(
         path=path,
@@ -103,9 +105,9 @@ def read_facts(path: Path) -> RecordFacts:
         record=record,
         cell=_mapping(stored.get("cell")),
         traits={key: value for key, value in stored.items() if key != "cell"},
-        before=attempt("memory map", lambda: handed_over(files), missing) or (),
+        before=before,
         after=attempt("e820", lambda: parse_e820(files.serial_text), missing) or (),
-        ledger=ledger,
+        ledger=attributed(ledger, before) if ledger is not None else None,
         checks=attempt(VERDICT, lambda: _checks(files), missing) or (),
         missing=tuple(missing),
     )
@@ -120,17 +122,6 @@ def attempt(what: str, read: Callable[[], _T], missing: list[str]) -> _T | None:
     except (ValueError, RecursionError, OSError) as error:
         missing.append(f"{what}: damaged ({str(error).partition(chr(10))[0]})")
     return None
-
-
-def handed_over(record: BootRecord) -> tuple[MemoryDescriptor, ...]:
-    """Return the map that the firmware handed over, as the kernel printed it or the EFI probe saw it."""
-    if entries := parse_memory_map(record.serial_text):
-        return entries
-    document = record.guest
-    if document is not None and "attempts" in document:
-        left = parse_probe(document).left
-        return left.map.entries if left is not None else ()
-    return ()
 
 
 def _short(files: BootRecord) -> list[str]:

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from harness.evidence.e820 import parse_e820
+from harness.evidence.evidence import handed_over
 from harness.evidence.ledger import read_ledger
 from harness.evidence.ledger_model import PHASES, VALIDATING
 from harness.evidence.record import BootRecord
+from harness.evidence.symbols.whose_code import attributed
 from harness.intervals import IntervalSet
 from harness.machine.memory_layout import configured_ram
-from harness.results.record_facts import attempt, handed_over
+from harness.results.record_facts import attempt
 from harness.results.report.drawing import (
     Band,
     Lane,
@@ -85,8 +87,8 @@ def read_parts(path: Path, checks: Sequence[CheckLine]) -> CellParts:
     record = attempt("boot.json", lambda: BootRecord.load(path), missing)
     if record is None:
         return CellParts(None, missing=tuple(missing))
-    ledger = attempt("ledger", lambda: _ledger(record), missing)
     handed = attempt("memory map", lambda: handed_over(record), missing) or ()
+    ledger = attempt("ledger", lambda: _ledger(record, handed), missing)
     e820 = attempt("e820", lambda: parse_e820(record.serial_text), missing) or ()
     memory_mib = record.spec.get("memory_mib")
     ram = configured_ram(memory_mib) if isinstance(memory_mib, int) else IntervalSet.of(())
@@ -106,8 +108,8 @@ def read_parts(path: Path, checks: Sequence[CheckLine]) -> CellParts:
     )
 
 
-def _ledger(record: BootRecord) -> Ledger | None:
-    return read_ledger(record.ledger_path) if record.ledger_path is not None else None
+def _ledger(record: BootRecord, handed: Sequence[MemoryDescriptor]) -> Ledger | None:
+    return attributed(read_ledger(record.ledger_path), handed) if record.ledger_path is not None else None
 
 
 def _row(start: int, end: int, kind: str, more: str = "") -> MapRow:

@@ -171,6 +171,14 @@ def test_times_never_go_back_and_what_is_known_is_no_mere_firmware(tmp_path: Pat
     ]  # fmt: skip
 
 
+def test_once_boot_services_are_left_no_code_is_the_firmware_s(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    left = json.dumps({"type": "ebs", "event": "return", "status": 0, "t": 3, "rip": 1, "phase": "firmware"})
+    ledger.write_text("\n".join((*SILENT[:4], left, event(3.3, 0x7CDF18A0))) + "\n")
+    found = with_ledger((PhaseMark("launch", 0.0),), ledger)
+    assert (found[-1].name, found[-1].t) == ("stub", 3.3)
+
+
 @pytest.mark.parametrize(
     "text", [None, "", "{", "[]\n", '{"t": "x", "rip": 4294789364, "phase": "firmware"}\n']
 )

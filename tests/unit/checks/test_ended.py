@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.artifacts.traits import Traits
 from harness.checks.ended import ended, headline, story
 from harness.evidence.evidence import Evidence
 from harness.evidence.record import BootRecord, Ending, EndingKind, PhaseMark, Remark
 from harness.evidence.symbols.modules import modules_of
 from harness.intervals import IntervalSet, amount
 from harness.matrix.cell import Cell
+from tests.support.expectations import FIRMWARE, KERNEL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +56,7 @@ def evidence(tmp_path: Path) -> Any:
             durations={"boot": 5.0},
         )
         cell = Cell("fw", "k", "direct", 8192, "snp-emulated")
-        return Evidence(replace(record, **more), cell, cast("Any", None))
+        return Evidence(replace(record, **more), cell, Traits(FIRMWARE, KERNEL))
 
     return made
 
