@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from harness.checks.finding import Problem
-from harness.checks.where import fault_text, ledger_of, pages, state_text, vcpus
+from harness.checks.where import fault_text, ledger_of, pages, vcpus
 from harness.evidence.exception_dump import exception_dump
 from harness.evidence.record import EndingKind
 from harness.machine.memory_layout import PAGE
@@ -50,8 +50,6 @@ _BEFORE_DEATH = 2.0
 _BEFORE, _BEHIND, _WIDTH = 4, 6, 200
 """Console lines before and from the last one, and characters of each."""
 _BY_RELOCATOR = {"legacy", "legacy-no-cbit"}
-_LAST_LINE = 1 << 62
-"""Behind the last line of every ledger."""
 _NANO = 1e9
 
 
@@ -137,7 +135,7 @@ def _dump_text(evidence: Evidence, dump: ExceptionDump) -> str:
     told = f"{dump.what}, at {at}"
     ledger = ledger_of(evidence)
     if dump.about_page and ledger is not None:
-        told += f"; the page {state_text(evidence, ledger, dump.cr2 & ~(PAGE - 1), _LAST_LINE)}"
+        told += f"; the page {ledger.state_text(dump.cr2 & ~(PAGE - 1))}"
     return told
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from harness.evidence.evidence import Evidence
-    from harness.evidence.ledger_model import Event, Fault, Ledger
+    from harness.evidence.ledger_model import Fault, Ledger
 
 _EVENTS = 3
 _MOST_VCPUS = 4
@@ -27,30 +27,12 @@ def fault_text(evidence: Evidence, fault: Fault) -> str:
     at = evidence.places.told(fault.rip, fault.phase)
     told = instruction(evidence.places.code(fault.rip))
     ledger = ledger_of(evidence)
-    state = state_text(evidence, ledger, fault.gpa & ~(PAGE - 1), fault.line) if ledger is not None else ""
+    state = ledger.state_text(fault.gpa & ~(PAGE - 1), fault.line) if ledger is not None else ""
     return (
         f"{fault.op}: {fault.access} of {fault.gpa:#x} by {fault.phase} at {at}"
         + (f", {told}" if told else "")
         + (f"; the page {state}" if state else "")
     )
-
-
-def state_text(evidence: Evidence, ledger: Ledger, page: int, line: int) -> str:
-    """Return in words what became of a page before the ledger's line of that number."""
-    if page not in evidence.ram:
-        return "is no memory of the guest"
-    last = _history(ledger, page, line)[-1:]
-    now = ledger.before(line)
-    if page in now.validated:
-        return "is validated"
-    if page in now.shared:
-        return f"is shared, since ledger line {last[0].line}" if last else "is shared"
-    earlier = {event.op for event in _history(ledger, page, line)}
-    if earlier & {"psc-shared", "implicit-shared"}:
-        return "was shared before, and is not validated since"
-    if "rescind" in earlier:
-        return "was given back, and is not validated since"
-    return "is private, and nobody validated it" if earlier else "was never accepted"
 
 
 def pages(evidence: Evidence) -> Iterator[str]:
@@ -61,7 +43,7 @@ def pages(evidence: Evidence) -> Iterator[str]:
     fault = ledger.faults[-1]
     page = fault.gpa & ~(PAGE - 1)
     yield f"ledger line {fault.line}: {fault_text(evidence, fault)}"
-    events = _history(ledger, page, fault.line)
+    events = ledger.history(page, fault.line)
     for event in events[-_EVENTS:]:
         yield (
             f"ledger line {event.line}: {event.op} of {event.gpa:#x}-{event.end - 1:#x} by {event.phase} "
@@ -78,11 +60,7 @@ def pages(evidence: Evidence) -> Iterator[str]:
         yield f"nobody ever accepted the range around it, {hole[0]:#x}-{hole[1] - 1:#x}: {size}"
     for name, other in (("before", page - PAGE), ("behind", page + PAGE)):
         if other in evidence.ram:
-            yield f"the page {name} it, {other:#x}, {state_text(evidence, ledger, other, fault.line)}"
-
-
-def _history(ledger: Ledger, page: int, line: int) -> list[Event]:
-    return [it for it in ledger.events if it.gpa <= page < it.end and it.line < line]
+            yield f"the page {name} it, {other:#x}, {ledger.state_text(other, fault.line)}"
 
 
 def vcpus(evidence: Evidence) -> Iterator[str]:

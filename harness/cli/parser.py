@@ -34,6 +34,7 @@ COMMANDS = MappingProxyType(
         "boot": "boot one cell without a scenario, with its console on the terminal",
         "measure": "print the launch digest of a cell's guest, and explain another one",
         "show": "show one record: timeline, memory, who accepted what, findings with their lines",
+        "ledger": "say who accepted a page, when and from where, or who accepted how much",
         "diff": "say what differs between two records",
         "judge": "ask the model's questions of stored records, whatever scenario they came from",
         "repro": "boot a record's cell again, and say what differs",
@@ -54,7 +55,7 @@ COMMANDS = MappingProxyType(
 )
 """What each command does, in the order of the help."""
 _RESULTS = ("runs", "history", "compare", "ab", "summary", "report", "table", "records", "cache")
-_RECORD = ("show", "diff", "judge", "repro", "pack", "unpack")
+_RECORD = ("show", "ledger", "diff", "judge", "repro", "pack", "unpack")
 _SUB_ROOMS = MappingProxyType(
     {
         **dict.fromkeys(_RESULTS, "results."),

@@ -204,6 +204,29 @@ class Ledger:
         """Return the state at the ledger's end."""
         return replay(self.events)
 
+    def history(self, page: int, line: int | None = None) -> tuple[Event, ...]:
+        """Return what happened to a page, in order, before the ledger's line of that number, or ever."""
+        return tuple(it for it in self.events if it.gpa <= page < it.end and (line is None or it.line < line))
+
+    def state_text(self, page: int, line: int | None = None) -> str:
+        """Return in words what a page was before the ledger's line of that number, or is at its end.
+
+        The words follow *the page*.
+        """
+        if page not in self.ram:
+            return "is no memory of the guest"
+        history = self.history(page, line)
+        now, earlier = replay(history), {event.op for event in history}
+        if page in now.validated:
+            return "is validated"
+        if page in now.shared:
+            return f"is shared, since ledger line {history[-1].line}"
+        if earlier & _TO_SHARED:
+            return "was shared before, and is not validated since"
+        if "rescind" in earlier:
+            return "was given back, and is not validated since"
+        return "is private, and nobody validated it" if earlier else "was never accepted"
+
     @property
     def handover(self) -> int | None:
         """The line at which ExitBootServices was granted: from here on the guest is the loader's."""

@@ -15,10 +15,12 @@ from harness.evidence.symbols.modules import Module
 from harness.paths import cache_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from harness.artifacts.firmware.modules import FirmwareModule
     from harness.evidence.record import BootRecord
 
+_PAGE = 4096
 FOLDER = "symbols"
 """Beside a built image: the ``.debug`` file of each of its modules."""
 
@@ -52,10 +54,15 @@ def fixed_modules(record: BootRecord) -> tuple[Module, ...]:
 
 
 @lru_cache(maxsize=8)
-def _fixed(image: Path, sha256: str) -> tuple[Module, ...]:
+def _programs(image: Path, sha256: str) -> tuple[FirmwareModule, ...]:
+    """Return the modules of an image; none where it is not there, or another one by now."""
     if not image.is_file() or _digest(image) != sha256:
         return ()
-    found = firmware_modules(image.read_bytes())
+    return firmware_modules(image.read_bytes())
+
+
+def _fixed(image: Path, sha256: str) -> tuple[Module, ...]:
+    found = _programs(image, sha256)
     return tuple(Module(it.address, it.name, it.size, str(it.guid)) for it in found if it.address is not None)
 
 
@@ -66,6 +73,45 @@ def debug_files(folder: Path) -> Mapping[str, DebugFile]:
     if not found:
         raise HarnessError(f"{folder}: no .debug files", "name the folder X64 of the build, or its symbols")
     return found
+
+
+def fitting_modules(record: BootRecord, code_seen: Mapping[int, bytes]) -> tuple[Module, ...]:
+    """Return the modules that can alone have been where code of the firmware was seen to run.
+
+    ``code_seen``: instructions by their addresses, such as PVALIDATE where the ledger saw one. DXE loads
+    modules at multiples of a page: one of those in the image has the instruction at that place in a page, and
+    all others that were seen near it.
+    """
+    given = record.inputs.get("firmware")
+    if given is None or given.path is None or not code_seen:
+        return ()
+    found = {}
+    for address, code in code_seen.items():
+        fitting = {
+            Module(address - at, it.name, it.size, str(it.guid))
+            for it in _programs(Path(given.path), given.sha256)
+            for at in _places_of(code, it.program)
+            if (address - at) % _PAGE == 0 and _fits(it, address - at, code_seen)
+        }
+        if len({module.name for module in fitting}) == len(fitting) == 1:
+            module = fitting.pop()
+            found[module.base] = module
+    return tuple(found.values())
+
+
+def _places_of(code: bytes, program: bytes) -> Iterator[int]:
+    at = program.find(code)
+    while at >= 0:
+        yield at
+        at = program.find(code, at + 1)
+
+
+def _fits(module: FirmwareModule, base: int, code_seen: Mapping[int, bytes]) -> bool:
+    """Return whether a module at a base has all the code that was seen in its memory."""
+    inside = {
+        address - base: code for address, code in code_seen.items() if base <= address < base + module.size
+    }
+    return all(module.program.startswith(code, at) for at, code in inside.items())
 
 
 def symbols_of(module: Module, files: Mapping[str, DebugFile]) -> DebugFile | None:

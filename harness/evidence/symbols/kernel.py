@@ -30,7 +30,7 @@ _OFFSET = re.compile(r"Kernel Offset: (0x[0-9a-f]+) from ")
 _DISABLED = "Kernel Offset: disabled"
 _STEP, _SPAN = 2 << 20, 1 << 30
 """CONFIG_PHYSICAL_ALIGN of x86-64, and how far KASLR moves a kernel."""
-PVALIDATE = b"\xf2\x0f\x01\xff"
+PVALIDATE, VMGEXIT = b"\xf2\x0f\x01\xff", b"\xf3\x0f\x01\xd9"
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from harness.evidence.record import REGISTERS
-from harness.evidence.symbols.firmware import firmware_symbols, fixed_modules, symbols_of
-from harness.evidence.symbols.kernel import LINKED, PVALIDATE, KernelSymbols, kernel_symbols
+from harness.evidence.symbols.firmware import firmware_symbols, fitting_modules, fixed_modules, symbols_of
+from harness.evidence.symbols.kernel import LINKED, PVALIDATE, VMGEXIT, KernelSymbols, kernel_symbols
 from harness.evidence.symbols.modules import Modules, logged, stored_images
 from harness.evidence.symbols.registers import Registers, read_registers
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _VALIDATING = frozenset({"validate", "rescind", "validate-again", "rescind-again", "size-mismatch"})
 """What the ledger calls the outcomes of PVALIDATE."""
+_INSTRUCTIONS = dict.fromkeys(_VALIDATING, PVALIDATE) | dict.fromkeys(("psc-private", "psc-shared"), VMGEXIT)
+_FIRMWARES = {"firmware", "firmware-ebs"}
 _CODE_BYTES = 16
 
 
@@ -87,7 +89,14 @@ class Places:
     def modules(self) -> Modules:
         """The firmware's modules and what it started, and where they were."""
         log = self.record.debugcon_text + self.record.serial_text
-        return Modules.of((*fixed_modules(self.record), *logged(log), *stored_images(self.record)))
+        told = Modules.of((*fixed_modules(self.record), *logged(log), *stored_images(self.record)))
+        events = self.ledger.events if self.ledger is not None else ()
+        seen = {
+            it.rip: _INSTRUCTIONS[it.op]
+            for it in events
+            if it.phase in _FIRMWARES and it.op in _INSTRUCTIONS and told.at(it.rip) is None
+        }
+        return Modules.of((*fitting_modules(self.record, seen), *told.all))
 
     @cached_property
     def _firmware(self) -> tuple[Mapping[str, DebugFile], str]:

@@ -8,14 +8,23 @@ import json
 import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pytest
 
+from harness.artifacts.firmware.modules import FirmwareModule
 from harness.errors import HarnessError
 from harness.evidence.record import BootRecord, Ending, EndingKind, Input
+from harness.evidence.symbols import firmware
 from harness.evidence.symbols.debug_file import DebugFile, source_name
-from harness.evidence.symbols.firmware import debug_files, firmware_symbols, symbols_of
+from harness.evidence.symbols.firmware import (
+    debug_files,
+    firmware_symbols,
+    fitting_modules,
+    symbols_of,
+)
 from harness.evidence.symbols.instructions import instruction
+from harness.evidence.symbols.kernel import PVALIDATE
 from harness.evidence.symbols.modules import Module, Modules, logged, modules_of
 from harness.evidence.symbols.places import Places
 from harness.evidence.symbols.registers import read_registers
@@ -174,3 +183,24 @@ def test_registers() -> None:
     assert (found.rips, found.frames, found.codes) == ((0x7EAC4699,), (0x7FB04030,), (b"\xeb\xec",))
     assert found.stacks[0][0x7FB04038] == 0x7F1475B3
     assert read_registers("").rips == ()
+
+
+def test_a_module_of_a_release_build_is_found_by_its_code(
+    record: BootRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def module(name: str, *places: int) -> FirmwareModule:
+        program = bytearray(0x4000)
+        for at in places:
+            program[at : at + 4] = PVALIDATE
+        header = 0x40
+        program[0x3C] = header
+        program[header + 0x50 : header + 0x54] = (0x4000).to_bytes(4, "little")
+        return FirmwareModule(UUID(int=7), name, bytes(program), None)
+
+    programs = (module("IoMmuDxe", 0x2873, 0x2900), module("AmdSevDxe", 0x1873), module("Other", 0x555))
+    monkeypatch.setattr(firmware, "_programs", lambda *_: programs)
+    both = {0x7ECAB873: PVALIDATE, 0x7ECAB900: PVALIDATE}
+    assert fitting_modules(record, both) == (Module(0x7ECA9000, "IoMmuDxe", 0x4000, str(UUID(int=7))),)
+    assert fitting_modules(record, {0x7ECAB873: PVALIDATE}) == (), "two modules fit"
+    assert fitting_modules(record, {0x7ECAB874: PVALIDATE}) == (), "none fits"
+    assert fitting_modules(record, {}) == ()
