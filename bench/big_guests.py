@@ -16,6 +16,7 @@ import statistics
 import sys
 from functools import partial
 
+from bench.figures import Figure, tell
 from bench.measure import BOOT, alternate, cost, loaded, spec_of
 from harness.artifacts.ingredients import Ingredients
 from harness.matrix.cell import Cell, format_memory, parse_memory
@@ -44,12 +45,7 @@ def measure(memory: int, options: argparse.Namespace, ingredients: Ingredients) 
             f"host memory {most} MiB ({loaded()})"
         )
     seconds = middle["snp-emulated"] - middle["plain"]
-    goal = GOALS.get(memory)
-    verdict = ""
-    if goal is not None:
-        verdict = f"; goal under {goal:.0f} s: {'holds' if seconds < goal else 'DOES NOT HOLD'}"
-    print(f"{format_memory(memory)} difference: {seconds:.2f} s{verdict}")
-    return goal is None or seconds < goal
+    return tell(Figure(f"{format_memory(memory)}, emulated - plain", seconds, "s", GOALS.get(memory)))
 
 
 def main() -> int:

@@ -148,7 +148,7 @@ def measure(figure: Figure, options: argparse.Namespace, ingredients: Ingredient
     costs = alternate(runs, options.runs)
     over, under = machines
     print(f"{figure.name}: {figure.kernel}, {format_memory(options.memory)} ({loaded()})")
-    return report(costs, [Ratio(f"{over} / {under}", over, under, figure.goal)])
+    return report(costs, [Ratio(f"{figure.name}, {over} / {under}", over, under, figure.goal)])
 
 
 def main() -> int:

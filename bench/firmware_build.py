@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from bench.figures import Figure, tell
 from bench.measure import Cost, loaded
 from harness.artifacts.firmware.edk2_source import edk2_source
 from harness.artifacts.ingredients import Ingredients
@@ -71,13 +72,8 @@ def told(name: str, costs: list[Cost]) -> bool:
     """Print a figure's median against its goal; True when it holds."""
     wall, cpu = statistics.median(cost.wall for cost in costs), statistics.median(cost.cpu for cost in costs)
     most = max(cost.wall for cost in costs)
-    holds = wall <= GOALS[name]
-    print(
-        f"{name}: wall {wall:.2f} s (at most {most:.2f}), cpu {cpu:.2f} s; goal at most {GOALS[name]:g} s: "
-        f"{'holds' if holds else 'DOES NOT HOLD'} ({loaded()})",
-        flush=True,
-    )
-    return holds
+    beside = f"at most {most:.2f} s, cpu {cpu:.2f} s, {loaded()}"
+    return tell(Figure(name, wall, "s", GOALS[name]), beside)
 
 
 def tree(folder: Path) -> bool:

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.figures import Figure, tell
 from bench.measure import Cost, Interval, alternate, cost, loaded, spec_of
 from harness.artifacts.guest.initramfs import CMDLINE
 from harness.artifacts.ingredients import Ingredients
@@ -74,12 +75,7 @@ def cold(kernel: str, ingredients: Ingredients) -> Cost:
 
 def told(name: str, what: str, one: Cost) -> bool:
     """Print one figure against its goal; True when it holds."""
-    holds = one.cpu <= GOALS[name]
-    print(
-        f"{what}: cpu {one.cpu:.2f} s, wall {one.wall:.2f} s; goal at most {GOALS[name]:g} s: "
-        f"{'holds' if holds else 'DOES NOT HOLD'} ({loaded()})"
-    )
-    return holds
+    return tell(Figure(name, one.cpu, "s", GOALS[name]), f"{what}; of the clock {one.wall:.2f} s, {loaded()}")
 
 
 def boots(options: argparse.Namespace, ingredients: Ingredients) -> Mapping[str, Cost]:

@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from bench.figures import Figure, tell
 from bench.measure import loaded
 from harness.matrix.expand import plan
 from harness.matrix.pairs import selection
@@ -69,7 +70,7 @@ def planning() -> bool:
         as_text(Shown(made, chosen))
         taken = time.process_time() - began
     count = len(made.cells) + len(made.removed)
-    return _told(f"planning of {count} cells, {len(chosen)} chosen", taken, "s", PLANNING_GOAL, most=True)
+    return tell(Figure("planning", taken, "s", PLANNING_GOAL), f"{count} cells, {len(chosen)} chosen")
 
 
 def judging(replay: Path) -> bool:
@@ -88,9 +89,7 @@ def judging(replay: Path) -> bool:
     tenth = times[-max(1, len(times) // 10)]
     print(f"  {len(times)} assertions: median {statistics.median(times) * 1000:.1f} ms, ", end="")
     print(f"a tenth takes {tenth * 1000:.0f} ms or more, the longest {times[-1] * 1000:.0f} ms")
-    return _told(
-        "an assertion on average", statistics.mean(times) * 1000, "ms", JUDGING_GOAL * 1000, most=True
-    )
+    return tell(Figure("an assertion on average", statistics.mean(times) * 1000, "ms", JUDGING_GOAL * 1000))
 
 
 def busy(arguments: list[str]) -> bool:
@@ -102,7 +101,7 @@ def busy(arguments: list[str]) -> bool:
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     cpus = len(os.sched_getaffinity(0))
     print(f"  {wall:.0f} s on {cpus} processors ({loaded()})")
-    return _told("processors busy", used / wall / cpus, "", BUSY_GOAL, most=False)
+    return tell(Figure("processors busy", used / wall / cpus, "", BUSY_GOAL, at_least=True))
 
 
 def _newest_run() -> Path:
@@ -110,13 +109,6 @@ def _newest_run() -> Path:
     if not runs:
         raise SystemExit("no stored run of scenarios: boot some, or name a folder with --replay")
     return runs[-1]
-
-
-def _told(what: str, figure: float, unit: str, goal: float, *, most: bool) -> bool:
-    holds = figure <= goal if most else figure >= goal
-    limit = "most" if most else "least"
-    print(f"  {what}: {figure:.2f} {unit}; goal at {limit} {goal:g}: {'holds' if holds else 'DOES NOT HOLD'}")
-    return holds
 
 
 def main() -> int:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.figures import Figure, tell
 from harness.boot.cell_machine import machine_spec
 from harness.errors import HarnessError
 from harness.evidence.record import DOCUMENT_BEGIN
@@ -58,7 +59,7 @@ ACTION = Interval(ACTION_END, ACTION_BEGIN)
 
 @dataclass(frozen=True)
 class Ratio:
-    """A figure of the bench: ``over`` and ``under`` name its sides, ``goal`` is the most it may be."""
+    """A ratio of processor times: ``over`` and ``under`` name its sides, ``goal`` is the most it may be."""
 
     name: str
     over: str
@@ -133,12 +134,7 @@ def report(costs: Mapping[str, Sequence[Cost]], ratios: Sequence[Ratio]) -> bool
         over, under = costs[ratio.over], costs[ratio.under]
         cpu_ratio = statistics.median(c.cpu for c in over) / statistics.median(c.cpu for c in under)
         wall_ratio = statistics.median(c.wall for c in over) / statistics.median(c.wall for c in under)
-        holds = cpu_ratio <= ratio.goal
-        good = good and holds
-        print(
-            f"  {ratio.name}: cpu {cpu_ratio:.3f}, wall {wall_ratio:.3f}; "
-            f"goal at most {ratio.goal:.2f}: {'holds' if holds else 'DOES NOT HOLD'}"
-        )
+        good &= tell(Figure(ratio.name, cpu_ratio, "", ratio.goal), f"of the clock {wall_ratio:.3f}")
     return good
 
 

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.figures import Figure, tell
 from harness.results.folder import StoredRun
 from harness.results.report.pages import write_report
 from tests.support.data import DATA
@@ -52,9 +53,11 @@ def main() -> int:
         first = write_report(StoredRun.load(path), Path(folder, "report"))
         seconds, size = time.monotonic() - began, first.stat().st_size / 1e6
         pages = len(list((first.parent / "cells").iterdir()))
-    print(f"report of {CELLS} cells, {pages} pages: {seconds:.1f} s, goal {SECONDS:.0f} s")
-    print(f"its index: {size:.2f} MB, goal {MEGABYTES:.0f} MB")
-    return 0 if seconds <= SECONDS and size <= MEGABYTES else 1
+    good = [
+        tell(Figure(f"report of {CELLS} cells", seconds, "s", SECONDS), f"{pages} pages"),
+        tell(Figure("its index", size, "MB", MEGABYTES)),
+    ]
+    return 0 if all(good) else 1
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.figures import Figure, tell
 from bench.measure import loaded
 from harness.matrix.cell import Cell
 from harness.results.compare import compare
@@ -103,9 +104,9 @@ def _median(name: str, work: Callable[[Path], None], goal: float) -> bool:
             work(Path(folder))
             cpu.append(time.process_time() - begin[0])
             wall.append(time.monotonic() - begin[1])
-    seconds = statistics.median(cpu)
-    print(f"{name}: {seconds:.2f} s of a processor ({statistics.median(wall):.2f} s), goal {goal:.1f} s")
-    return seconds <= goal
+    return tell(
+        Figure(name, statistics.median(cpu), "s", goal), f"of the clock {statistics.median(wall):.2f} s"
+    )
 
 
 def main() -> int:
