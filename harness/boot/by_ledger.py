@@ -7,12 +7,12 @@ Once boot services are left, what QEMU takes for firmware is the EFI stub: ``evi
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from harness.boot.phases import Phase, phase_named
 from harness.evidence.efi_probe import SUCCESS
 from harness.evidence.record import PhaseMark
+from harness.formats.json_text import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -87,8 +87,8 @@ def _documents(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     for line in lines:
         read += len(line)
         try:
-            document = json.loads(line)
-        except (ValueError, RecursionError):
+            document = parsed(line)
+        except ValueError:
             return
         if not isinstance(document, dict) or read > _MOST_BYTES:
             return

@@ -34,8 +34,8 @@ from harness.evidence.record import (
     Input,
     guest_document,
     stored_files,
-    write_json,
 )
+from harness.formats.json_text import write_json
 from harness.machine.argv import ByHand, argv, shell_script
 from harness.machine.machine import Machine
 from harness.machine.overlay import on_overlays

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from harness.artifacts.firmware.modules import firmware_modules
 from harness.boot.loaded_images import loaded_images
-from harness.evidence.record import CONFIDENTIAL, IMAGES, QUERY_SEV, REGISTERS, EndingKind, write_json
+from harness.evidence.record import CONFIDENTIAL, IMAGES, QUERY_SEV, REGISTERS, EndingKind
+from harness.formats.json_text import write_json
 from harness.machine.guest_memory import GuestMemory
 from harness.machine.qmp import MonitorError
 

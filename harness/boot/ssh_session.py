@@ -10,8 +10,9 @@ import shlex
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from harness.evidence.record import DOCUMENT_END, write_json
+from harness.evidence.record import DOCUMENT_END
 from harness.evidence.ssh import IS_RUNNING, LIST_FAILED, OS_RELEASE, RELEASE, SSH_REPORT
+from harness.formats.json_text import write_json
 from harness.machine.spec import Drive
 from harness.machine.ssh import ADDRESS, NETWORK, USER, Keys, Said, Ssh, SshError, forwarded_port, public_line
 

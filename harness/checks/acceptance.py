@@ -55,11 +55,17 @@ def _at_handover(evidence: Evidence) -> RmpState:
 def _ledger_whole(evidence: Evidence) -> Iterator[Problem]:
     """Compare the end line's totals with the lines: nothing may be lost on the way."""
     ledger = evidence.ledger_as_written
+    if ledger.cut is not None:
+        yield Problem(
+            "ledger-limit",
+            f"the ledger reached its limit of {amount(ledger.cut.limit)}, and later events are only counted",
+            f"ledger line {ledger.cut.line}: mostly of these",
+            *ledger.cut.by,
+            limit=ledger.cut.limit,
+        )
+        return
     if ledger.end is None:
         yield Problem("ledger-cut", "the ledger has no end line: it was cut short", evidence.end)
-        return
-    if ledger.cut:
-        yield Problem("ledger-limit", "the ledger reached its limit: later events are counted, not in lines")
         return
     if ledger.ram != evidence.ram:
         yield Problem(

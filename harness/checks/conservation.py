@@ -89,7 +89,7 @@ def _unvalidated_is_unaccepted(evidence: Evidence) -> Iterator[Problem]:
     Unaccepted was read before, and only falls.
     """
     ledger = evidence.ledger
-    if ledger.end is None or ledger.cut:
+    if ledger.end is None:
         raise EvidenceError("the ledger was cut short", evidence.end)
     state = ledger.final()
     unaccepted = evidence.memory.unaccepted or 0

@@ -21,6 +21,7 @@ from harness.evidence.signatures.signatures import Signatures, shipped
 from harness.evidence.ssh import SSH_REPORT, SshReport, parse_ssh
 from harness.evidence.symbols.places import Places
 from harness.evidence.symbols.whose_code import attributed
+from harness.intervals import amount
 from harness.machine.memory_layout import configured_ram, high_ram
 from harness.platforms.registry import platform_named
 from harness.recipes.action import GuestAction
@@ -155,8 +156,14 @@ class Evidence:
     def ledger(self) -> Ledger:
         """The acceptance ledger, with the code that called ExitBootServices under its own name.
 
-        EvidenceError if there is none.
+        EvidenceError if there is none, or if it reached its limit.
         """
+        cut = self.ledger_as_written.cut
+        if cut is not None:
+            raise EvidenceError(
+                f"the ledger reached its limit of {amount(cut.limit)}: it has no events from then on",
+                "the finding of ledger-whole says who filled it",
+            )
         by_stub = not self.traits.kernel.probe and self.traits.entry in {"efi-stub", "handover"}
         return attributed(
             self.ledger_as_written, handed_over(self.record), "efi-stub" if by_stub else "loader"
@@ -164,7 +171,7 @@ class Evidence:
 
     @cached_property
     def ledger_as_written(self) -> Ledger:
-        """The acceptance ledger as the emulation wrote it; EvidenceError if there is none."""
+        """The ledger as the emulation wrote it, also one at its limit; EvidenceError if there is none."""
         path = self.record.ledger_path
         if path is None:
             raise EvidenceError("the record has no acceptance ledger", "QEMU wrote none, or died at once")

@@ -1,32 +1,31 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """Reading an acceptance ledger, format ``snp-ledger`` version 2 (JSON Lines: ``docs/reference/ledger.md``).
 
-Reading is strict: what version 2 does not define is refused, never skipped.
+Reading is strict: what version 2 does not define is refused, never skipped. It goes line by line, so that a
+ledger that a guest has filled to its limit costs seconds and little memory.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+import os
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import msgspec
 
 from harness.evidence.ledger_model import (
-    ACCESSES,
-    EXIT_MARKS,
     FORMAT,
-    NOT_ASKED,
-    OPERATIONS,
-    PHASES,
-    REFUSALS,
     VERSION,
-    Access,
+    Cut,
     Event,
     ExitCall,
+    ExitMark,
     Fault,
+    FromMinusOne,
     Ledger,
-    Operation,
+    Natural,
     Phase,
-    Refusal,
     Termination,
 )
 from harness.evidence.problems import EvidenceError
@@ -40,162 +39,198 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _HINT = "the ledger is damaged; boot the cell again"
+_TAIL = 1 << 16
+"""Bytes at the end in which a ledger that reached its limit says so: hardly anything follows that line."""
+_WHO = 3
+"""Of those who filled a ledger, how many are told."""
 
 
-class _Line:
-    """One line's object, with typed access whose errors name the file, the line and the key."""
-
-    def __init__(self, where: str, values: dict[str, Any]) -> None:
-        self.where = where
-        self.values = values
-
-    def error(self, what: str) -> EvidenceError:
-        return EvidenceError(f"{self.where}: {what}", _HINT)
-
-    def integer(self, key: str, least: int = 0) -> int:
-        value = self.values.get(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise self.error(f"{key!r} must be an integer of {least} or more, is {value!r}")
-        return value
-
-    def word(self, key: str, allowed: frozenset[str] | None = None) -> str:
-        value = self.values.get(key)
-        if not isinstance(value, str) or (allowed is not None and value not in allowed):
-            known = f", known are: {', '.join(sorted(allowed))}" if allowed else ""
-            raise self.error(f"{key!r} is {value!r}{known}")
-        return value
+class _Exit(msgspec.Struct, frozen=True, gc=False, tag="ebs"):
+    event: ExitMark
+    t: Natural
+    vcpu: Natural
+    rip: Natural
+    phase: Phase
+    map_key: Natural = msgspec.field(name="map-key")
+    status: Natural | None = None
 
 
-def _lines(path: Path) -> Iterator[_Line]:
-    """Yield every whole line; a last line without its newline was cut short and is left out."""
-    with open_file(path) as file:
-        for number, raw in enumerate(file, start=1):
-            if not raw.endswith(b"\n"):
-                return
-            where = f"{path}:{number}"
-            try:
-                values = json.loads(raw)
-            except ValueError as error:
-                raise EvidenceError(f"{where}: not JSON: {error}", _HINT) from error
-            if not isinstance(values, dict):
-                raise EvidenceError(f"{where}: an object is needed, found {raw[:60]!r}", _HINT)
-            yield _Line(where, values)
+class _Cut(msgspec.Struct, frozen=True, gc=False, tag="cut"):
+    limit: Natural
 
 
-def _header(path: Path, lines: Iterator[_Line]) -> tuple[int, IntervalSet, Any]:
+class _End(msgspec.Struct, frozen=True, gc=False, tag="end"):
+    pages: dict[str, dict[str, Natural]] = {}
+
+
+class _Header(msgspec.Struct, frozen=True, tag="header"):
+    format: str
+    version: int
+    page_size: Natural = msgspec.field(name="page-size", default=4096)
+    ram: tuple[tuple[Natural, Natural], ...] = ()
+    launch: Any = None
+
+
+class _Named(msgspec.Struct, frozen=True):
+    """What any header says, whatever its version."""
+
+    type: str = ""
+    format: str = ""
+    version: FromMinusOne = -1
+
+
+_LINE = msgspec.json.Decoder(Event | Fault | Termination | _Exit | _Cut | _End)
+
+
+@dataclass
+class _Reading:
+    """What has been read. ``keeps`` is false for a ledger that reached its limit: events are counted."""
+
+    page_size: int
+    keeps: bool
+    events: list[Event] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    terminations: list[Termination] = field(default_factory=list)
+    exits: list[ExitCall] = field(default_factory=list)
+    end: dict[str, Any] | None = None
+    cut: Cut | None = None
+    by: Counter[tuple[str, str, int]] = field(default_factory=Counter)
+
+    def event(self, event: Event, number: int, where: str) -> None:
+        if (event.gpa | event.size) % self.page_size:
+            raise _damaged(where, f"'gpa' and 'size' must be multiples of the page size {self.page_size}")
+        if self.keeps:
+            msgspec.structs.force_setattr(event, "line", number)
+            self.events.append(event)
+        else:
+            self.by[event.op, event.phase, event.rip] += 1
+
+    def exit(self, line: _Exit, number: int, where: str) -> None:
+        """Add a call of ExitBootServices, or to the last of them how it returned."""
+        call = ExitCall(line.t, line.vcpu, line.map_key, line.rip, line.phase, number)
+        if line.event == "call":
+            if self.keeps:
+                self.exits.append(call)
+            return
+        if line.status is None:
+            raise _damaged(where, "'status' must be an integer of 0 or more")
+        if not self.keeps:
+            return
+        last = self.exits[-1] if self.exits else None
+        if last is None or last.returned or (last.rip, last.map_key) != (call.rip, call.map_key):
+            raise _damaged(where, "ExitBootServices returns from a call that was not made")
+        self.exits[-1] = msgspec.structs.replace(last, status=line.status, returned=number)
+
+    def who(self) -> tuple[str, ...]:
+        """Return who wrote most lines, in words."""
+        total = self.by.total() or 1
+        return tuple(
+            f"{op} by {phase} at {rip:#x}: {lines} lines, {lines * 100 // total} % of all"
+            for (op, phase, rip), lines in self.by.most_common(_WHO)
+        )
+
+
+def _damaged(where: str, what: str) -> EvidenceError:
+    return EvidenceError(f"{where}: {what}", _HINT)
+
+
+def _decode(decoder: msgspec.json.Decoder[Any], raw: bytes, where: str) -> Any:
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        raise _damaged(where, str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _damaged(where, f"not JSON: {error}") from error
+
+
+def _header(path: Path, raw: bytes) -> tuple[int, IntervalSet, Any]:
     """Check the first line; give page size, RAM and the launch description."""
-    line = next(lines, None)
-    if line is None:
+    where = f"{path}:1"
+    if not raw.endswith(b"\n"):
         raise EvidenceError(f"{path}: the ledger is empty", "QEMU ended before it could write the header")
-    if line.values.get("type") != "header" or line.values.get("format") != FORMAT:
-        raise line.error(f"not the header of a {FORMAT}")
-    version = line.integer("version")
-    if version != VERSION:
+    named = _decode(msgspec.json.Decoder(_Named), raw, where)
+    if named.type != "header" or named.format != FORMAT:
+        raise _damaged(where, f"not the header of a {FORMAT}")
+    if named.version != VERSION:
         raise EvidenceError(
-            f"{line.where}: ledger version {version}, this harness reads {VERSION}",
+            f"{where}: ledger version {named.version}, this harness reads {VERSION}",
             "use the harness version that belongs to this QEMU",
         )
-    try:
-        ram = IntervalSet.of((int(base), int(base) + int(size)) for base, size in line.values["ram"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise line.error(f"'ram' must be a list of [base, size] pairs: {error}") from error
-    return line.integer("page-size"), ram, line.values.get("launch")
+    header = _decode(msgspec.json.Decoder(_Header), raw, where)
+    if not header.page_size:
+        raise _damaged(where, "'page-size' is 0")
+    ram = IntervalSet.of((base, base + size) for base, size in header.ram)
+    return header.page_size, ram, header.launch
 
 
-def _event(number: int, line: _Line, page_size: int) -> Event:
-    event = Event(
-        t=line.integer("t"),
-        vcpu=line.integer("vcpu", least=-1),
-        op=cast("Operation", line.word("op", OPERATIONS)),
-        gpa=line.integer("gpa"),
-        size=line.integer("size"),
-        count=line.integer("count"),
-        entry=line.integer("entry"),
-        rip=line.integer("rip"),
-        cpl=line.integer("cpl"),
-        phase=cast("Phase", line.word("phase", PHASES)),
-        line=number,
-    )
-    if event.gpa % page_size or event.size % page_size:
-        raise line.error(f"'gpa' and 'size' must be multiples of the page size {page_size}")
-    return event
+def _reaches_limit(file: BinaryIO) -> bool:
+    """Return whether a ledger says near its end that it took no more events; leave it at its start."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _TAIL))
+    found = any(b'"type":"cut"' in line.replace(b" ", b"") for line in file)
+    file.seek(0)
+    return found
 
 
-def _fault(number: int, line: _Line) -> Fault:
-    return Fault(
-        t=line.integer("t"),
-        vcpu=line.integer("vcpu", least=-1),
-        op=cast("Refusal", line.word("op", REFUSALS)),
-        gpa=line.integer("gpa"),
-        rip=line.integer("rip"),
-        cpl=line.integer("cpl"),
-        access=cast("Access", line.word("access", ACCESSES)),
-        phase=cast("Phase", line.word("phase", PHASES)),
-        line=number,
-    )
-
-
-def _exit(number: int, line: _Line, calls: list[ExitCall]) -> None:
-    """Add a call of ExitBootServices to ``calls``, or to the last of them how it returned."""
-    call = ExitCall(
-        t=line.integer("t"),
-        vcpu=line.integer("vcpu"),
-        map_key=line.integer("map-key"),
-        rip=line.integer("rip"),
-        phase=cast("Phase", line.word("phase", PHASES)),
-        line=number,
-    )
-    if line.word("event", EXIT_MARKS) == "call":
-        calls.append(call)
-        return
-    if not calls or calls[-1].returned or (calls[-1].rip, calls[-1].map_key) != (call.rip, call.map_key):
-        raise line.error("ExitBootServices returns from a call that was not made")
-    calls[-1] = replace(calls[-1], status=line.integer("status"), returned=number)
+def _numbered(path: Path, file: BinaryIO) -> Iterator[tuple[int, bytes, str]]:
+    """Yield every whole line but the first; a last line without its newline was cut short and is left out."""
+    for number, raw in enumerate(file, start=2):
+        if not raw.endswith(b"\n"):
+            return
+        yield number, raw, f"{path}:{number}"
 
 
 def read_ledger(path: Path) -> Ledger:
     """Read a whole ledger file, that of a packed record too.
 
     A missing end line (QEMU was killed), or the line of a ledger that reached its limit, gives a ledger that
-    says ``truncated``. Anything that version 2 does
-    not define, and any damaged line, is an EvidenceError with file and line.
+    says ``truncated``. Anything that version 2 does not define, and any damaged line, is an EvidenceError
+    with file and line.
     """
     if not holds_file(path):
         raise EvidenceError(f"{path}: no ledger there", "QEMU was started without one, or died at once")
-    lines = _lines(path)
-    page_size, ram, launch = _header(path, lines)
-    events: list[Event] = []
-    faults: list[Fault] = []
-    terminations: list[Termination] = []
-    exits: list[ExitCall] = []
-    end: dict[str, Any] | None = None
-    cut = False
-    for number, line in enumerate(lines, start=2):
-        if end is not None:
-            raise line.error("a line after the end line")
-        match line.values.get("type"):
-            case "event":
-                events.append(_event(number, line, page_size))
-            case "fault":
-                faults.append(_fault(number, line))
-            case "ebs":
-                _exit(number, line, exits)
-            case "terminate":
-                terminations.append(
-                    Termination(
-                        code_set=line.integer("set", least=NOT_ASKED),
-                        code=line.integer("code", least=NOT_ASKED),
-                        text=line.word("text"),
-                        line=number,
-                    )
-                )
-            case "cut":
-                line.integer("limit")
-                cut = True
-            case "end":
-                end = {key: value for key, value in line.values.items() if key != "type"}
-            case other:
-                raise line.error(f"unknown line type {other!r}")
+    with open_file(path) as file:
+        keeps = not _reaches_limit(file)
+        page_size, ram, launch = _header(path, file.readline())
+        reading = _Reading(page_size, keeps)
+        for number, raw, where in _numbered(path, file):
+            _take(reading, number, raw, where)
+    if reading.cut is None and not keeps:
+        raise _damaged(str(path), "a line says that it reached its limit, and is none of its own")
+    cut = replace(reading.cut, by=reading.who()) if reading.cut is not None else None
     return Ledger(
-        page_size, ram, launch, tuple(events), tuple(faults), tuple(terminations), tuple(exits), end, cut
+        page_size,
+        ram,
+        launch,
+        tuple(reading.events) if cut is None else (),
+        tuple(reading.faults),
+        tuple(reading.terminations),
+        tuple(reading.exits),
+        reading.end,
+        cut,
     )
+
+
+def _take(reading: _Reading, number: int, raw: bytes, where: str) -> None:
+    """Add one line."""
+    if reading.end is not None:
+        raise _damaged(where, "a line after the end line")
+    line = _decode(_LINE, raw, where)
+    if reading.cut is not None and isinstance(line, Event | Fault | _Exit):
+        raise _damaged(where, "an event after the line that says that there are no more")
+    match line:
+        case Event() as event:
+            reading.event(event, number, where)
+        case Fault() as fault:
+            msgspec.structs.force_setattr(fault, "line", number)
+            reading.faults.append(fault)
+        case _Exit() as call:
+            reading.exit(call, number, where)
+        case Termination() as termination:
+            msgspec.structs.force_setattr(termination, "line", number)
+            reading.terminations.append(termination)
+        case _Cut() as cut:
+            reading.cut = Cut(cut.limit, number)
+        case _End():
+            document = _decode(msgspec.json.Decoder(dict[str, Any]), raw, where)
+            reading.end = {key: value for key, value in document.items() if key != "type"}

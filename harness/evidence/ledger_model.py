@@ -8,7 +8,9 @@ interval arithmetic, so that their cost follows the ledger's lines and never the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+
+import msgspec
 
 from harness.evidence.efi_probe import SUCCESS
 from harness.intervals import IntervalAccumulator, IntervalSet
@@ -48,11 +50,10 @@ Refusal = Literal[
     "dma-private-write",
 ]
 
+Natural = Annotated[int, msgspec.Meta(ge=0)]
+FromMinusOne = Annotated[int, msgspec.Meta(ge=-1)]
+
 PHASES: frozenset[str] = frozenset(get_args(Phase))
-EXIT_MARKS: frozenset[str] = frozenset(get_args(ExitMark))
-ACCESSES: frozenset[str] = frozenset(get_args(Access))
-OPERATIONS: frozenset[str] = frozenset(get_args(Operation))
-REFUSALS: frozenset[str] = frozenset(get_args(Refusal))
 
 NOT_ASKED = -1
 """Reason set and code of an end that the guest did not ask for."""
@@ -63,8 +64,7 @@ _TO_PRIVATE = frozenset({"psc-private", "implicit-private"})
 _TO_SHARED = frozenset({"psc-shared", "implicit-shared"})
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, gc=False, tag="event"):
     """A run of adjacent operations of one kind by the same code.
 
     ``t`` is nanoseconds since the VM clock's start, at the run's first operation; ``gpa`` and ``size`` are
@@ -72,15 +72,15 @@ class Event:
     ``line`` counts from 1.
     """
 
-    t: int
-    vcpu: int
+    t: Natural
+    vcpu: FromMinusOne
     op: Operation
-    gpa: int
-    size: int
-    count: int
-    entry: int
-    rip: int
-    cpl: int
+    gpa: Natural
+    size: Natural
+    count: Natural
+    entry: Natural
+    rip: Natural
+    cpl: Natural
     phase: Phase
     line: int = 0
 
@@ -90,33 +90,31 @@ class Event:
         return self.gpa + self.size
 
 
-@dataclass(frozen=True)
-class Fault:
+class Fault(msgspec.Struct, frozen=True, gc=False, tag="fault"):
     """An access that was refused, e.g. ``unvalidated-access`` (#VC 0x404); ``gpa`` in bytes.
 
     ``vcpu`` is -1 and ``rip`` 0 for a device's.
     """
 
-    t: int
-    vcpu: int
+    t: Natural
+    vcpu: FromMinusOne
     op: Refusal
-    gpa: int
-    rip: int
-    cpl: int
+    gpa: Natural
+    rip: Natural
+    cpl: Natural
     access: Access
     phase: Phase
     line: int = 0
 
 
-@dataclass(frozen=True)
-class Termination:
+class Termination(msgspec.Struct, frozen=True, gc=False, tag="terminate"):
     """The guest's end, that it asked for (GHCB) with reason ``code_set`` and ``code``, or for what it did.
 
     ``text`` is the reason in words. Both numbers are ``NOT_ASKED`` when the guest did not ask.
     """
 
-    code_set: int
-    code: int
+    code_set: FromMinusOne = msgspec.field(name="set")
+    code: FromMinusOne
     text: str
     line: int = 0
 
@@ -126,8 +124,7 @@ class Termination:
         return self.code_set != NOT_ASKED
 
 
-@dataclass(frozen=True)
-class ExitCall:
+class ExitCall(msgspec.Struct, frozen=True, gc=False):
     """A call of ExitBootServices by ``phase``'s code, which goes on at ``rip``.
 
     ``status`` is the EFI status that it returned; None, as ``returned`` (a line number), when it never did.
@@ -150,6 +147,15 @@ class ExitCall:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """The ledger reached its limit (bytes) at ``line``; ``by``: who had filled it, in words, most first."""
+
+    limit: int
+    line: int
+    by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class RmpState:
     """Which pages are shared, and which are private and validated, at one moment; all others wait."""
 
@@ -161,8 +167,8 @@ class RmpState:
 class Ledger:
     """A whole ledger.
 
-    ``end`` holds the closing line's counters; None means that QEMU did not end by itself. ``cut`` means that
-    the ledger reached its limit: from then on it has counters only.
+    ``end`` holds the closing line's counters; None means that QEMU did not end by itself. ``cut`` says where
+    the ledger reached its limit: such a ledger has no events here, for what they show is not all there was.
     """
 
     page_size: int
@@ -173,12 +179,12 @@ class Ledger:
     terminations: tuple[Termination, ...] = ()
     exits: tuple[ExitCall, ...] = ()
     end: Mapping[str, Any] | None = field(default=None, hash=False)
-    cut: bool = False
+    cut: Cut | None = None
 
     @property
     def truncated(self) -> bool:
         """Return whether events are missing."""
-        return self.end is None or self.cut
+        return self.end is None or self.cut is not None
 
     def select(self, *ops: Operation, phase: Phase | None = None) -> Iterator[Event]:
         """Yield the events of the given operations (all, when none is named), of one phase or of any."""

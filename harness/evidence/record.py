@@ -23,17 +23,20 @@ SHA-256: one of them that is missing, cut or changed is damaged evidence, and ne
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
+
+import msgspec
 
 from harness.errors import HarnessError
 from harness.evidence.problems import EvidenceError
 from harness.evidence.text import plain_text
+from harness.formats.json_text import parsed, write_json
 from harness.store.packing import holds_file, is_there, open_file
 
 if TYPE_CHECKING:
@@ -143,6 +146,26 @@ class ConsoleSize:
     dropped: int
 
 
+_PARTS: Mapping[str, Any] = {
+    "cell": str,
+    "platform": str,
+    "ending": Ending,
+    "phases": tuple[PhaseMark, ...],
+    "remarks": tuple[Remark, ...],
+    "spec": dict[str, Any],
+    "argv": tuple[str, ...],
+    "inputs": dict[str, Input],
+    "host": dict[str, str | int],
+    "qemu_version": str,
+    "harness_version": str,
+    "started": str,
+    "durations": dict[str, float],
+    "consoles": dict[str, ConsoleSize],
+    "files": dict[str, StoredFile],
+}
+"""What the index holds, by key."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BootRecord:
     """The index, and access to the files beside it.
@@ -179,27 +202,18 @@ class BootRecord:
         index = path / INDEX
         try:
             with open_file(index) as file:
-                data = json.load(file)
+                data = parsed(file.read())
             schema = data.pop("schema")
             if schema != SCHEMA:
                 raise HarnessError(
                     f"{index}: schema version {schema}, this harness reads {SCHEMA}",
                     "use the harness version that wrote it, or boot the cell again",
                 )
-            ending = data.pop("outcome")
-            return cls(
-                **{
-                    **data,
-                    "path": path,
-                    "ending": Ending(**{**ending, "kind": EndingKind(ending["kind"])}),
-                    "phases": tuple(PhaseMark(**mark) for mark in data["phases"]),
-                    "remarks": tuple(Remark(**remark) for remark in data["remarks"]),
-                    "argv": tuple(data["argv"]),
-                    "inputs": {name: Input(**entry) for name, entry in data["inputs"].items()},
-                    "consoles": {name: ConsoleSize(**entry) for name, entry in data["consoles"].items()},
-                    "files": {name: StoredFile(**entry) for name, entry in data.get("files", {}).items()},
-                }
-            )
+            data = {"files": {}, "ending": data.pop("outcome"), **data}
+            parts = {name: msgspec.convert(value, _PARTS[name]) for name, value in data.items()}
+            if unsafe := [name for name in parts["files"] if PurePath(name).name != name]:
+                raise ValueError(f"{unsafe[0]!r} is no name of a file")  # noqa: TRY301 - told as all damage
+            return cls(path=path, **parts)
         except (FileNotFoundError, NotADirectoryError):
             what = (
                 f"{path}: not a boot record"
@@ -207,7 +221,7 @@ class BootRecord:
                 else f"{path}: no {INDEX}, so an unfinished boot"
             )
             raise HarnessError(what, "boot the cell again") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (msgspec.ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise HarnessError(f"{index}: damaged ({error})", "boot the cell again") from error
 
     def write_index(self) -> None:
@@ -339,7 +353,7 @@ class BootRecord:
         if not self.holds(name):
             return {}
         try:
-            document = json.loads(self.bytes_of(name))
+            document = parsed(self.bytes_of(name))
         except ValueError as error:
             raise HarnessError(f"{self.path / name}: damaged ({error})", "boot the cell again") from error
         return document if isinstance(document, dict) else {}
@@ -374,21 +388,9 @@ def guest_document(serial_text: str) -> tuple[dict[str, Any] | None, str]:
         return None, "the guest's document has no end"
     lines = [line for line in body.splitlines() if not _PRINTK.match(line)]
     try:
-        document = json.loads("\n".join(lines))
-    except (ValueError, RecursionError) as error:
+        document = parsed("\n".join(lines))
+    except ValueError as error:
         return None, f"the guest's document is not JSON: {error}"
     if not isinstance(document, dict):
         return None, f"the guest's document is a {type(document).__name__}, not an object"
     return document, ""
-
-
-def write_json(path: Path, data: object) -> None:
-    """Write a JSON file that is either whole or not there."""
-    temporary = path.with_name(f".{path.name}.part")
-    # Half of a surrogate pair, which a guest's JSON may hold, is written as it came: \udXXX.
-    with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
-        json.dump(data, file, indent=1, ensure_ascii=False, default=str)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.evidence.record import write_json
+from harness.formats.json_text import parsed, write_json
 from harness.results.folder import VERDICT
 from harness.store.packing import open_file, packed_file, unpack
 
@@ -46,7 +45,7 @@ def carried_from(record: Path) -> str:
     """Return the id of the run that booted a record which was taken over; "" for a run's own."""
     try:
         with open_file(record / CARRIED) as file:
-            return str(json.load(file)["run"])
+            return str(parsed(file.read())["run"])
     except (HarnessError, OSError, ValueError, KeyError, TypeError):
         return ""
 

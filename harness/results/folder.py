@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from harness.documents.document import near
 from harness.errors import HarnessError
 from harness.evidence.record import INDEX
+from harness.formats.json_text import parsed
 from harness.results.model import BAD, LINE, PROJECT, SCHEMA, BootLine, CheckLine, EndLine, LackLine, RunData
 from harness.store.file_tree import write_atomically
 from harness.store.packing import holds_file, open_file
@@ -165,11 +166,11 @@ def _run(path: Path) -> RunData:
     index = path / RUN
     try:
         with open_file(index) as file:
-            data = json.load(file)
+            data = parsed(file.read())
     except (FileNotFoundError, NotADirectoryError):
         hint = "give a run's folder, its id, last or last-green; harness runs lists them"
         raise HarnessError(f"{path}: no run, there is no {RUN}", hint) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise HarnessError(f"{index}: cannot be read ({error})", "the run cannot be used") from None
     if not isinstance(data, dict) or data.get("project") != PROJECT:
         raise HarnessError(f"{index}: not a run of {PROJECT}", "give a run's folder")

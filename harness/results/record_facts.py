@@ -17,6 +17,8 @@ from harness.evidence.memory_map import USABLE_TYPES, ranges_of
 from harness.evidence.problems import EvidenceError
 from harness.evidence.record import BootRecord, Ending, EndingKind
 from harness.evidence.symbols.whose_code import attributed
+from harness.formats.json_text import parsed
+from harness.intervals import amount
 from harness.results.folder import VERDICT
 from harness.results.model import CheckLine
 
@@ -92,7 +94,10 @@ def read_facts(path: Path) -> RecordFacts:
     ledger = None
     if ledger_path is not None:
         ledger = attempt("ledger.jsonl", lambda: read_ledger(ledger_path), missing)
-        if ledger is not None and ledger.truncated:
+        if ledger is not None and ledger.cut is not None:
+            limit = amount(ledger.cut.limit)
+            missing.append(f"ledger.jsonl: it reached its limit of {limit}: it shows no events")
+        elif ledger is not None and ledger.truncated:
             missing.append("ledger.jsonl: it has no end line: QEMU was killed, or the file was cut")
     elif record is not None and record.confidential.get("ledger"):
         missing.append("ledger.jsonl: it is not there, though QEMU was told to write it")
@@ -119,7 +124,7 @@ def attempt(what: str, read: Callable[[], _T], missing: list[str]) -> _T | None:
         return read()
     except (HarnessError, EvidenceError) as error:
         missing.append(f"{what}: {str(error).partition(chr(10))[0]}")
-    except (ValueError, RecursionError, OSError) as error:
+    except (ValueError, OSError) as error:
         missing.append(f"{what}: damaged ({str(error).partition(chr(10))[0]})")
     return None
 
@@ -138,7 +143,7 @@ def _short(files: BootRecord) -> list[str]:
 
 def _json(files: BootRecord, name: str) -> dict[str, Any]:
     data = files.bytes_of(name)
-    return dict(_mapping(json.loads(data))) if data else {}
+    return dict(_mapping(parsed(data))) if data else {}
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

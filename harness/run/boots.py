@@ -21,7 +21,8 @@ from harness.boot.same_boot import difference
 from harness.boot.ssh_session import Invitation, with_ssh
 from harness.debian.suite import has_left
 from harness.errors import HarnessError, HostError
-from harness.evidence.record import BootRecord, write_json
+from harness.evidence.record import BootRecord
+from harness.formats.json_text import write_json
 from harness.machine.process import LaunchError
 from harness.results.carried import take_over
 from harness.run.budget import GUEST, Budget

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import glob
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.artifacts.traits import Traits
 from harness.errors import HarnessError
 from harness.evidence.record import INDEX, BootRecord
+from harness.formats.json_text import parsed
 from harness.matrix.cell import Cell, platform_of
 from harness.platforms.registry import platform_named
 from harness.run.source import attempt_name
@@ -93,7 +93,7 @@ def load_cell(path: Path) -> Cell | None:
     """Return the cell of the stored boot with this file; None when it is older than that, or damaged."""
     try:
         with open_file(path) as file:
-            return Cell(**json.load(file)["cell"])
+            return Cell(**parsed(file.read())["cell"])
     except (HarnessError, OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -102,6 +102,6 @@ def load_traits(path: Path) -> Traits:
     """Return what the ingredients of a stored boot could do; HarnessError for a damaged file."""
     try:
         with open_file(path) as file:
-            return Traits.from_json(json.load(file))
+            return Traits.from_json(parsed(file.read()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise HarnessError(f"{path}: cannot be read ({error})", "boot the cell again") from error

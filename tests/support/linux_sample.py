@@ -16,14 +16,9 @@ from harness.artifacts.kernel.traits import KernelTraits
 from harness.artifacts.traits import Traits
 from harness.checks.asked import checks_of
 from harness.evidence.evidence import Evidence
-from harness.evidence.record import (
-    BootRecord,
-    Ending,
-    EndingKind,
-    guest_document,
-    write_json,
-)
+from harness.evidence.record import BootRecord, Ending, EndingKind, guest_document
 from harness.evidence.text import plain_text
+from harness.formats.json_text import write_json
 from harness.matrix.cell import Cell
 from tests.support.data import DATA
 from tests.support.expectations import expected

@@ -8,13 +8,13 @@ from the guest's memory, of RELEASE builds, too.
 
 from __future__ import annotations
 
-import json
 import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.evidence.record import IMAGES
+from harness.formats.json_text import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -69,7 +69,7 @@ class Modules:
 def stored_images(record: BootRecord) -> tuple[Module, ...]:
     """Return the images that were loaded when a boot went wrong; none of one without a whole list."""
     try:
-        found = json.loads(record.bytes_of(IMAGES) or b"[]")
+        found = parsed(record.bytes_of(IMAGES) or b"[]")
         return tuple(
             Module(int(it["base"]), str(it["name"]), int(it["size"]), str(it["guid"])) for it in found
         )

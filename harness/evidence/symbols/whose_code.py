@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
+
 from harness.intervals import IntervalSet
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ class _Callers:
 
     def of(self, it: _Line) -> _Line:
         phase = self.phase(it.phase, it.rip, it.line)
-        return it if phase == it.phase else replace(it, phase=phase)
+        return it if phase == it.phase else msgspec.structs.replace(it, phase=phase)
 
 
 def attributed(ledger: Ledger, handed_over: Sequence[MemoryDescriptor], who: Phase = "efi-stub") -> Ledger:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from harness.errors import HarnessError
-from harness.evidence.record import INDEX, BootRecord, write_json
+from harness.evidence.record import INDEX, BootRecord
+from harness.formats.json_text import parsed, write_json
 from harness.results.identity import harness_version
 from harness.results.model import PROJECT
 from harness.results.retention import needless, remove
@@ -104,12 +105,12 @@ def unpack_capsule(file: Path, folder: Path) -> tuple[str, ...]:
 def _document(file: Path) -> dict[str, Any]:
     try:
         with open_file(file.with_name(unpacked_name(file)) / CAPSULE) as inside:
-            document = json.load(inside)
+            document = parsed(inside.read())
     except FileNotFoundError:
         raise HarnessError(
             f"{file}: no capsule: there is no {CAPSULE} in it", "make it with harness pack"
         ) from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise HarnessError(f"{file}: {CAPSULE} is damaged ({error})", "get it again") from None
     if not isinstance(document, dict) or document.get("project") != PROJECT:
         raise HarnessError(f"{file}: not a capsule of {PROJECT}", "make it with harness pack")
@@ -196,7 +197,7 @@ def _redact(folder: Path, redaction: Redaction) -> None:
             )
             path.write_bytes(after)
             shorter[path.name] = len(before) - len(after)
-    data = json.loads((folder / INDEX).read_bytes())
+    data = parsed((folder / INDEX).read_bytes())
     for name, size in data.get("consoles", {}).items():
         size["bytes"] -= shorter.get(f"{name}.log", 0)
     write_json(folder / INDEX, data)

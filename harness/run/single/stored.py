@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from harness.artifacts.firmware.choice import choose_firmware
 from harness.artifacts.kernel.choice import choose_kernel
 from harness.errors import HarnessError
 from harness.evidence.record import INDEX, BootRecord
+from harness.formats.json_text import parsed
 from harness.run.find_cell import find_cell
 from harness.run.replay import OWN, TRAITS, load_cell, load_traits
 from harness.run.single.boot import OneRecord, judged, run_of
@@ -61,7 +61,7 @@ def stored_boot(path: Path, session: Session) -> StoredBoot:
     if not traits.actions:
         traits = replace(traits, actions=session.ingredients.catalog.actions_of(cell))
     with open_file(path / TRAITS) as file:
-        own = json.load(file).get(OWN, {})
+        own = parsed(file.read()).get(OWN, {})
     return StoredBoot(record, cell, traits, own if isinstance(own, dict) else {})
 
 

@@ -32,8 +32,8 @@ from harness.evidence.record import (
     Ending,
     EndingKind,
     first_kernel,
-    write_json,
 )
+from harness.formats.json_text import write_json
 from harness.matrix.cell import Cell
 from harness.matrix.choices import Known
 from harness.matrix.schema import Scenario, load_scenario

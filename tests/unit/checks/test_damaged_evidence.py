@@ -119,3 +119,21 @@ def test_a_packed_record_is_looked_at_too(tmp_path: Path) -> None:
     packed.write_bytes(packed.read_bytes()[:2000])
     (finding,) = sample.checks["validated-once"](sample.evidence(files))
     assert (finding.kind, "cannot be unpacked" in finding.what) == (CANNOT_JUDGE, True)
+
+
+def test_a_ledger_at_its_limit_judges_nothing(tmp_path: Path) -> None:
+    sample = linux_sample.Sample("lazy", tmp_path)
+    *events, end = sample.ledger
+    sample.ledger = [*events, {"type": "cut", "t": end["t"], "limit": 1 << 20}, end]
+    (finding,) = sample.judge(sample.checks["ledger-whole"])
+    assert finding.kind == "ledger-limit"
+    assert finding.values == {"limit": 1 << 20}
+    assert "reached its limit of 1 MiB" in finding.what
+    assert finding.evidence[1].startswith("rescind by firmware at 0x7ecab873: 19 lines, 11 %")
+    of_ledger = [
+        it for it in sample.checks.values() if it.needs is Needs.LEDGER and it.name != "ledger-whole"
+    ]
+    assert of_ledger
+    for check in of_ledger:
+        assert [found.kind for found in sample.judge(check)] == [CANNOT_JUDGE], check.name
+    assert sample.judge(sample.checks["all-cpus-online"]) == []

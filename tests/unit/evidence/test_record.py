@@ -88,6 +88,8 @@ def test_files(tmp_path: Path) -> None:
         ('{"schema": 1', "damaged"),
         ('{"schema": 1}', "damaged"),
         ("[]", "damaged"),
+        ("[" * 100_000, r"damaged \(it nests too deeply\)"),
+        ('{"schema": 1, "outcome": 3}', "damaged"),
         ('{"schema": 2}', "schema version 2"),
     ],
 )

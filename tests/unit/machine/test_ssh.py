@@ -16,9 +16,10 @@ from harness.checks.debian import SNP_SELF, SSH_REACHED, STRESS_VERIFIED, SYSTEM
 from harness.evidence.actions import ActionReport
 from harness.evidence.evidence import Evidence
 from harness.evidence.problems import EvidenceError
-from harness.evidence.record import BootRecord, Ending, EndingKind, write_json
+from harness.evidence.record import BootRecord, Ending, EndingKind
 from harness.evidence.snp_report import parse_response
 from harness.evidence.ssh import IS_RUNNING, LIST_FAILED, OS_RELEASE, RELEASE, SSH_REPORT, parse_ssh
+from harness.formats.json_text import write_json
 from harness.machine.ssh import Keys, Ssh, SshError, forwarded_port
 from harness.matrix.cell import Cell
 from tests.support.expectations import FIRMWARE, KERNEL, actions_of, expected

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import HarnessError
-from harness.evidence.record import write_json
+from harness.formats.json_text import write_json
 from harness.matrix.cell import Cell
 from harness.matrix.cell_form import write_form
 from harness.recipes.project import find_project

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Judging what a guest has filled to its limit: the time and memory of all checks of one record, and parsers.
+
+The record is a stored boot's, with a ledger of 256 MiB that says that it reached its limit; a process of its
+own judges it, whose peak of memory is taken. Parsers are judged by megabytes a second of a processor.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.measure import loaded
+from harness.evidence.ledger import read_ledger
+from harness.evidence.record import stored_files
+from harness.evidence.text import plain_text
+from tests.support.linux_sample import Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LIMIT = 256 << 20
+PART = 64 << 20
+SECONDS, MEBIBYTES, RATE = 15.0, 300, 50
+_HEADER = b'{"type":"header","format":"snp-ledger","version":2,"page-size":4096,"ram":[[0,2147483648]]}\n'
+_EVENT = (
+    b'{"type":"event","t":%d,"vcpu":0,"op":"%s","gpa":%d,"size":4096,"count":1,"entry":4096,'
+    b'"rip":18446744071587016000,"cpl":0,"phase":"kernel"}\n'
+)
+_END = b'{"type":"end","t":9,"vmgexits":1,"pages":{}}\n'
+_CUT = b'{"type":"cut","t":5,"limit":%d}\n'
+_LINE = b"[    1.234567] \x1b[0;1mBIOS-e820: [mem 0x0000000000100000-0x000000007fffffff] usable\r\n"
+
+
+def write_ledger(path: Path, size: int, *, cut: bool) -> None:
+    """Write a ledger of a guest that makes pages private and shared in turn, until it has ``size`` bytes."""
+    with path.open("wb") as file:
+        written, number = file.write(_HEADER), 0
+        while written < size:
+            operation = (b"validate", b"rescind")[number % 2]
+            written += file.write(_EVENT % (number * 1000, operation, (number // 2 * 8192) % (1 << 30)))
+            number += 1
+        file.write((_CUT % size if cut else b"") + _END)
+
+
+def judge(folder: Path) -> None:
+    """Ask all checks of the record in a folder, and print what it took."""
+    sample = Sample("lazy", folder)
+    write_ledger(folder / "ledger.jsonl", LIMIT, cut=True)
+    sample.write()
+    evidence = sample.evidence(stored_files(folder))
+    begin = time.process_time()
+    kinds = {finding.kind for check in sample.checks.values() for finding in check(evidence)}
+    seconds = time.process_time() - begin
+    assert {"ledger-limit", "cannot-judge"} <= kinds, kinds
+    print(f"{seconds:.2f} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10}")
+
+
+def _judging() -> bool:
+    """Print the time and memory of judging; whether they are within their goals."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        argv = [sys.executable, "-m", "bench.judging", folder]
+        said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
+    seconds, mebibytes = float(said[0]), int(said[1])
+    print(f"judging a ledger at its limit: {seconds:.1f} s of a processor, goal {SECONDS:.0f} s")
+    print(f"its memory: {mebibytes} MiB, goal {MEBIBYTES} MiB")
+    return seconds <= SECONDS and mebibytes <= MEBIBYTES
+
+
+def _rate(name: str, size: int, work: Callable[[], object]) -> bool:
+    begin = time.process_time()
+    work()
+    rate = size / 1e6 / (time.process_time() - begin)
+    print(f"{name}: {rate:.0f} MB/s, goal {RATE}")
+    return rate >= RATE
+
+
+def main() -> int:
+    """Print the figures and whether they hold."""
+    if len(sys.argv) > 1:
+        judge(Path(sys.argv[1]))
+        return 0
+    print(f"evidence at its limits ({loaded()})")
+    held = [_judging()]
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        path = Path(folder) / "ledger.jsonl"
+        write_ledger(path, PART, cut=False)
+        held.append(_rate("a whole ledger", PART, lambda: read_ledger(path)))
+    console = _LINE * (PART // len(_LINE))
+    held.append(_rate("a console", PART, lambda: plain_text(console)))
+    return 0 if all(held) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
