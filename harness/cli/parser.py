@@ -50,16 +50,19 @@ COMMANDS = MappingProxyType(
         "records": "remove old runs, or make their records small",
         "cache": "remove what nobody has used for long",
         "schema": "print the JSON Schema of a kind of file, for editors",
+        "doctor": "say what this host can do, question by question, and what mends it",
         "host": "say which platforms run on this host, and where the cache is",
     }
 )
 """What each command does, in the order of the help."""
 _RESULTS = ("runs", "history", "compare", "ab", "summary", "report", "table", "records", "cache")
 _RECORD = ("show", "ledger", "diff", "judge", "repro", "pack", "unpack")
+_HOST = ("doctor", "host")
 _SUB_ROOMS = MappingProxyType(
     {
         **dict.fromkeys(_RESULTS, "results."),
         **dict.fromkeys(_RECORD, "record."),
+        **dict.fromkeys(_HOST, "host."),
         **dict.fromkeys(("check", "signature"), "judging."),
     }
 )

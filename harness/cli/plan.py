@@ -17,9 +17,11 @@ from harness.platforms.choice import AUTO
 from harness.progress import say
 from harness.recipes.project import find_project
 from harness.run.axis_options import PLATFORM_HELP, add_axis_options, axis_options, platform_choice
+from harness.run.find_cell import find_cell
 from harness.run.keywords import about, also_taken, compiled
 from harness.run.options import Options
 from harness.run.session import Session
+from harness.run.single.boot import command
 
 if TYPE_CHECKING:
     import argparse
@@ -41,14 +43,24 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=("text", "markdown"), default="text", help="text (the default) or markdown"
     )
+    parser.add_argument(
+        "--command",
+        metavar="CELL",
+        help="print the command that boots this cell, as a script; with --platform, for its hosts",
+    )
     add_json(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
     project = find_project(Path.cwd())
-    choice = Options(platform=options.platform, axes=axis_options(options), cells=tuple(options.cell))
+    choice = Options(
+        platform=options.platform, axes=axis_options(options), cells=tuple(options.cell), elsewhere=True
+    )
     session = Session(choice, project, say)
+    if options.command:
+        print(command(find_cell(options.command, session), session), end="")
+        return ExitCode.OK
     session.check_options()
     words = compiled(options.keywords) if options.keywords else None
     narrowed = words is not None or bool(options.cell)

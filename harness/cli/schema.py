@@ -20,6 +20,7 @@ from harness.recipes.probe import ProbeFile
 from harness.recipes.project import ProjectFile, find_project
 from harness.results.model import LINE, RunData
 from harness.results.quarantine import QuarantineFile
+from harness.run.doctor.tree import Examination
 from harness.run.options import Options
 from harness.run.session import Session
 
@@ -40,6 +41,7 @@ FIXED: dict[str, type[BaseModel]] = {
     "emulations": EmulationFile,
     "quarantine": QuarantineFile,
     "run": RunData,
+    "doctor": Examination,
 }
 """Kinds of files with a fixed schema; that of scenarios has the names of the project's recipes."""
 RESULTS = "results"

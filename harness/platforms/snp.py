@@ -7,12 +7,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.machine.spec import ConfidentialObject
+from harness.platforms import examination, qemu_answers
+from harness.platforms.leaf import failed, passed, skipped
+from harness.platforms.snp_leaves import host_leaves
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from harness.machine.spec import MachineSpec
+    from harness.platforms.examination import Means
     from harness.platforms.host import Host
+    from harness.platforms.leaf import Leaf
     from harness.platforms.platform import Acceptance, Technology, Tier
 
+GUEST = "sev-snp-guest"
+"""QEMU's object."""
 _LAUNCH = {"cbitpos": "51", "reduced-phys-bits": "1", "policy": "0x30000"}
 """C-bit and address bits of AMD Milan and later; the policy (SEV-SNP ABI, table "Guest policy") has bit 17
 reserved-one and bit 16 SMT allowed."""
@@ -35,13 +44,50 @@ class Snp:
     falls_back_to = "snp-emulated"
 
     def lacking(self, host: Host) -> tuple[str, ...]:
-        """Return what the host lacks; Linux's kvm_amd has the parameter ``sev_snp`` since 6.11."""
-        return host.lacks("kvm_amd.sev_snp", "sev")
+        """Return what the host lacks, as ``leaves`` found it, and whether KVM runs no code."""
+        missing = [leaf.said for leaf in self.leaves(host) if leaf.state == "fail"]
+        if not missing and (reason := host.kvm_trouble()):
+            missing.append(f"KVM runs no code: {reason}")
+        return tuple(missing)
+
+    def leaves(self, host: Host) -> tuple[Leaf, ...]:
+        """Return every question to the host, with its answer."""
+        return host_leaves(host)
+
+    def offered(self, host: Host) -> bool:
+        """Return whether the processor has SEV-SNP."""
+        found = host.answers.encryption
+        return found is not None and found.snp
+
+    def examine(self, host: Host, means: Means) -> Iterator[Leaf]:
+        """Return ``leaves``, QEMU's own answers and a launch."""
+        found = [*self.leaves(host)]
+        found += _qemu(means, able=all(leaf.state != "fail" for leaf in found))
+        yield from found
+        yield examination.launched(means, self.configure(examination.spec(means), host), found)
 
     def configure(self, spec: MachineSpec, host: Host) -> MachineSpec:
         """Return the machine with KVM and QEMU's ``sev-snp-guest``."""
         del host
-        return replace(spec, accel="kvm", confidential=snp_guest(spec, "sev-snp-guest"))
+        return replace(spec, accel="kvm", confidential=snp_guest(spec, GUEST))
+
+
+def _qemu(means: Means, *, able: bool) -> Iterator[Leaf]:
+    """Return what QEMU says; KVM is asked through it where the host is ``able``."""
+    if means.qemu is None:
+        yield examination.no_qemu("qemu", means)
+        return
+    answers = qemu_answers.ask(means.qemu, GUEST, sev=able)
+    mend = "name QEMU 9.1 or later, built with KVM, in HARNESS_QEMU; harness build qemu makes one"
+    yield qemu_answers.leaf(answers, GUEST, mend)
+    name = "qemu-capabilities"
+    if not able:
+        yield skipped(name, "a question before it failed", "mend that first")
+    elif answers.capabilities:
+        yield passed(name, ", ".join(f"{key} {value}" for key, value in answers.capabilities))
+    else:
+        mend = means.mend_of(answers.trouble) or "look at the host's kernel log (dmesg)"
+        yield failed(name, answers.trouble, mend)
 
 
 PLATFORM = Snp()

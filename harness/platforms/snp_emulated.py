@@ -9,13 +9,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from harness.platforms import examination, qemu_answers
 from harness.platforms.snp import snp_guest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from harness.machine.spec import MachineSpec
+    from harness.platforms.examination import Means
     from harness.platforms.host import Host
+    from harness.platforms.leaf import Leaf
     from harness.platforms.platform import Acceptance, Technology, Tier
 
+GUEST = "sev-snp-emulated"
+"""The object of the project's QEMU."""
 LEDGER = "ledger.jsonl"
 """File in the run's folder."""
 
@@ -35,6 +42,21 @@ class SnpEmulated:
         del host
         return ()
 
+    def offered(self, host: Host) -> bool:
+        """Return true: every processor emulates."""
+        del host
+        return True
+
+    def examine(self, host: Host, means: Means) -> Iterator[Leaf]:
+        """Return QEMU's own answer and a launch."""
+        if means.qemu is None:
+            found = examination.no_qemu("qemu", means)
+        else:
+            mended = "the project's own (harness build qemu): leave HARNESS_QEMU out"
+            found = qemu_answers.leaf(qemu_answers.ask(means.qemu, GUEST), GUEST, mended)
+        yield found
+        yield examination.launched(means, self.configure(examination.spec(means), host), (found,))
+
     def configure(self, spec: MachineSpec, host: Host) -> MachineSpec:
         """Return the machine with TCG and the emulation's object, which writes the ledger.
 
@@ -43,7 +65,7 @@ class SnpEmulated:
         """
         del host
         told = {"ledger": LEDGER, "private-mmio": "report"}
-        return replace(spec, accel="tcg", confidential=snp_guest(spec, "sev-snp-emulated", **told))
+        return replace(spec, accel="tcg", confidential=snp_guest(spec, GUEST, **told))
 
 
 PLATFORM = SnpEmulated()

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.artifacts.wanted import unmade
-from harness.errors import HarnessError, HostError
+from harness.errors import HarnessError
 from harness.matrix.cell import platform_of
 from harness.matrix.show import count
-from harness.platforms.choice import AUTO
+from harness.platforms.choice import AUTO, refusal
 from harness.platforms.registry import platform_named, platforms
 from harness.progress import say_over
 from harness.pytest_plugin.cell_items import SESSION, TOLD, CheckItem
@@ -49,7 +49,7 @@ BUDGET = pytest.StashKey["TemporaryDirectory[str]"]()
 WANTED = pytest.StashKey[dict[pytest.Item, Any]]()
 """The cells whose boots have not been started, by the items that need them."""
 FIXTURES = ("dimensions", "ladder", "machines", "own_items")
-OTHERS = ("ahead", "earlier", "exit_codes", "live", "results")
+OTHERS = ("ahead", "earlier", "exit_codes", "header", "live", "results")
 pytest_plugins = [f"harness.pytest_plugin.{name}" for name in (*FIXTURES, *OTHERS)]
 
 
@@ -362,11 +362,10 @@ def _refuse_wrong_selection(config: pytest.Config, platforms: set[str]) -> None:
     """Raise ``UsageError`` when nothing of a required platform, or of the replayed folder, is selected."""
     session = config.stash[SESSION]
     if missing := [name for name in config.getoption("--require-platform") if name not in platforms]:
-        lacking = "; ".join(platform_named(missing[0]).lacking(session.host))
-        said = (
-            f"--require-platform {missing[0]}: no selected cell runs on it ({lacking or 'this host could'})"
-        )
-        end_run(config, HostError(said) if lacking else HarnessError(said))
+        said = f"--require-platform {missing[0]}: no selected cell runs on it"
+        lacks = refusal("--require-platform", platform_named(missing[0]), session.host)
+        mistake = HarnessError(f"{said} (this host could)")
+        end_run(config, mistake if lacks is None or session.options.replay is not None else lacks)
     if session.options.replay is not None and not platforms:
         raise pytest.UsageError(
             f"--replay {session.options.replay}: it holds no boot record of a selected cell\n"

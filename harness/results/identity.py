@@ -15,11 +15,16 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from harness.platforms.sev import answers
+from harness.platforms.sev.answers import sev_facts
 from harness.results.model import HostData
 
-_KVM_AMD = "sys/module/kvm_amd/parameters"
-_FAMILY_OF_SEV = re.compile(r"^(?:sev|sev_es|sev_snp|debug_swap|ciphertext_hiding_asids)$")
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.platforms.sev.answers import Answers
 
 
 @dataclass(frozen=True)
@@ -30,10 +35,10 @@ class Checkout:
     dirty: bool = False
 
 
-def host_data(root: Path = Path("/")) -> HostData:
+def host_data(root: Path = Path("/"), ask: Callable[[Path], Answers] = answers.ask) -> HostData:
     """Return the host's facts; what cannot be read is empty.
 
-    ``sev`` holds kvm_amd's parameters and, where the kernel shows them, the SEV firmware's version and TCB.
+    ``ask`` gives the answers of the host's secure processor, of which ``sev`` tells, too.
     """
     processors = _text(root / "proc/cpuinfo")
     fields = dict(_fields(processors))
@@ -48,7 +53,7 @@ def host_data(root: Path = Path("/")) -> HostData:
         kernel=platform.release(),
         distribution=release.get("PRETTY_NAME", "").strip('"'),
         python=platform.python_version(),
-        sev=_sev(root),
+        sev=sev_facts(root, fields.get("cpu family", ""), ask(root)),
     )
 
 
@@ -57,18 +62,6 @@ def _fields(cpuinfo: str) -> list[tuple[str, str]]:
     first = cpuinfo.partition("\n\n")[0]
     pairs = (line.partition(":") for line in first.splitlines() if ":" in line)
     return [(name.strip(), value.strip()) for name, _, value in pairs]
-
-
-def _sev(root: Path) -> dict[str, str]:
-    found = {}
-    folder = root / _KVM_AMD
-    if folder.is_dir():
-        for path in sorted(folder.iterdir()):
-            if _FAMILY_OF_SEV.match(path.name) and (value := _text(path).strip()):
-                found[f"kvm_amd.{path.name}"] = value
-    for path in sorted((root / "sys/bus/pci/drivers/ccp").glob("*/*_version")):
-        found[f"ccp.{path.name}"] = _text(path).strip()
-    return found
 
 
 def _text(path: Path) -> str:

@@ -11,7 +11,7 @@ from harness.matrix.cell import TABLE, Cell, ShortenedError
 from harness.matrix.cell_form import FORM, read_form
 from harness.matrix.expand import plan
 from harness.matrix.schema import load_scenario
-from harness.platforms.choice import USUAL, on_host
+from harness.platforms.choice import USUAL
 from harness.run.axis_values import read_value
 from harness.run.replay import TRAITS, load_cell
 
@@ -55,7 +55,7 @@ def _of_form(text: str, session: Session) -> Cell:
     if missing := [axis.name for axis in TABLE if axis.name not in values | usual]:
         raise HarnessError(f"{text}: no {', '.join(missing)}", f"write {FORM}")
     whole = usual | values
-    whole["platform"] = on_host(session.options.platform, session.host)(whole["platform"])
+    whole["platform"] = session.resolve()(whole["platform"])
     return Cell(*(whole[axis.name] for axis in TABLE))
 
 

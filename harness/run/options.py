@@ -32,7 +32,8 @@ class Options:
     of the only cells to take, or ``AXIS=VALUE,…``, which they must have. ``make``: whether this
     run may fetch and build ingredients. ``attempts``: how often each cell of a scenario boots, None for what
     the scenario says. ``earlier`` is the folder of a run whose records are taken over where a boot would be
-    the same; with ``resume`` this run is that one, and goes on.
+    the same; with ``resume`` this run is that one, and goes on. ``elsewhere``: nothing boots here, so a
+    platform that this host lacks something for is no mistake.
     """
 
     platform: str = "auto"
@@ -47,6 +48,7 @@ class Options:
     attempts: int | None = None
     earlier: Path | None = None
     resume: bool = False
+    elsewhere: bool = False
 
 
 def substitutions(options: Options, ingredients: Ingredients, known: Known) -> tuple[Substitution, ...]:

@@ -29,6 +29,7 @@ from harness.platforms import kvm
 from harness.platforms.choice import of_records, on_host, wanted
 from harness.platforms.host import Host, survey
 from harness.platforms.registry import platforms
+from harness.platforms.sev import answers
 from harness.recipes.versions import versions
 from harness.run.boots import Boots, Earlier
 from harness.run.cell_run import CellRun
@@ -75,7 +76,7 @@ class Session:
     @cached_property
     def host(self) -> Host:
         """What this host can do for confidential guests."""
-        return survey(kvm_trouble=self._kvm_trouble)
+        return survey(kvm_trouble=self._kvm_trouble, ask=answers.ask)
 
     def _kvm_trouble(self) -> str:
         try:
@@ -243,7 +244,7 @@ class Session:
         """Return what says which platform a scenario's platform is here, or in the replayed folder."""
         replay = self.options.replay
         if replay is None:
-            return on_host(self.options.platform, self.host)
+            return on_host(self.options.platform, self.host, elsewhere=self.options.elsewhere)
         return of_records(self.options.platform, Replay(replay, self.ingredients.catalog).platforms())
 
 

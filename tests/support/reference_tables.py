@@ -91,7 +91,7 @@ def _keys(model: type[BaseModel], above: str) -> Iterator[str]:
         container = typing.get_origin(field.annotation)
         below = f"{path}[]." if container is tuple else f"{path}.NAME." if container is dict else f"{path}."
         for one in inner:
-            if not _AXES & set(one.model_fields):
+            if one is not model and not _AXES & set(one.model_fields):
                 yield from _keys(one, below)
 
 

@@ -26,7 +26,7 @@ def ledger_of(facts: RecordFacts) -> Ledger:
     why = next((said for said in facts.missing if said.startswith("ledger.jsonl")), "")
     raise HarnessError(
         f"{facts.name}: {why or 'its boot left no ledger'}",
-        "an emulated SNP guest has one; of hardware, `harness show` has counts",
+        "an emulated confidential guest has one; of hardware, `harness show` has counts",
     )
 
 

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 from harness.boot.cell_machine import machine_spec
 from harness.errors import ExitCode
-from harness.paths import SHIPPED
+from harness.machine.argv import ByHand, argv, shell_script
+from harness.paths import SHIPPED, cache_dir
 from harness.results.model import BAD
 from harness.run.boots import Job, boot_here
 from harness.run.cell_run import CellRun
 from harness.run.estimate import demand_of
 from harness.run.judge import judge
 from harness.run.recorder import Invocation, Recorder, check_line, write_verdict
-from harness.run.single.parts import Own
+from harness.run.single.parts import Own, on_this_host
 from harness.run.source import Context, attempt_name
 
 if TYPE_CHECKING:
@@ -182,6 +183,22 @@ def prepare(session: Session, wanted: SingleBoot) -> Prepared:
     spec = machine_spec(wanted.cell, session.ingredients, session.host, wanted.own.parts())
     extra = (*(_MONITOR if wanted.monitor else ()), *(_GDB if wanted.gdb else ()))
     return Prepared(session, wanted, traits, replace(spec, extra=(*spec.extra, *extra)))
+
+
+def command(cell: Cell, session: Session) -> str:
+    """Return a script with the command that boots a cell, as ``command.sh`` of its record would be.
+
+    The session's platform takes the place of the cell's; nothing boots, so that any host gives the command of
+    any other. What the command needs is fetched and built. HarnessError for what cannot be had.
+    """
+    here = on_this_host(cell, session)
+    spec = machine_spec(here, session.ingredients, session.host)
+    notes = (
+        here.id,
+        "Serial console and monitor are on the terminal (Ctrl-A X ends QEMU, Ctrl-A C is the monitor), the",
+        "debug console is in debugcon.log.",
+    )
+    return shell_script(argv(spec, ByHand()), cache_dir(), notes)
 
 
 def exit_code(record: BootRecord, run: CellRun, answers: Iterable[Answer]) -> ExitCode:

@@ -13,7 +13,7 @@ from harness.errors import HarnessError
 from harness.formats.qcow2 import virtual_size
 from harness.machine.spec import Drive
 from harness.matrix.cell import TABLE, Cell
-from harness.platforms.choice import AUTO, USUAL, on_host
+from harness.platforms.choice import AUTO, USUAL
 from harness.run.axis_values import read_value
 from harness.run.find_cell import find_cell
 
@@ -54,7 +54,7 @@ def on_this_host(cell: Cell, session: Session) -> Cell:
     """Return the cell on the session's platform, or on what its own falls back to on this host."""
     choice = session.options.platform
     asked = cell.platform if choice == AUTO else choice
-    return replace(cell, platform=on_host(choice, session.host)(asked))
+    return replace(cell, platform=session.resolve()(asked))
 
 
 @dataclass(frozen=True)

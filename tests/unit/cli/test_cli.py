@@ -61,8 +61,15 @@ def test_mistakes_are_one_message_and_one_exit_code(
     assert "unknown key 'nane'; did you mean 'name'?" in err
     assert entry.main(["plan", "absent.yaml"]) == ExitCode.MISTAKE
     assert capsys.readouterr().err == "harness: absent.yaml: cannot read it: No such file or directory\n"
-    assert entry.main(["plan", "--platform", "snp"]) == ExitCode.HOST
-    assert "use --platform auto or snp-emulated here" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_a_plan_of_hardware_is_made_anywhere(capsys: pytest.CaptureFixture[str]) -> None:
+    (made,) = plans(capsys, "--platform", "snp", "-k", "first-boot and 5.10 and not plain")
+    assert {cell["platform"] for cell in made["cells"]} == {"snp"}
+    assert {cell["lacks"] for cell in made["cells"]} == {
+        "platform snp cannot run here (there is no /dev/sev)"
+    }
 
 
 @pytest.mark.parametrize("arguments", [["plann"], ["plan", "--platform", "sev"], ["plan", "--form", "text"]])

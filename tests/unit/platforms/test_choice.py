@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.errors import HarnessError
+from harness.errors import ExitCode, HarnessError
 from harness.machine.argv import ByHand, argv
 from harness.machine.spec import MachineSpec
-from harness.platforms.choice import of_records, on_host, wanted
+from harness.platforms.choice import of_records, on_host, refusal, wanted
 from harness.platforms.registry import platform_named
 from tests.support.hosts import SNP_HOST, WITHOUT_DEV_SEV
 
@@ -39,8 +39,22 @@ def test_hardware_that_is_not_there_is_an_error_not_a_fallback() -> None:
         on_host("snp", WITHOUT_DEV_SEV)
     assert str(caught.value) == (
         "--platform snp: this host cannot run SEV-SNP guests (there is no /dev/sev)\n"
-        "  use --platform auto or snp-emulated here"
+        "  load the module ccp, and switch SEV on in the BIOS; or use --platform auto or snp-emulated here"
     )
+
+
+def test_every_option_that_wants_hardware_is_refused_alike() -> None:
+    snp = platform_named("snp")
+    assert refusal("--platform", snp, SNP_HOST) is None
+    said = [refusal(option, snp, WITHOUT_DEV_SEV) for option in ("--platform", "--require-platform")]
+    assert all(error is not None and error.exit_code is ExitCode.HOST for error in said)
+    first, second = (str(error).partition(" ")[2] for error in said)
+    assert first == second
+
+
+def test_a_plan_for_another_host_is_never_refused() -> None:
+    assert on_host("snp", WITHOUT_DEV_SEV, elsewhere=True)("snp") == "snp"
+    assert on_host("snp", WITHOUT_DEV_SEV, elsewhere=True)("snp-emulated") == "snp-emulated"
 
 
 def test_records_decide_where_they_are_judged_again() -> None:

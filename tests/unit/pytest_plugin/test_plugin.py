@@ -200,7 +200,7 @@ def test_an_unfinished_record(pytester: pytest.Pytester, records: Path, items: d
         ),
         (
             ["--require-platform", "plain", "--require-platform", "snp"],
-            "ERROR: --require-platform snp: no selected cell runs on it (there is no /dev/sev)",
+            "ERROR: --require-platform snp: this host cannot run SEV-SNP guests (there is no /dev/sev)",
         ),
         (["--require-platform", "plain", "-k", "emulated"], "ERROR: --require-platform plain: no selected"),
         (["--platform", "snpp"], "argument --platform: unknown platform 'snpp'; did you mean 'snp'"),
@@ -258,7 +258,7 @@ def test_a_cell_stays_on_one_worker(pytester: pytest.Pytester, records: Path, it
 @pytest.mark.usefixtures("scenarios")
 def test_workers_leave_messages_to_their_controller(pytester: pytest.Pytester, records: Path) -> None:
     for arguments, said, code in (
-        (["--require-platform", "snp", "--replay", records], "ERROR: --require-platform snp: no selected", 6),
+        (["--require-platform", "snp", "--replay", records], "ERROR: --require-platform snp: no selected", 4),
         (["--replay", records.parent], f"ERROR: --replay {records.parent}: it holds no boot record", 4),
         (["--replay", "nowhere"], "ERROR: --replay nowhere: no such folder", 4),
         (["scenarios/wrong.yaml", "--replay", records], "scenarios/wrong.yaml:1:1: unknown key 'nane'", 4),

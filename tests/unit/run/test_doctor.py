@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""``harness doctor``: every state of what a run needs, and of the tree as a whole."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+from dataclasses import replace
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.cli import entry
+from harness.errors import ExitCode, HostError
+from harness.platforms import snp_launch
+from harness.platforms.examination import Means
+from harness.platforms.leaf import Leaf, branch, failed, passed
+from harness.platforms.registry import platform_named
+from harness.platforms.sev import second_opinion
+from harness.platforms.snp_launch import Output
+from harness.run.doctor import basics, tree
+from harness.run.doctor.tree import Examination, as_text, tried, unneeded
+from harness.run.pool import Demand
+from tests.support.data import PROJECT
+from tests.support.hosts import GENOA_HOST, WITHOUT_DEV_SEV
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+LAPTOP = replace(GENOA_HOST, parameters={}, devices=frozenset(), answers=WITHOUT_DEV_SEV.answers, asids=None)
+SNPHOST_OK = """\
+\x1b[32m[ PASS ]\x1b[0m - AMD CPU
+[ PASS ]   - Microcode support
+[ PASS ]     - SEV firmware version: 1.55
+[ FAIL ]       - (Optional Feature) Secure TSC: bit 9 not set
+[ {} ]         - Alias check
+[ SKIP ] - Comparing TCB values
+
+ERROR: One or more tests in snphost-ok reported a failure
+"""
+
+
+def test_tools() -> None:
+    assert basics.tools(lambda _tool: "/bin/x", PROJECT / "README.md").state == "pass"
+    lacking = basics.tools(lambda tool: None if tool in {"nasm", "iasl"} else tool, PROJECT / "absent.gpg")
+    assert lacking.state == "fail"
+    assert lacking.said == f"missing: nasm, iasl, {PROJECT / 'absent.gpg'}"
+    assert lacking.mend == "apt-get install acpica-tools debian-archive-keyring nasm"
+
+
+def test_the_script_installs_what_the_doctor_asks_for() -> None:
+    script = (PROJECT / "run").read_text()
+    usual = {"apt", "util-linux", "patch"}  # of every Debian, or with dpkg-dev
+    packages = set(
+        re.findall(r"^([a-z0-9+.-]+) +\S+$", script.partition("needed='")[2].partition("'")[0], re.MULTILINE)
+    )
+    assert set(basics.TOOLS.values()) - usual <= packages
+
+
+def _no_mirror() -> str:
+    raise HostError("no archive", "name one")
+
+
+def test_mirror() -> None:
+    def ask(trouble: str, settings: Iterable[str] = ()) -> Leaf:
+        return basics.mirror(lambda: "http://m/debian", lambda _: trouble, lambda: [*settings])
+
+    assert ask("").state == "pass"
+    assert (ask("timed out").state, ask("timed out").said) == (
+        "fail",
+        "http://m/debian does not answer: timed out",
+    )
+    assert ask("timed out", ['Acquire::http::Proxy "http://p:3128";']).state == "skip"
+    assert ask("timed out", ['Acquire::http::Pipeline "0";']).state == "fail"
+    unknown = basics.mirror(_no_mirror)
+    assert (unknown.state, unknown.said, unknown.mend) == ("fail", "no archive", "name one")
+
+
+def test_archives_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dists").mkdir()
+    assert basics.reached(f"file:{tmp_path}") == ""
+    assert basics.reached(f"file:{tmp_path}/dists") == "there is no folder dists in it"
+
+    def forbidden(*_: object, **__: object) -> object:
+        raise urllib.error.HTTPError("x", 403, "Forbidden", {}, BytesIO())  # type: ignore[arg-type]
+
+    monkeypatch.setattr("urllib.request.urlopen", forbidden)
+    assert basics.reached("http://m/debian") == ""
+
+    def lost(*_: object, **__: object) -> object:
+        raise urllib.error.URLError("no route")
+
+    monkeypatch.setattr("urllib.request.urlopen", lost)
+    assert basics.reached("http://m/debian") == "no route"
+
+
+def test_room(tmp_path: Path) -> None:
+    assert basics.disk(tmp_path, 11 << 30).state == "pass"
+    assert basics.disk(tmp_path, 9 << 30).said == f"9.0 GiB are free for {tmp_path}"
+    assert basics.disk(tmp_path, 9 << 30).state == "fail"
+    assert basics.free_bytes(tmp_path / "not/yet/there") > 0
+    assert basics.memory(Demand(2, 8192)).state == "pass"
+    assert basics.memory(Demand(2, 4096)).state == "fail"
+
+
+def container(root: Path, files: dict[str, str], *, superuser: bool = False) -> dict[str, Leaf]:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return {leaf.name: leaf for leaf in basics.container(root, superuser=superuser).leaves}
+
+
+OWN = {"proc/self/cgroup": "0::/box/inner\n"}
+BOX = "sys/fs/cgroup/box"
+
+
+def test_no_limits(tmp_path: Path) -> None:
+    assert {leaf.state for leaf in container(tmp_path, {}).values()} == {"pass"}
+    files = OWN | {f"{BOX}/memory.max": "max\n", f"{BOX}/pids.max": "4096\n"}
+    found = container(tmp_path, files)
+    assert (found["memory-limit"].said, found["pids-limit"].said) == ("none", "4096")
+    assert {leaf.state for leaf in found.values()} == {"pass"}
+
+
+@pytest.mark.parametrize(
+    ("files", "name", "words"),
+    [
+        ({f"{BOX}/inner/memory.max": f"{1 << 30}\n"}, "memory-limit", "1024, and 6144 are wanted"),
+        ({f"{BOX}/memory.max": f"{1 << 30}\n"}, "memory-limit", "1024, and 6144 are wanted"),
+        ({f"{BOX}/pids.max": "100\n"}, "pids-limit", "100, and 256 are wanted"),
+        ({"proc/sys/user/max_user_namespaces": "0\n"}, "user-namespaces", "user.max_user_namespaces is 0"),
+        ({"proc/sys/kernel/unprivileged_userns_clone": "0"}, "user-namespaces", "userns_clone is 0"),
+        ({"proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1"}, "user-namespaces", "userns is 1"),
+    ],
+)
+def test_limits(tmp_path: Path, files: dict[str, str], name: str, words: str) -> None:
+    found = container(tmp_path, OWN | files)
+    assert [leaf.name for leaf in found.values() if leaf.state == "fail"] == [name]
+    assert words in found[name].said
+    assert found[name].mend
+
+
+def test_root_makes_namespaces_whatever_the_settings_say(tmp_path: Path) -> None:
+    files = {"proc/sys/user/max_user_namespaces": "0\n"}
+    assert container(tmp_path, files, superuser=True)["user-namespaces"].state == "pass"
+
+
+def test_a_second_opinion_is_read() -> None:
+    good, bad = (second_opinion.read(SNPHOST_OK.replace("{}", state)) for state in ("PASS", "FAIL"))
+    assert (good.state, bad.state) == ("pass", "fail")
+    assert [leaf.state for leaf in bad.leaves] == ["pass", "pass", "pass", "skip", "fail", "skip"]
+    assert (bad.leaves[2].name, bad.leaves[2].said) == ("SEV firmware version", "1.55")
+    assert second_opinion.read("error: the parameter is unknown\n").state == "skip"
+
+
+@pytest.mark.parametrize(
+    ("script", "state"), [("echo '[ PASS ] - AMD CPU'", "pass"), ("exit 1", "skip"), ("", "skip")]
+)
+def test_a_second_opinion_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, state: str
+) -> None:
+    if script:
+        (tmp_path / "snphost").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "snphost").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path) + ":/bin")
+    assert second_opinion.second_opinion().state == state
+
+
+@pytest.fixture
+def launches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snp_launch, "launch", lambda _: Output(("KVM: unknown exit reason 24",), None))
+    monkeypatch.setattr(tree, "second_opinion", lambda: passed("snphost", "x"))
+
+
+@pytest.mark.usefixtures("launches")
+def test_a_laptop_is_no_broken_server() -> None:
+    found = {leaf.name: leaf for leaf in tried(LAPTOP, Means(None, "no QEMU"))}
+    assert {leaf.state for leaf in found.values()} == {"skip"}
+    assert "(nothing that runs here needs it)" in found["kvm"].said
+    assert "snphost" not in found
+    wanted = {leaf.name: leaf for leaf in tried(LAPTOP, Means(None, "no QEMU"), platform_named("snp"))}
+    assert (wanted["snp"].state, wanted["kvm"].state) == ("fail", "fail")
+    assert wanted["snp-emulated"].state == "skip"
+    assert "snphost" in wanted
+
+
+@pytest.mark.usefixtures("launches")
+def test_a_server_that_lacks_something_fails_without_being_asked() -> None:
+    found = {leaf.name: leaf for leaf in tried(replace(GENOA_HOST, parameters={}), Means(None, "no QEMU"))}
+    assert (found["snp"].state, found["kvm"].state) == ("fail", "skip")
+
+
+def test_what_nothing_needs_is_skipped_and_keeps_its_words() -> None:
+    tested = unneeded(branch("t", (failed("a", "x", "y"), passed("b", "z"))))
+    assert (tested.state, [leaf.state for leaf in tested.leaves]) == ("skip", ["skip", "pass"])
+    assert (tested.leaves[0].said, tested.leaves[0].mend) == ("x (nothing that runs here needs it)", "y")
+
+
+def test_how_it_looks() -> None:
+    leaves = (passed("tools", "all"), branch("limits", (failed("pids-limit", "9", "more"),)))
+    shown = as_text(Examination(platforms={"plain": (), "other": ("no a", "no b")}, leaves=leaves))
+    assert shown.splitlines() == [
+        "[ PASS ] - tools: all",
+        "[ FAIL ] - limits",
+        "[ FAIL ]   - pids-limit: 9",
+        "               → more",
+        "platform plain: runs here",
+        "platform other: no a; no b",
+    ]
+
+
+@pytest.fixture
+def calm(monkeypatch: pytest.MonkeyPatch, stand_ins: Any) -> Any:
+    """Let the questions of a run's needs have good answers."""
+    for name in ("tools", "mirror", "disk", "memory", "container"):
+        monkeypatch.setattr(basics, name, lambda *_, name=name: passed(name, "good"))
+    monkeypatch.setattr(tree, "means", lambda *_, **__: Means(None, "no QEMU"))
+    return stand_ins
+
+
+def test_the_command(calm: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert entry.main(["doctor", "--no-launch"]) == ExitCode.OK
+    assert "[ PASS ] - tools: good" in capsys.readouterr().out
+    assert entry.main(["doctor", "--json", "--platform", "snp"]) == ExitCode.HOST
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["schema"] == 1
+    assert printed["platforms"]["snp"] == ["there is no /dev/sev"]
+    assert Examination.model_validate(printed).exit_code is ExitCode.HOST
+    monkeypatch.setattr(basics, "tools", lambda: failed("tools", "missing: x", "install x"))
+    assert entry.main(["doctor", "--no-launch"]) == ExitCode.HOST
+    assert calm.built == []
+
+
+def test_its_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.main(["schema", "doctor"]) == ExitCode.OK
+    schema = json.loads(capsys.readouterr().out)
+    assert {"schema", "platforms", "leaves"} <= schema["properties"].keys()
