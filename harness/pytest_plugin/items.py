@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.checks.asked import checks
-from harness.debian.suite import has_left
 from harness.errors import HarnessError
 from harness.matrix.plan import StatedOutcome
 from harness.pytest_plugin.cell_items import (
@@ -26,6 +25,7 @@ from harness.pytest_plugin.cell_items import (
 )
 from harness.pytest_plugin.unmade import UnmadeItem, unmade_names
 from harness.run.keywords import about, compiled, tagged
+from harness.run.source import concerns_one_cell
 from harness.store.asking import NotMadeError
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _has_item(session: Session, planned: Planned, above: tuple[str, ...], expres
     except NotMadeError:
         return True
     except HarnessError as error:
-        if not has_left(error):
+        if not concerns_one_cell(error):
             raise
         own = (ALL_THERE,)
     return any(about(expression, (*names, check.name)) for check in own)
@@ -212,7 +212,7 @@ def _refuse_idle(rule: KnownBad | StatedOutcome, runs: list[CellRun]) -> None:
 class CellNode(pytest.Collector):
     """A cell's boots; ``lacks`` is what this host lacks for them, ``where`` the scenario's file and line.
 
-    ``left`` names what has left the archive without which the cell cannot boot.
+    ``left`` says why this cell alone cannot boot, or could not be judged.
     """
 
     def __init__(

@@ -19,7 +19,6 @@ from harness.boot.ending import never_started
 from harness.boot.running_machine import NO_LIMITS
 from harness.boot.same_boot import difference
 from harness.boot.ssh_session import Invitation, with_ssh
-from harness.debian.suite import has_left
 from harness.errors import HarnessError, HostError
 from harness.evidence.record import BootRecord
 from harness.formats.json_text import write_json
@@ -29,7 +28,7 @@ from harness.run.budget import GUEST, Budget
 from harness.run.estimate import demand_of
 from harness.run.pool import BootPool, Demand
 from harness.run.replay import OWN, TRAITS
-from harness.run.source import attempt_name
+from harness.run.source import NotJudgedError, attempt_name, concerns_one_cell
 from harness.store.packing import packed_file
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ class Boots:
         firmware, kernel = ingredients.firmware(cell.firmware).traits, ingredients.kernel(cell.kernel).traits
         loader = ingredients.loader(cell.loader).traits
         if not loader.passes_cmdline:
-            raise HarnessError(
+            raise NotJudgedError(
                 f"{cell.id}: the kernel has no console with {cell.loader}: nothing can be judged",
                 f"boot the disk of `harness build {cell.loader}` by hand",
             )
@@ -129,13 +128,13 @@ class Boots:
     def start(self, boots: Iterable[tuple[Cell, int]]) -> None:
         """Queue the boots of cells and attempts, in this order.
 
-        A cell that wants what has left the archive is left out: who asks for its record hears of it.
+        A cell with an error that concerns no other is left out: who asks for its record hears of it.
         """
         for cell, attempt in boots:
             try:
                 _ = self.boot(cell, name=attempt_name(cell, attempt))
             except HarnessError as error:
-                if not has_left(error):
+                if not concerns_one_cell(error):
                     raise
 
     def boot(

@@ -17,7 +17,6 @@ from harness.artifacts.wanted import lacking
 from harness.boot.cell_machine import elsewhere
 from harness.checks.asked import checks
 from harness.checks.rollout import OUTCOMES
-from harness.debian.suite import has_left
 from harness.errors import HarnessError
 from harness.evidence.signatures.signatures import signatures_of
 from harness.matrix.expand import plan
@@ -37,7 +36,7 @@ from harness.run.estimate import by_end, longest_first
 from harness.run.options import Options, lacks, substitutions
 from harness.run.pool import Demand, host_capacity, host_size
 from harness.run.replay import Replay
-from harness.run.source import Context
+from harness.run.source import Context, concerns_one_cell
 from harness.store.asking import Asking, NotMadeError
 
 if TYPE_CHECKING:
@@ -206,7 +205,7 @@ class Session:
         """Fetch and build what the cells are judged by and what their boots need, where this session may.
 
         Done before the first cell is shown, so that one message names what cannot be had, and not every cell.
-        Return the cells that alone want what has left the archive, each with an error that names it.
+        Return the cells of which alone something is wrong, such as a package that has left the archive.
         """
         runs = tuple(runs)
         left: dict[Cell, HarnessError] = {}
@@ -216,7 +215,7 @@ class Session:
             except NotMadeError:
                 continue
             except HarnessError as error:
-                if not has_left(error):
+                if not concerns_one_cell(error):
                     raise
                 left[run.cell] = error
         if any(run.cell not in left for run in runs) and self.options.make:

@@ -6,6 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from harness.debian.suite import has_left
+from harness.errors import ExitCode, HarnessError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -42,6 +45,17 @@ class RecordSource(Protocol):
 def attempt_name(cell: Cell, attempt: int) -> str:
     """Return the name of the record's folder: the cell's id, and of further attempts ``ID+attempt-2``."""
     return cell.id if attempt == 1 else f"{cell.id}+attempt-{attempt}"
+
+
+class NotJudgedError(HarnessError):
+    """Nothing that a cell would leave could be judged; the others of its scenario are not concerned."""
+
+    exit_code = ExitCode.WRONG
+
+
+def concerns_one_cell(error: HarnessError) -> bool:
+    """Return whether an error of a cell's ingredients leaves the other cells of its scenario to run."""
+    return isinstance(error, NotJudgedError) or has_left(error)
 
 
 @dataclass(frozen=True)

@@ -336,6 +336,24 @@ def test_a_package_that_has_left_the_archive_fails_its_own_cells(
     assert run.end.code == 6
 
 
+def test_a_cell_that_cannot_be_judged_does_not_stop_the_others(
+    pytester: pytest.Pytester, stand_ins: Any
+) -> None:
+    folder = pytester.mkdir("scenarios")
+    (pytester.path / "harness.toml").touch()
+    silent = "{firmware: debian-2025.02, kernel: debian-6.1, loader: boot-file, memory: 2G, platform: plain}"
+    (folder / "s.yaml").write_text(f"{TWO}  - {silent}\n")
+    result = pytester.runpytest_inprocess("scenarios", "--records", "here")
+    assert result.ret == 1
+    assert result.parseoutcomes()["failed"] == 1
+    assert "the kernel has no console with boot-file: nothing can be judged" in result.stdout.str()
+    assert sorted(stand_ins.booted) == sorted([EMULATED, PLAIN])
+    run = stored(pytester.path / "here")
+    (line,) = [line for line in run.checks if line.state == "cannot-judge"]
+    assert (line.cell, line.check) == (PLAIN.replace("direct", "boot-file"), "requirements")
+    assert {line.state for line in run.checks if line.cell in {PLAIN, EMULATED}} == {"passed"}
+
+
 def test_what_does_not_answer_ends_the_run(
     pytester: pytest.Pytester, scenarios: Path, stand_ins: Any
 ) -> None:
