@@ -92,8 +92,11 @@ def _e820_matches_firmware(evidence: Evidence) -> Iterator[Problem]:
 
 
 def _kernel_uses_usable(evidence: Evidence) -> Iterator[Problem]:
-    """Ask that all that e820 calls usable ends up as System RAM; Linux keeps the first page to itself."""
-    usable = ranges_of_kind(evidence.e820, "usable")
+    """Ask that all that e820 calls usable ends up as System RAM; Linux keeps the first page to itself.
+
+    What the command line takes away (``mem=``, ``memmap=``) is not asked for.
+    """
+    usable = ranges_of_kind(evidence.map_in_use, "usable")
     if unused := usable - evidence.guest.system_ram - _FIRST_PAGE:
         yield Problem(
             "not-used",

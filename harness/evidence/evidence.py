@@ -13,6 +13,7 @@ from harness.evidence.efi_probe import ProbeReport, parse_probe
 from harness.evidence.guest_report import GuestReport, parse_guest
 from harness.evidence.kernel_log import sev_features
 from harness.evidence.ledger import Ledger, read_ledger
+from harness.evidence.linux.memory_words import kernel_cmdline, map_in_use
 from harness.evidence.meminfo import Memory, memory_figures
 from harness.evidence.memory_map import MemoryDescriptor, parse_config_tables, parse_memory_map
 from harness.evidence.problems import EvidenceError
@@ -118,6 +119,11 @@ class Evidence:
         if not entries:
             raise EvidenceError("the kernel printed no e820 map", "the boot did not get that far")
         return entries
+
+    @cached_property
+    def map_in_use(self) -> tuple[E820Entry, ...]:
+        """The e820 map after what the kernel's command line takes away; EvidenceError if that is unknown."""
+        return map_in_use(self.e820, kernel_cmdline(self.record.serial_text))
 
     @cached_property
     def guest(self) -> GuestReport:

@@ -105,6 +105,13 @@ def meminfo(value: int | None) -> Callable[[Sample], None]:
     return mutate
 
 
+def memtotal(more_kb: int) -> Callable[[Sample], None]:
+    def mutate(sample: Sample) -> None:
+        sample.guest["meminfo_kb"]["MemTotal"] += more_kb
+
+    return mutate
+
+
 def accept_in_many_parts(sample: Sample) -> None:
     """Split each page state change of high RAM at ExitBootServices into one for each entry."""
     sample.ledger = [
@@ -322,6 +329,8 @@ MUTATIONS: list[tuple[str, str, Callable[[Sample], None]]] = [
     ("plain", "present-is-usable", edit(HIGH, r"\g<1>0x0000000100001000\2\3")),
     ("plain", "total-is-present", edit(r"Freeing initrd memory: \d+K", "Freeing initrd memory: 0K")),
     ("lazy", "total-is-present", edit(r"(\d+)K reserved, 0K cma", "0K reserved, 0K cma")),
+    ("lazy", "total-is-present", memtotal(4)),
+    ("lazy", "total-is-present", memtotal(-8)),
     ("lazy", "meminfo-is-vmstat", meminfo(4096)),
     ("lazy", "meminfo-is-vmstat", unaccepted_is_not_free),
     ("lazy", "unvalidated-is-unaccepted", meminfo(4096)),
