@@ -49,13 +49,14 @@ COMMANDS = MappingProxyType(
         "table": "print what came out by firmware, kernel and loader",
         "records": "remove old runs, or make their records small",
         "cache": "remove what nobody has used for long",
+        "store": "move what has been fetched and built to another machine, as one file",
         "schema": "print the JSON Schema of a kind of file, for editors",
         "doctor": "say what this host can do, question by question, and what mends it",
         "host": "say which platforms run on this host, and where the cache is",
     }
 )
 """What each command does, in the order of the help."""
-_RESULTS = ("runs", "history", "compare", "ab", "summary", "report", "table", "records", "cache")
+_RESULTS = ("runs", "history", "compare", "ab", "summary", "report", "table", "records", "cache", "store")
 _RECORD = ("show", "ledger", "diff", "judge", "repro", "pack", "unpack")
 _HOST = ("doctor", "host")
 _SUB_ROOMS = MappingProxyType(

@@ -148,6 +148,39 @@ class Store:
         """Return the finished, undamaged artifact, or None; never builds."""
         return self._finished(self._entry(kind, name, inputs))
 
+    def read(self, folder: Path) -> Artifact | None:
+        """Return the artifact in a folder outside the store; None unless it is what its provenance says."""
+        provenance = _load(folder / PROVENANCE)
+        if provenance is None:
+            return None
+        try:
+            kind, name, inputs = provenance["kind"], provenance["name"], provenance["inputs"]
+            entry = self._entry(kind, name, inputs)
+            files = file_tree.digest_tree(folder, frozenset({PROVENANCE}))
+        except (KeyError, TypeError, ValueError, AttributeError, OSError, HarnessError):
+            return None
+        there = (provenance.get("key"), provenance.get("files"), folder.name, folder.parent.name)
+        if there != (entry.key, files, entry.path.name, entry.path.parent.name):
+            return None
+        return Artifact(entry.path, kind, name, entry.key, provenance)
+
+    def adopt(self, folder: Path, artifact: Artifact) -> bool:
+        """Move a folder that `read` has found whole into its place; false when the store has the entry.
+
+        The folder is on the store's own file system.
+        """
+        entry = _Entry(artifact.kind, artifact.name, artifact.key, artifact.path)
+        with held(entry.lock, f"{entry.kind} {entry.name}", say):
+            if self._finished(entry):
+                return False
+            file_tree.remove(entry.path)
+            file_tree.make_read_only(folder)
+            file_tree.flush(folder)
+            _seal(folder, entry.seal)
+            folder.rename(entry.path)
+            file_tree.flush_one(entry.path.parent)
+        return True
+
     def explain(self, kind: str, name: str, inputs: Mapping[str, JSONValue]) -> str:
         """Why ``get`` would build: which input differs from the newest entry of the same kind and name."""
         entry = self._entry(kind, name, inputs)
