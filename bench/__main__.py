@@ -36,6 +36,7 @@ GROUPS = (
     "doors",
     "matrix",
     "results",
+    "judging",
     "report",
     "images",
     "emulation",

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.figures import Figure, tell
 from bench.measure import loaded
 from harness.evidence.ledger import read_ledger
 from harness.evidence.record import stored_files
@@ -67,17 +68,18 @@ def _judging() -> bool:
         argv = [sys.executable, "-m", "bench.judging", folder]
         said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
     seconds, mebibytes = float(said[0]), int(said[1])
-    print(f"judging a ledger at its limit: {seconds:.1f} s of a processor, goal {SECONDS:.0f} s")
-    print(f"its memory: {mebibytes} MiB, goal {MEBIBYTES} MiB")
-    return seconds <= SECONDS and mebibytes <= MEBIBYTES
+    held = [
+        tell(Figure("judging a ledger at its limit", seconds, "s", SECONDS)),
+        tell(Figure("its memory", mebibytes, "MiB", MEBIBYTES)),
+    ]
+    return all(held)
 
 
 def _rate(name: str, size: int, work: Callable[[], object]) -> bool:
     begin = time.process_time()
     work()
     rate = size / 1e6 / (time.process_time() - begin)
-    print(f"{name}: {rate:.0f} MB/s, goal {RATE}")
-    return rate >= RATE
+    return tell(Figure(name, rate, "MB/s", RATE, at_least=True))
 
 
 def main() -> int:
@@ -90,9 +92,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         path = Path(folder) / "ledger.jsonl"
         write_ledger(path, PART, cut=False)
-        held.append(_rate("a whole ledger", PART, lambda: read_ledger(path)))
+        held.append(_rate("reading a whole ledger", PART, lambda: read_ledger(path)))
     console = _LINE * (PART // len(_LINE))
-    held.append(_rate("a console", PART, lambda: plain_text(console)))
+    held.append(_rate("reading a console", PART, lambda: plain_text(console)))
     return 0 if all(held) else 1
 
 

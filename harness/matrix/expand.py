@@ -12,6 +12,7 @@ from harness.matrix.cell import AXES, TABLE, Cell
 from harness.matrix.plan import (
     NOTHING_SAID,
     KnownBad,
+    KnownElsewhere,
     Plan,
     Planned,
     Removed,
@@ -22,7 +23,7 @@ from harness.matrix.plan import (
 from harness.matrix.rules import Point, rules, values_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from harness.documents.document import Document, Problem
     from harness.matrix.schema import KnownBadEntry, Matrix, RequirementEntry, Scenario, StatedOutcomeEntry
@@ -68,6 +69,8 @@ class _Expansion:
         self.points: dict[Point, tuple[str, ...]] = {}
         self.included: set[Point] = set()
         self.gone: list[tuple[Point, str]] = []
+        self.written: dict[Point, tuple[Point, ...]] = {}
+        """By point: what the scenario has where a user's values are now."""
         self._resolve = resolve
         self._platforms: dict[str, str] = {}
 
@@ -173,20 +176,23 @@ class _Expansion:
         index = AXES.index(substitution.axis)
         made: dict[Point, tuple[str, ...]] = {}
         included: set[Point] = set()
+        written: dict[Point, tuple[Point, ...]] = {}
         for value in substitution.values:
             for point, changes in self.points.items():
                 if point[index] not in substitution.not_for:
                     target = _with(point, {index: value})
                     made.setdefault(target, changes)
+                    written[target] = (*written.get(target, ()), *self.written.get(point, (point,)))
                     if point in self.included:
                         included.add(target)
         reason = f"--{substitution.axis} replaces no such {substitution.axis}"
         self.gone += [(point, reason) for point in self.points if point[index] in substitution.not_for]
-        self.points, self.included = made, included
+        self.points, self.included, self.written = made, included, written
 
     def _made(self) -> Plan:
         """Return the real platforms; two platforms of the file can be the same one on this host."""
-        said = self._said()
+        said = self._said(self.points)
+        elsewhere = self._elsewhere(said)
         planned: dict[Cell, Planned] = {}
         removed = [Removed(self._cell(point), reason) for point, reason in self.gone]
         for point, changes in self.points.items():
@@ -197,7 +203,8 @@ class _Expansion:
                 removed.append(Removed(cell, reason))
             else:
                 always = point in self.included
-                planned[cell] = Planned(cell, point, said.get(point, NOTHING_SAID), changes, always)
+                about = replace(said.get(point, NOTHING_SAID), elsewhere=elsewhere.get(point, ()))
+                planned[cell] = Planned(cell, point, about, changes, always)
         self._refuse_same_names(planned)
         begins = self.document.problem_at(("matrix" if self.scenario.matrix else "include",), "", key=True)
         return Plan(
@@ -216,14 +223,28 @@ class _Expansion:
             self._platforms[asked] = self._resolve(asked)
         return Cell(*_with(point, {_PLATFORM: self._platforms[asked]}))
 
-    def _said(self) -> dict[Point, Said]:
+    def _elsewhere(self, said: Mapping[Point, Said]) -> dict[Point, tuple[KnownElsewhere, ...]]:
+        """Gather what the scenario knows to be bad where a user's values are now, and not of those."""
+        before = self._said(dict.fromkeys(it for points in self.written.values() for it in points))
+        found: dict[Point, tuple[KnownElsewhere, ...]] = {}
+        for point, written in self.written.items():
+            known = {bad.where for bad in said.get(point, NOTHING_SAID).known_bad}
+            of: dict[KnownBad, dict[str, None]] = {}
+            for old in written:
+                for bad in before.get(old, NOTHING_SAID).known_bad:
+                    if bad.where not in known:
+                        of.setdefault(bad, {}).update(dict.fromkeys(_replaced(old, point)))
+            found[point] = tuple(KnownElsewhere(bad, tuple(names)) for bad, names in of.items())
+        return found
+
+    def _said(self, points: Collection[Point]) -> dict[Point, Said]:
         """Gather what the rules say of each point; a point of which none speaks is left out."""
-        values = values_of(self.points)
+        values = values_of(points)
         said: dict[Point, Said] = {}
         for kind, with_rule in _SAID.items():
             entries: Sequence[Any] = getattr(self.scenario, kind.replace("-", "_"))
             for rule, entry in zip(rules(self.document, kind), entries, strict=True):
-                for point in filter(rule.matcher(values), self.points):
+                for point in filter(rule.matcher(values), points):
                     before = said.get(point, NOTHING_SAID)
                     if first := _answered(before, kind, entry):
                         message = f"{kind}[{rule.number}]: {first} is about {self._cell(point)}, too"
@@ -280,6 +301,13 @@ _SAID: Mapping[str, Callable[[Said, str, Any], Said]] = {
 
 def _with(point: Point, new: Mapping[int, Any]) -> Point:
     return tuple(new.get(index, value) for index, value in enumerate(point))
+
+
+def _replaced(before: Point, after: Point) -> Iterator[str]:
+    """Yield the values that are others now, such as ``firmware debian-2025.02``."""
+    for axis, old, new in zip(TABLE, before, after, strict=True):
+        if old != new:
+            yield f"{axis.name} {axis.show(old)}"
 
 
 def _difference(before: Point, after: Point) -> str:

@@ -100,16 +100,36 @@ class KnownBad:
 
 
 @dataclass(frozen=True)
+class KnownElsewhere:
+    """A known-bad rule of cells whose values the user has replaced: ``of`` are those, such as a firmware."""
+
+    bad: KnownBad
+    of: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"known in {', '.join(self.of)}, by {self.bad.where}: {self.bad.reason} ({self.bad.link})"
+
+
+@dataclass(frozen=True)
 class Said:
-    """What a scenario says about a cell beside its axes."""
+    """What a scenario says about a cell beside its axes.
+
+    ``elsewhere`` says nothing about the cell itself: a user's build is judged by itself.
+    """
 
     requires: tuple[Requirement, ...] = ()
     expect: StatedOutcome | None = None
     known_bad: tuple[KnownBad, ...] = ()
+    elsewhere: tuple[KnownElsewhere, ...] = ()
 
     def bad(self, check: str) -> KnownBad | None:
         """Return why a check is known to fail; None when it should pass."""
         return next((bad for bad in self.known_bad if check in bad.checks), None)
+
+    def known_in(self, check: str, findings: Sequence[FindingLike]) -> str:
+        """Return in which replaced value a check's findings are known, and why; "" where in none."""
+        about = (it for it in self.elsewhere if check in it.bad.checks and it.bad.about(findings))
+        return str(next(about, ""))
 
 
 NOTHING_SAID = Said()

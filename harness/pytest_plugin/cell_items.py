@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from harness.evidence.signatures.draft import draft_for
 from harness.pytest_plugin.findings import FindingsError, KnownBadError
 from harness.results.model import BAD
 from harness.results.quarantine import Quarantine
-from harness.run.judge import Answer, in_quarantine, judge
+from harness.run.judge import Answer, in_quarantine, judge, relative
 from harness.run.recorder import Recorder
 from harness.run.session import Session
 
@@ -115,7 +116,7 @@ class CheckItem(CellItem):
         told = self.config.stash[CAUSES]
         key = self.run.name, self.path
         self.user_properties.append(("question", self.check.question))
-        judged = judge(self.run, self.check, first=key not in told)
+        judged = self._relative(judge(self.run, self.check, first=key not in told))
         answer = in_quarantine(judged, self.run.cell, self.config.stash[QUARANTINE], date.today())  # noqa: DTZ011
         elsewhere = ""
         if judged.state in BAD and (self.check is self.run.checks[0] or not judged.findings):
@@ -125,6 +126,16 @@ class CheckItem(CellItem):
             told.setdefault(key, self.where)
         self.config.stash[RECORDER].answer(self.run, answer, self.where, elsewhere)
         self._tell(answer, elsewhere)
+
+    def _relative(self, answer: Answer) -> Answer:
+        """Return the answer as ``--against`` wants it: relative to the same cell with another firmware."""
+        base = self.config.stash[SESSION].base_of(self.run)
+        if base is None or answer.state != "failed":
+            return answer
+        found = relative(answer, base)
+        with contextlib.suppress(HarnessError):  # the answer says that there is no record
+            self.config.stash[RECORDER].booted(base.cell, base.record, base.attempt)
+        return found
 
     def _tell(self, answer: Answer, elsewhere: str) -> None:
         """End the test as the answer's state says."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.artifacts.firmware.choice import FIRMWARE_FORMS
 from harness.artifacts.wanted import unmade
 from harness.errors import HarnessError
 from harness.matrix.cell import platform_of
@@ -90,6 +91,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="boot each cell of scenarios N times and judge each boot (default: the scenario's repeat, or 1)",
     )
     group.addoption(
+        "--against",
+        metavar=FIRMWARE_FORMS,
+        default="",
+        help="judge relative to this firmware, which boots where one fails: what both fail alike is known",
+    )
+    group.addoption(
         "--records",
         type=Path,
         metavar="DIR",
@@ -119,6 +126,7 @@ def pytest_configure(config: pytest.Config) -> None:
         boots=config.getoption("--boots"),
         full=config.getoption("--full"),
         attempts=config.getoption("--attempts"),
+        against=config.getoption("--against"),
         earlier=earlier,
         resume=resume,
         axes=axis_options(config.option),

@@ -18,6 +18,8 @@ from harness.paths import SHIPPED
 from harness.pytest_plugin.cell_items import CAUSES, QUARANTINE, RECORDER, SESSION, CheckItem
 from harness.pytest_plugin.earlier import refuse_another_run
 from harness.pytest_plugin.items import CHOSEN
+from harness.results.causes import causes
+from harness.results.causes import told as cause_told
 from harness.results.flakes import rates_told
 from harness.results.folder import RUN, StoredRun
 from harness.results.quarantine import FILE, Quarantine
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from harness.run.session import Session
 
 
+_MOST_CAUSES = 10
 ASKED = pytest.StashKey["set[tuple[str, str]]"]()
 """Of workers: pairs of cell and check."""
 
@@ -92,12 +95,29 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         carried = sum(bool(boot.carried) for boot in boots)
         told = f"{carried} of {count(len(boots), 'boot')} carried over"
         terminalreporter.write_line(f"since {session.options.earlier.name}: {told}, with the same inputs")
+    if (session.records / RUN).is_file():
+        _tell_causes(terminalreporter, StoredRun.load(session.records))
     repeats = any(len(session.attempts(one.plan, it.cell)) > 1 for one in chosen for it in one.planned)
     if not repeats or not (session.records / RUN).is_file():
         return
     terminalreporter.section("repeated boots")
     for line in rates_told(StoredRun.load(session.records)):
         terminalreporter.write_line(line)
+
+
+def _tell_causes(reporter: pytest.TerminalReporter, run: StoredRun) -> None:
+    """Say what may be behind the failures, where it shows in several answers or is known elsewhere."""
+    found = causes(run)
+    if not any(len(it.cells) > 1 or len(it.faults) > 1 or it.known_in for it in found):
+        return
+    reporter.section("what may be behind the failures")
+    for number, cause in enumerate(found[:_MOST_CAUSES], start=1):
+        first, *more = cause_told(cause)
+        reporter.write_line(f"{number}. {first}")
+        for line in more:
+            reporter.write_line(f"  {line}")
+    if len(found) > _MOST_CAUSES:
+        reporter.write_line(f"and {len(found) - _MOST_CAUSES} more: harness summary {run.path}")
 
 
 @pytest.hookimpl(optionalhook=True)

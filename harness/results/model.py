@@ -71,6 +71,7 @@ class CheckLine(Strict):
     state: State
     reason: str = Field(default="", description="why it is known-bad, not asked, or cannot be judged")
     known_bad: KnownBadData | None = None
+    known_in: str = Field(default="", description="in what that this cell replaces its findings are known")
     findings: tuple[FindingData, ...] = ()
     cause: str = Field(default="", description="the check that tells the cause, when this one repeats it")
     seconds: float = Field(default=0.0, description="time of judging")

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from harness.matrix.show import count
+from harness.results.causes import causes, told
 from harness.results.flakes import endings, repeated
 from harness.results.report.index import SIGNS, cell_rows, state_counts
 from harness.results.show_comparison import escaped, headline, message, property_text
@@ -49,6 +50,7 @@ def _lines(run: StoredRun, comparison: Comparison | None) -> Iterable[str]:
             yield f"| `{row.cell}` | {root.check if root else ''} | {escaped(says)}{more} |"
         if len(bad) > _MOST:
             yield f"\nand {len(bad) - _MOST} more cells."
+        yield from _causes(run)
     flaky = [it for it in repeated(run.checks) if it.is_flaky]
     if flaky:
         yield ""
@@ -62,6 +64,19 @@ def _lines(run: StoredRun, comparison: Comparison | None) -> Iterable[str]:
         yield ""
         for cell, rates in list(often.items())[:_MOST]:
             yield f"- `{cell}`: " + "; ".join(f"{ending} {found}" for ending, found in rates.items())
+
+
+def _causes(run: StoredRun) -> Iterable[str]:
+    """Yield what may be behind the failures of several cells."""
+    found = causes(run)
+    if not any(len(it.cells) > 1 or it.known_in for it in found):
+        return
+    yield ""
+    yield "**What may be behind them:**"
+    yield ""
+    for cause in found[:_MOST]:
+        what, *more = told(cause)
+        yield f"- {escaped(what)}{''.join(f'<br>{escaped(line.strip())}' for line in more)}"
 
 
 def _limits(run: StoredRun) -> Iterable[str]:

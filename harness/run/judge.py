@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from harness.results.quarantine import Quarantine
     from harness.run.cell_run import CellRun
 
+_ADDRESSES = frozenset({"gpa", "rip"})
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -29,7 +31,8 @@ class Answer:
 
     ``reason`` says why it was not asked, cannot be judged, or is known to fail. ``bad`` is the scenario's
     rule about it, ``cause`` the check that tells why this one has nothing to judge, ``error`` what kept the
-    cell from having a record. ``seconds`` is the time of judging.
+    cell from having a record. ``seconds`` is the time of judging. ``known_in`` says in what the findings are
+    known, of which this cell has another in its place.
     """
 
     check: Check
@@ -40,6 +43,7 @@ class Answer:
     cause: str = ""
     error: HarnessError | None = None
     seconds: float = 0.0
+    known_in: str = ""
 
 
 def judge(run: CellRun, check: Check, *, first: bool) -> Answer:
@@ -62,7 +66,36 @@ def judge(run: CellRun, check: Check, *, first: bool) -> Answer:
     findings = tuple(check(run.evidence))
     seconds = time.monotonic() - begin
     bad = run.said.bad(check.name)
-    return Answer(check, *_state(findings, bad), bad=bad, seconds=round(seconds, 4))
+    known_in = run.said.known_in(check.name, findings) if findings else ""
+    return Answer(check, *_state(findings, bad), bad=bad, seconds=round(seconds, 4), known_in=known_in)
+
+
+def relative(answer: Answer, base: CellRun) -> Answer:
+    """Return the answer, judged relative to ``base``, the same cell with another firmware.
+
+    A failure that the base has, too, with the same kinds and values, is known; of any other the reason says
+    what the base does. The base boots only for a cell that fails.
+    """
+    if answer.state != "failed":
+        return answer
+    name = base.cell.firmware
+    if answer.check.name not in {check.name for check in base.checks}:
+        return replace(answer, reason=f"new: {name} is not asked it")
+    other = judge(base, answer.check, first=True)
+    if _keys(other.findings) == _keys(answer.findings):
+        return replace(answer, state="known-bad", reason=f"the same in {name}: {answer.findings[0].what}")
+    if other.findings:
+        return replace(answer, reason=f"new: {name} has another finding: {other.findings[0].what}")
+    told = "passes" if other.state == "passed" else f"cannot be judged: {other.reason}"
+    return replace(answer, reason=f"new: {name} {told}")
+
+
+def _keys(findings: Sequence[Finding]) -> set[tuple[object, ...]]:
+    """Return findings by kind and values, without addresses, which move from build to build."""
+    return {
+        (it.kind, *sorted((name, str(value)) for name, value in it.values.items() if name not in _ADDRESSES))
+        for it in findings
+    }
 
 
 def in_quarantine(answer: Answer, cell: Cell, quarantine: Quarantine, today: date) -> Answer:

@@ -33,7 +33,8 @@ class Options:
     run may fetch and build ingredients. ``attempts``: how often each cell of a scenario boots, None for what
     the scenario says. ``earlier`` is the folder of a run whose records are taken over where a boot would be
     the same; with ``resume`` this run is that one, and goes on. ``elsewhere``: nothing boots here, so a
-    platform that this host lacks something for is no mistake.
+    platform that this host lacks something for is no mistake. ``against``: a firmware as on the command line,
+    whose own failures are none of the others.
     """
 
     platform: str = "auto"
@@ -49,6 +50,7 @@ class Options:
     earlier: Path | None = None
     resume: bool = False
     elsewhere: bool = False
+    against: str = ""
 
 
 def substitutions(options: Options, ingredients: Ingredients, known: Known) -> tuple[Substitution, ...]:

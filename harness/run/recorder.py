@@ -146,7 +146,9 @@ class Recorder:
         self._write(line)
 
     def booted(self, cell: Cell, record: BootRecord, attempt: int = 1) -> None:
-        """Write a boot that nobody asks anything about."""
+        """Write a boot that nobody asks anything about, once."""
+        if record.path.name in self._booted:
+            return
         self._booted.add(record.path.name)
         self._write(boot_line(cell, record, self._folder, attempt), record=record)
 
@@ -242,6 +244,7 @@ def check_line(
             FindingData(kind=it.kind, says=it.what, values=dict(it.values), evidence=it.evidence)
             for it in answer.findings
         ),
+        known_in=answer.known_in,
         cause=answer.cause or (f"{answer.check.name} in {told_at}" if told_at else ""),
         seconds=answer.seconds,
         inputs=_inputs(record),

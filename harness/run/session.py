@@ -30,6 +30,7 @@ from harness.platforms.host import Host, survey
 from harness.platforms.registry import platforms
 from harness.platforms.sev import answers
 from harness.recipes.versions import versions
+from harness.run.axis_values import read_value
 from harness.run.boots import Boots, Earlier
 from harness.run.cell_run import CellRun
 from harness.run.estimate import by_end, longest_first
@@ -136,6 +137,7 @@ class Session:
         """Raise HarnessError for a choice of the user's that no scenario could follow on this host."""
         if self.options.axes:
             _ = self.substitutions
+        _ = self._against
         if self.options.cells:
             _ = self._cell_filter
         if self.options.platform != "auto" or self.options.replay is not None:
@@ -186,6 +188,19 @@ class Session:
         if key not in self._runs:
             self._runs[key] = CellRun(self.context, cell, said, attempt)
         return self._runs[key]
+
+    @cached_property
+    def _against(self) -> str:
+        """The name of the firmware that ``--against`` says, "" for none."""
+        text = self.options.against
+        return str(read_value("firmware", text, self.ingredients, self.known)) if text else ""
+
+    def base_of(self, run: CellRun) -> CellRun | None:
+        """Return the run that another is judged relative to, by ``--against``; None where it is no other."""
+        if not self._against or run.cell.firmware == self._against:
+            return None
+        said = replace(run.said, known_bad=(), elsewhere=())
+        return self.run(replace(run.cell, firmware=self._against), said, run.attempt)
 
     def attempts(self, plan: Plan, cell: Cell) -> tuple[int, ...]:
         """Return the numbers of a cell's boots, those to make, or that the replayed folder holds."""
