@@ -38,6 +38,7 @@ class Phase(IntEnum):
 
     @property
     def label(self) -> str:
+        """The phase's name in records and messages."""
         return self.name.lower().replace("_", "-")
 
 

@@ -85,6 +85,7 @@ class Watch:
                 self._line(console, plain_text(line).strip(), t)
 
     def seen(self) -> Seen:
+        """Return what the consoles have shown up to now."""
         with self._lock:
             started = plain_text(self._pending["serial"]).strip()
             return Seen(

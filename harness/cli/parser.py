@@ -38,6 +38,7 @@ COMMANDS = MappingProxyType(
         "diff": "say what differs between two records",
         "judge": "ask the model's questions of stored records, whatever scenario they came from",
         "repro": "boot a record's cell again, and say what differs",
+        "debug": "stop a guest under gdb, with the symbols of its firmware and its kernel",
         "pack": "make a capsule of a record: one file that can travel",
         "unpack": "make a record of a capsule",
         "runs": "list the runs that there are, the newest first",
@@ -57,7 +58,7 @@ COMMANDS = MappingProxyType(
 )
 """What each command does, in the order of the help."""
 _RESULTS = ("runs", "history", "compare", "ab", "summary", "report", "table", "records", "cache", "store")
-_RECORD = ("show", "ledger", "diff", "judge", "repro", "pack", "unpack")
+_RECORD = ("show", "ledger", "diff", "judge", "repro", "debug", "pack", "unpack")
 _HOST = ("doctor", "host")
 _SUB_ROOMS = MappingProxyType(
     {

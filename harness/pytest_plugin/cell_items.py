@@ -167,3 +167,5 @@ class CheckItem(CellItem):
         yield f"pytest '{file}::{self.run.cell.id}'"
         if not self.run.cell.action:
             yield f"harness boot '{self.run.cell.id}' --hold"
+            if record.ending.kind is not self.run.evidence.good_end:
+                yield f"harness debug '{self.run.cell.id}'"

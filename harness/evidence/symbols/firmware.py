@@ -114,6 +114,29 @@ def _fits(module: FirmwareModule, base: int, code_seen: Mapping[int, bytes]) -> 
     return all(module.program.startswith(code, at) for at, code in inside.items())
 
 
+def belonging(folder: Path, image: Path) -> Mapping[str, DebugFile]:
+    """Return a folder's ``.debug`` files by module; HarnessError when one is of another image than ``image``.
+
+    Code decides, for edk2 leaves the build id out of the image.
+    """
+    files = debug_files(folder)
+    checked = 0
+    for module in firmware_modules(image.read_bytes()):
+        found = symbols_of(Module(0, module.name, guid=str(module.guid)), files)
+        if found is None:
+            continue
+        if not found.belongs_to(module.program):
+            raise HarnessError(
+                f"{found.path} (build id {found.build_id or 'unknown'}) does not belong to {image}: "
+                f"the code of {module.name} there is another",
+                "name the symbols of the build that made the image",
+            )
+        checked += 1
+    if not checked:
+        raise HarnessError(f"{folder}: of no module of {image}", "name the symbols of the build that made it")
+    return files
+
+
 def symbols_of(module: Module, files: Mapping[str, DebugFile]) -> DebugFile | None:
     """Return a module's symbols; of two modules with one name, edk2 puts the GUID behind each name."""
     return files.get(f"{module.name}_{module.guid}".lower()) or files.get(module.name.lower())

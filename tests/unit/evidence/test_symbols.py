@@ -18,6 +18,7 @@ from harness.evidence.record import BootRecord, Ending, EndingKind, Input
 from harness.evidence.symbols import firmware
 from harness.evidence.symbols.debug_file import DebugFile, source_name
 from harness.evidence.symbols.firmware import (
+    belonging,
     debug_files,
     firmware_symbols,
     fitting_modules,
@@ -204,3 +205,24 @@ def test_a_module_of_a_release_build_is_found_by_its_code(
     assert fitting_modules(record, {0x7ECAB873: PVALIDATE}) == (), "two modules fit"
     assert fitting_modules(record, {0x7ECAB874: PVALIDATE}) == (), "none fits"
     assert fitting_modules(record, {}) == ()
+
+
+def test_a_folder_of_symbols_belongs_to_its_image(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, text = DebugFile(built / "Made.debug").text
+    image = tmp_path / "OVMF.fd"
+    image.write_bytes(b"an image")
+
+    def of(program: bytes, name: str = "Made") -> None:
+        module = FirmwareModule(UUID(int=7), name, program, None)
+        monkeypatch.setattr(firmware, "firmware_modules", lambda _: (module,))
+
+    of(bytes(start) + text)
+    assert "made" in belonging(built, image)
+    of(bytes(start) + text[:-1] + b"\x90")
+    with pytest.raises(HarnessError, match=r"Made\.debug \(build id 1234\) does not belong to .*OVMF\.fd"):
+        belonging(built, image)
+    of(bytes(start) + text, name="Other")
+    with pytest.raises(HarnessError, match="of no module of"):
+        belonging(built, image)
