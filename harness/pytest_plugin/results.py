@@ -18,7 +18,7 @@ from harness.paths import SHIPPED
 from harness.pytest_plugin.cell_items import CAUSES, QUARANTINE, RECORDER, SESSION, CheckItem
 from harness.pytest_plugin.earlier import refuse_another_run
 from harness.pytest_plugin.items import CHOSEN
-from harness.results.causes import causes
+from harness.results.causes import shared_causes
 from harness.results.causes import told as cause_told
 from harness.results.flakes import rates_told
 from harness.results.folder import RUN, StoredRun
@@ -107,8 +107,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _tell_causes(reporter: pytest.TerminalReporter, run: StoredRun) -> None:
     """Say what may be behind the failures, where it shows in several answers or is known elsewhere."""
-    found = causes(run)
-    if not any(len(it.cells) > 1 or len(it.faults) > 1 or it.known_in for it in found):
+    found = shared_causes(run)
+    if not found:
         return
     reporter.section("what may be behind the failures")
     for number, cause in enumerate(found[:_MOST_CAUSES], start=1):

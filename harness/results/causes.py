@@ -59,6 +59,12 @@ def causes(run: StoredRun) -> list[Cause]:
     return sorted(made, key=lambda it: (bool(it.known_in), -len(it.cells)))
 
 
+def shared_causes(run: StoredRun) -> list[Cause]:
+    """Return the causes of a run where one shows in several cells or is known elsewhere, else nothing."""
+    found = causes(run)
+    return found if any(len(it.cells) > 1 or it.known_in for it in found) else []
+
+
 def _faults(line: CheckLine) -> Iterator[tuple[str, str]]:
     """Yield kind and sentence of each finding of another kind, of a check without findings its state."""
     if not line.findings:

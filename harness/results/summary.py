@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from harness.matrix.show import count
-from harness.results.causes import causes, told
+from harness.results.causes import shared_causes, told
 from harness.results.flakes import endings, repeated
 from harness.results.report.index import SIGNS, cell_rows, state_counts
 from harness.results.show_comparison import escaped, headline, message, property_text
@@ -68,8 +68,8 @@ def _lines(run: StoredRun, comparison: Comparison | None) -> Iterable[str]:
 
 def _causes(run: StoredRun) -> Iterable[str]:
     """Yield what may be behind the failures of several cells."""
-    found = causes(run)
-    if not any(len(it.cells) > 1 or it.known_in for it in found):
+    found = shared_causes(run)
+    if not found:
         return
     yield ""
     yield "**What may be behind them:**"

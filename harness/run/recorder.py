@@ -314,9 +314,9 @@ def measures_of(record: BootRecord) -> dict[str, float]:
 
 
 def _place(record: BootRecord, folder: Path) -> str:
-    """Return a record's folder, relative to the run's where it lies in it."""
+    """Return a record's folder, relative to the run's where it lies in it, else the whole path."""
     path = record.path
-    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path.absolute())
 
 
 def _inputs(record: BootRecord | None) -> dict[str, str]:

@@ -63,4 +63,4 @@ def _report(options: argparse.Namespace) -> None:
     inside = (
         "verdicts, consoles, inputs and the host's name" if redaction is None else "verdicts and consoles"
     )
-    print(f"{first}: {size / 1e6:.1f} MB; {inside} are inside")
+    print(f"{first}: {size / 1e6:.2f} MB; {inside} are inside")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from harness.results.causes import shared_causes, told
 from harness.results.folder import deciding
 from harness.results.report.cell import read_parts
 from harness.results.report.index import SIGNS, cell_row, cell_rows, heat_maps, state_counts
@@ -59,6 +60,7 @@ def write_report(
         pages=pages,
         maps=heat_maps(rows),
         counts=state_counts(run),
+        causes=[[*told(cause)] for cause in shared_causes(run)],
         comparison=comparison,
         headline=headline(comparison) if comparison is not None else "",
         signs=SIGNS,

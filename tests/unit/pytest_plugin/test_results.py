@@ -309,6 +309,19 @@ def test_annotations_are_at_the_scenarios_line(
     assert f"| `{PLAIN}` | reaches-userspace | the guest hung, in phase " in summary
 
 
+def test_a_replay_says_where_its_records_are_whatever_it_was_told(
+    pytester: pytest.Pytester, scenarios: Path, records: Path
+) -> None:
+    assert scenarios.is_dir()
+    shutil.copytree(records, pytester.path / "rec")
+    pytester.runpytest_inprocess("scenarios", "--replay", "rec", "--records", "here")
+    run = stored(pytester.path / "here")
+    assert {line.record for line in run.boots} == {
+        str(pytester.path / "rec" / line.cell) for line in run.boots
+    }
+    assert all((run.path / line.record).is_dir() for line in run.checks)
+
+
 LEFT = "package linux-image-x 1 is not (or no longer) in trixie; the newest is linux-image-x 2"
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.results.causes import causes, told
+from harness.results.report.pages import write_report
 from harness.results.summary import markdown_summary
 from tests.support.runs import check, end, finding, write_run
 
@@ -52,3 +53,14 @@ def test_different_cells_are_different_causes(tmp_path: Path) -> None:
     )
     assert [(it.checks, it.cells) for it in causes(run)] == [(("x",), ("a", "b")), (("y",), ("b",))]
     assert causes(write_run(tmp_path, "2", check("a", "x"), end())) == []
+
+
+def test_the_report_begins_with_them(tmp_path: Path) -> None:
+    told_here = [failed(cell, "x", "accepted", KNOWN) for cell in ("a", "b")]
+    run = write_run(tmp_path, "1", *told_here, failed("b", "y", "<lost>"), end(1))
+    page = write_report(run, tmp_path / "out").read_text()
+    shown = page[page.index("What may be behind the failures") : page.index("<h2>Cells</h2>")]
+    assert shown.index("y: &lt;lost&gt;: 6 bytes") < shown.index("x: accepted: 6 bytes")
+    assert KNOWN in shown
+    alone = write_report(write_run(tmp_path, "2", failed("a", "x", "k"), end(1)), tmp_path / "out2")
+    assert "What may be behind" not in alone.read_text()
