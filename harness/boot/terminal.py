@@ -17,6 +17,8 @@ import threading
 import tty
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
+from harness.boot.hold import ways_in
+from harness.evidence.record import EndingKind
 from harness.evidence.text import plain_text
 
 if TYPE_CHECKING:
@@ -111,7 +113,8 @@ class Lines:
 class Terminal:
     """An attendant (`harness.boot.talk.Attendant`): standard output, and a keyboard where there is one.
 
-    ``hold``: the machine stays after the boot's end, until the person leaves. ``said`` receives sentences for
+    ``hold``: the machine stays after the boot's end, until the person leaves; ``hold_on_fail``: after an end
+    other than that of a whole boot, with doors for gdb. ``said`` receives sentences for
     the person. As a context manager it gives the terminal back as it was.
     """
 
@@ -122,6 +125,7 @@ class Terminal:
         said: Callable[[str], None],
         *,
         hold: bool = False,
+        hold_on_fail: bool = False,
         by_gdb: bool = False,
     ) -> None:
         self.by_gdb = by_gdb
@@ -131,6 +135,7 @@ class Terminal:
         self._keyboard = keyboard
         self._said = said
         self._hold = hold
+        self._hold_on_fail = hold_on_fail
         self._screen: Screen | Lines = Lines() if keyboard is None else Screen()
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._printer = threading.Thread(target=self._print, name="harness-print", daemon=True)
@@ -170,9 +175,12 @@ class Terminal:
 
     def stay(self, machine: Machine, ending: Ending) -> None:
         """Keep a machine that is to be held until the person leaves, or QEMU ends."""
-        if self._hold and machine.ended is None:
+        failed = ending.kind is not EndingKind.COMPLETED
+        if (self._hold or (self._hold_on_fail and failed)) and machine.ended is None:
             out = "~. ends QEMU" if self._keyboard is not None else "Ctrl-C ends QEMU"
             self.say(f"the boot has ended: {ending.kind} in phase {ending.phase}; the machine is held, {out}")
+            for line in ways_in(machine, console=self._keyboard is None) if self._hold_on_fail else ():
+                self.say(line)
             with contextlib.suppress(KeyboardInterrupt):
                 machine.wait(lambda: self.left or machine.ended is not None or None, float("inf"))
         self._end_keys()

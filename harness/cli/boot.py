@@ -62,6 +62,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hold", action="store_true", help="no deadlines, and the machine stays when the boot has ended"
     )
+    parser.add_argument(
+        "--hold-on-fail",
+        action="store_true",
+        help="the machine stays when its boot has gone wrong, with sockets for gdb and console",
+    )
     parser.add_argument("--monitor", action="store_true", help=f"QEMU's monitor as a socket, {MONITOR}")
     parser.add_argument(
         "--gdb", action="store_true", help=f"wait for gdb at the first instruction, on a socket, {GDB}"
@@ -88,7 +93,14 @@ def _run(options: argparse.Namespace) -> int:
     cell = chosen_cell(options.cell, written, session)
     own = Own(options.initrd, options.disk, options.qemu)
     own.parts()  # before anything is built
-    terminal = Terminal(sys.stdout.buffer, _keyboard(), say, hold=options.hold, by_gdb=options.gdb)
+    terminal = Terminal(
+        sys.stdout.buffer,
+        _keyboard(),
+        say,
+        hold=options.hold,
+        hold_on_fail=options.hold_on_fail,
+        by_gdb=options.gdb,
+    )
     wanted = SingleBoot(
         cell,
         own,

@@ -63,3 +63,29 @@ def _folder(request: pytest.FixtureRequest, cell: Cell) -> Iterator[Path]:
     request.node.user_properties += [("platform", cell.platform), ("console", str(folder / "serial.log"))]
     with session.boots.place(cell):
         yield folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--hold-on-fail``: the machine of a boot that went wrong stays."""
+    parser.getgroup("harness", "confidential guests").addoption(
+        "--hold-on-fail",
+        action="store_true",
+        help="keep the machine of a boot that goes wrong, with sockets for gdb and console, until it ends",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Refuse workers, whose machines nobody sees.
+
+    ``UsageError`` when xdist has been asked for some.
+    """
+    if session.config.getoption("hold_on_fail") and session.config.getoption("numprocesses", None):
+        raise pytest.UsageError("--hold-on-fail and -n do not go together; boots run at once without -n, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let no test time out while somebody looks at its machine."""
+    if config.getoption("hold_on_fail"):
+        for item in items:
+            item.add_marker(pytest.mark.timeout(0))

@@ -129,6 +129,7 @@ def pytest_configure(config: pytest.Config) -> None:
         against=config.getoption("--against"),
         earlier=earlier,
         resume=resume,
+        hold_on_fail=config.getoption("--hold-on-fail"),
         axes=axis_options(config.option),
         cells=tuple(config.getoption("--cell")),
         budget=Path(worker[_WORKER_BUDGET]) if _WORKER_BUDGET in worker else None,

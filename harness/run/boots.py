@@ -16,11 +16,12 @@ from harness.artifacts.traits import Traits
 from harness.boot.cell_machine import done_line, limits, machine_spec
 from harness.boot.driver import boot
 from harness.boot.ending import never_started
+from harness.boot.hold import Holder
 from harness.boot.running_machine import NO_LIMITS
 from harness.boot.same_boot import difference
 from harness.boot.ssh_session import Invitation, with_ssh
 from harness.errors import HarnessError, HostError
-from harness.evidence.record import BootRecord
+from harness.evidence.record import BootRecord, EndingKind
 from harness.formats.json_text import write_json
 from harness.machine.process import LaunchError
 from harness.results.carried import take_over
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from harness.machine.spec import MachineSpec
     from harness.matrix.cell import Cell
     from harness.platforms.host import Host
+    from harness.progress import Progress
 
 _NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 _NO_PLACE |= {errno.ENOENT}  # what /proc answers to a new folder
@@ -60,7 +62,7 @@ class Boots:
 
     ``budget``: the file by which several processes share the host, None for one process. ``signatures`` say
     what console lines mean, None: those that come with the harness. ``earlier``: the run of which records are
-    taken over.
+    taken over. ``holds``: what tells of a boot that went wrong and whose machine stays, None: all end.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Boots:
         budget: Path | None = None,
         signatures: Signatures | None = None,
         earlier: Earlier | None = None,
+        holds: Progress | None = None,
     ) -> None:
         self._ingredients = ingredients
         self._host = host
@@ -80,6 +83,7 @@ class Boots:
         self._budget = budget
         self._signatures = signatures
         self._earlier = earlier
+        self._holds = holds
         self._specs: dict[Cell, MachineSpec] = {}
         self._boots: dict[str, Future[BootRecord]] = {}
         self._failure: HarnessError | None = None
@@ -159,11 +163,19 @@ class Boots:
                 self._records / name,
                 demand_of(cell, self._ingredients.catalog),
                 talk,
+                attendant=self._holder(cell),
                 signatures=self._signatures,
                 earlier=self._earlier,
             )
             self._boots[name] = self._pool.submit(job.demand, partial(_boot, job, self._budget))
         return self._boots[name]
+
+    def _holder(self, cell: Cell) -> Holder | None:
+        """Return who keeps the machine of a boot of the cell that went wrong; None for nobody."""
+        if self._holds is None:
+            return None
+        resets = any(action.ends_by_reset for action in self.traits(cell).actions)
+        return Holder(EndingKind.RESET if resets else EndingKind.COMPLETED, self._holds)
 
     def record(self, cell: Cell, attempt: int = 1) -> BootRecord:
         """Return the record of a cell's attempt when its boot has ended."""

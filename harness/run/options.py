@@ -34,7 +34,7 @@ class Options:
     the scenario says. ``earlier`` is the folder of a run whose records are taken over where a boot would be
     the same; with ``resume`` this run is that one, and goes on. ``elsewhere``: nothing boots here, so a
     platform that this host lacks something for is no mistake. ``against``: a firmware as on the command line,
-    whose own failures are none of the others.
+    whose own failures are none of the others. ``hold_on_fail``: the machine of a boot that went wrong stays.
     """
 
     platform: str = "auto"
@@ -49,6 +49,7 @@ class Options:
     attempts: int | None = None
     earlier: Path | None = None
     resume: bool = False
+    hold_on_fail: bool = False
     elsewhere: bool = False
     against: str = ""
 

@@ -102,6 +102,7 @@ class Session:
             self.options.budget,
             self.signatures,
             Earlier(folder.absolute(), folder.name) if folder is not None else None,
+            self.progress if self.options.hold_on_fail else None,
         )
 
     @cached_property
