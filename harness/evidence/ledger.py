@@ -59,6 +59,10 @@ class _Cut(msgspec.Struct, frozen=True, gc=False, tag="cut"):
     limit: Natural
 
 
+class _Reset(msgspec.Struct, frozen=True, gc=False, tag="reset"):
+    t: Natural
+
+
 class _End(msgspec.Struct, frozen=True, gc=False, tag="end"):
     pages: dict[str, dict[str, Natural]] = {}
 
@@ -79,7 +83,7 @@ class _Named(msgspec.Struct, frozen=True):
     version: FromMinusOne = -1
 
 
-_LINE = msgspec.json.Decoder(Event | Fault | Termination | _Exit | _Cut | _End)
+_LINE = msgspec.json.Decoder(Event | Fault | Termination | _Exit | _Cut | _Reset | _End)
 
 
 @dataclass
@@ -92,6 +96,7 @@ class _Reading:
     faults: list[Fault] = field(default_factory=list)
     terminations: list[Termination] = field(default_factory=list)
     exits: list[ExitCall] = field(default_factory=list)
+    resets: list[int] = field(default_factory=list)
     end: dict[str, Any] | None = None
     cut: Cut | None = None
     by: Counter[tuple[str, str, int]] = field(default_factory=Counter)
@@ -208,6 +213,7 @@ def read_ledger(path: Path) -> Ledger:
         tuple(reading.exits),
         reading.end,
         cut,
+        tuple(reading.resets),
     )
 
 
@@ -229,6 +235,8 @@ def _take(reading: _Reading, number: int, raw: bytes, where: str) -> None:
         case Termination() as termination:
             msgspec.structs.force_setattr(termination, "line", number)
             reading.terminations.append(termination)
+        case _Reset():
+            reading.resets.append(number)
         case _Cut() as cut:
             reading.cut = Cut(cut.limit, number)
         case _End():

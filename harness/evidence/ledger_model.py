@@ -7,7 +7,9 @@ interval arithmetic, so that their cost follows the ledger's lines and never the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import sys
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import msgspec
@@ -40,6 +42,16 @@ Operation = Literal[
     "ghcb-register",
     "private-mmio",
     "shared-read",
+    "host-psc-partial",
+    "host-psc-interrupted",
+    "host-psc-refused",
+    "host-size-mismatch",
+    "host-in-use",
+    "host-busy",
+    "host-ap-late",
+    "host-shared",
+    "host-remapped",
+    "host-unvalidated",
 ]
 
 Refusal = Literal[
@@ -60,8 +72,11 @@ NOT_ASKED = -1
 
 VALIDATING = frozenset({"launch-private", "validate"})
 """Operations after which the pages are private and validated, and were not before."""
+LIES = frozenset({"host-shared", "host-remapped", "host-unvalidated"})
+"""What the host does behind the guest's back to a page in use."""
 _TO_PRIVATE = frozenset({"psc-private", "implicit-private"})
-_TO_SHARED = frozenset({"psc-shared", "implicit-shared"})
+_TO_SHARED = frozenset({"psc-shared", "implicit-shared", "host-shared"})
+_NO_LONGER_VALIDATED = frozenset({"rescind", "host-remapped", "host-unvalidated"})
 
 
 class Event(msgspec.Struct, frozen=True, gc=False, tag="event"):
@@ -169,6 +184,7 @@ class Ledger:
 
     ``end`` holds the closing line's counters; None means that QEMU did not end by itself. ``cut`` says where
     the ledger reached its limit: such a ledger has no events here, for what they show is not all there was.
+    ``resets`` are the lines at which the guest was launched anew.
     """
 
     page_size: int
@@ -180,6 +196,26 @@ class Ledger:
     exits: tuple[ExitCall, ...] = ()
     end: Mapping[str, Any] | None = field(default=None, hash=False)
     cut: Cut | None = None
+    resets: tuple[int, ...] = ()
+
+    @property
+    def lives(self) -> tuple[Ledger, ...]:
+        """Return a ledger for each life of the guest, whose memory was all unaccepted again at its beginning.
+
+        The end line's counters are those of all lives.
+        """
+        bounds = (0, *self.resets, sys.maxsize)
+        return tuple(self._between(*life) for life in pairwise(bounds)) if self.resets else (self,)
+
+    def _between(self, after: int, before: int) -> Ledger:
+        return replace(
+            self,
+            events=tuple(it for it in self.events if after < it.line < before),
+            faults=tuple(it for it in self.faults if after < it.line < before),
+            terminations=tuple(it for it in self.terminations if after < it.line < before),
+            exits=tuple(it for it in self.exits if after < it.line < before),
+            resets=(),
+        )
 
     @property
     def truncated(self) -> bool:
@@ -276,7 +312,7 @@ class _Replay:
         elif event.op in _TO_SHARED:
             self.shared.add(event.gpa, event.end)
             self.validated.remove(event.gpa, event.end)
-        elif event.op == "rescind":
+        elif event.op in _NO_LONGER_VALIDATED:
             self.validated.remove(event.gpa, event.end)
 
     def state(self) -> RmpState:

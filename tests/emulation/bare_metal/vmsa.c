@@ -417,6 +417,16 @@ void vmsa_rules(void)
         expect_stands("beats");
         expect("EAX of RMPADJUST", rmpadjust(second, 0, 1), 0);
     }
+    TEST("ap destroy: a vCPU that is destroyed before it ran does not run") {
+        uint64_t other = new_vmsa();
+
+        for (unsigned i = 0; i < 300; i++) {
+            create_vcpu(other);
+            ask(DESTROY, 1, 0);
+            rmpadjust(other, 0, 1);     /* were it to run, there is no VMSA */
+        }
+        expect_stands("beats");
+    }
     TEST("ap destroy: neither NMI nor INIT nor SIPI wakes the vCPU") {
         send_ipi(IPI_INIT);
         expect_stands("beats after INIT");

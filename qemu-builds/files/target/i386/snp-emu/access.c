@@ -176,8 +176,12 @@ bool snp_emu_access(CPUX86State *env, hwaddr *gpa, MMUAccessType access,
     }
     if (shared ? !(state & RMP_ASSIGNED) :
                  (state & (usable | RMP_VMSA)) == usable) {
-        contents_settle(*gpa & TARGET_PAGE_MASK);
-        return true;
+        if (likely(shared || probe || !prot || access == MMU_INST_FETCH ||
+                   !faults_of_memory())) {
+            contents_settle(*gpa & TARGET_PAGE_MASK);
+            return true;
+        }
+        fault_at_access(env, *gpa & TARGET_PAGE_MASK, ra);
     }
     if (!shared) {
         return private_access(env, block, *gpa, access, probe, ra);

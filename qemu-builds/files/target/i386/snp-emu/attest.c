@@ -166,6 +166,11 @@ typedef struct Launched {
 static GArray *launched;
 static uint64_t sequence[4];    /* of the last message, by key */
 
+void attest_reset(void)
+{
+    memset(sequence, 0, sizeof(sequence));
+}
+
 static void sha(QCryptoHashAlgo algo, const void *data, size_t len,
                 uint8_t *digest, size_t digest_len)
 {

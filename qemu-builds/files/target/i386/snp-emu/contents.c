@@ -26,6 +26,7 @@
 #include "internal.h"
 
 unsigned long *contents_settled_map;
+static unsigned long settled_pages;     /* bits in it */
 
 static QemuMutex lock;  /* held for short; taken inside snp_emu->lock */
 static uint64_t noise[2048];
@@ -65,7 +66,8 @@ void contents_init(hwaddr end)
     memory_region_add_subregion(get_system_memory(), snp_emu_c_bit, &noise_mr);
     if (snp_emu->scramble) {
         /* from calloc(): the host backs only what is used */
-        contents_settled_map = bitmap_new(end / TARGET_PAGE_SIZE);
+        settled_pages = end / TARGET_PAGE_SIZE;
+        contents_settled_map = bitmap_new(settled_pages);
     }
 }
 
@@ -166,6 +168,14 @@ void contents_end_change(void)
 {
     if (contents_settled_map) {
         qemu_mutex_unlock(&lock);
+    }
+}
+
+void contents_forget(void)
+{
+    if (contents_settled_map) {
+        QEMU_LOCK_GUARD(&lock);
+        bitmap_clear(contents_settled_map, 0, settled_pages);
     }
 }
 

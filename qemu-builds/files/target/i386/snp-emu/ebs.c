@@ -168,6 +168,15 @@ bool snp_hook_wanted(CPUState *cs, uint64_t pc)
            (pc == entry || pc == qatomic_read(&call.resume));
 }
 
+void ebs_reset(void)
+{
+    qatomic_set(&entry, 0);
+    qatomic_set(&given_up, false);
+    qatomic_set(&over, false);
+    qatomic_set(&call.resume, 0);
+    snp_emu->ebs_status = -1;   /* the new firmware has granted nothing yet */
+}
+
 bool snp_ebs_under_way(void)
 {
     return qatomic_read(&call.resume);

@@ -118,7 +118,12 @@ void helper_pvalidate(CPUX86State *env)
         set_result(env, SNP_FAIL_SIZEMISMATCH, false);
         return;
     }
-    if (in_use(state, gpa, size)) {
+    if (size == BLOCK_SIZE &&
+        fault_strikes(SNP_FAULT_SIZE_MISMATCH, &o, gpa)) {
+        set_result(env, SNP_FAIL_SIZEMISMATCH, false);
+        return;
+    }
+    if (fault_strikes(SNP_FAULT_IN_USE, &o, gpa) || in_use(state, gpa, size)) {
         set_result(env, SNP_FAIL_INUSE, false);
         return;
     }

@@ -39,6 +39,21 @@ typedef enum SnpPhase {
     SNP_PHASE__MAX,
 } SnpPhase;
 
+/* What the host does wrong when it is asked to; names stand in faults.c. */
+typedef enum SnpFault {
+    SNP_FAULT_PSC_PARTIAL,      /* does some entries, and returns */
+    SNP_FAULT_PSC_INTERRUPTED,  /* does nothing, or a part of an entry */
+    SNP_FAULT_PSC_REFUSED,
+    SNP_FAULT_SIZE_MISMATCH,    /* of a 2 MiB PVALIDATE */
+    SNP_FAULT_IN_USE,           /* of a PVALIDATE */
+    SNP_FAULT_BUSY,             /* guest requests are throttled */
+    SNP_FAULT_AP_LATE,
+    SNP_FAULT_SHARED,           /* a page in use becomes shared */
+    SNP_FAULT_REMAPPED,         /* another page takes its place */
+    SNP_FAULT_UNVALIDATED,      /* it loses its validation */
+    SNP_FAULT__MAX,
+} SnpFault;
+
 /* Ledger operations; the names stand in ledger.c. */
 typedef enum SnpOp {
     SNP_OP_LAUNCH_PRIVATE,
@@ -56,7 +71,8 @@ typedef enum SnpOp {
     SNP_OP_GHCB_REGISTER,
     SNP_OP_PRIVATE_MMIO,
     SNP_OP_SHARED_READ,
-    SNP_OP__MAX,
+    SNP_OP_HOST,        /* the host's faults: SNP_OP_HOST + SnpFault */
+    SNP_OP__MAX = SNP_OP_HOST + SNP_FAULT__MAX,
 } SnpOp;
 
 /* The place in the guest that caused an event. */
@@ -74,6 +90,13 @@ typedef enum SnpHold {
     SNP_HOLD_NAE,
 } SnpHold;
 
+/* What a vCPU's own thread is to do with it; the last request counts. */
+typedef enum SnpRequest {
+    SNP_REQUEST_NONE,
+    SNP_REQUEST_RUN,
+    SNP_REQUEST_STOP,
+} SnpRequest;
+
 typedef struct SnpVcpu {
     uint64_t ghcb_msr;
     hwaddr ghcb_registered; /* -1: none */
@@ -86,6 +109,8 @@ typedef struct SnpVcpu {
     bool init_received;     /* KVM: stands until SIPI comes */
     bool started;           /* KVM: has had its first SIPI */
     int64_t waits_since;    /* for a VMSA page to be out of use; 0: no */
+    SnpRequest asked;       /* by AP creation, and not done yet */
+    hwaddr asked_vmsa;
 } SnpVcpu;
 
 typedef struct SnpEmu {
@@ -100,7 +125,12 @@ typedef struct SnpEmu {
     SevSnpEmulatedStrictness private_mmio;
     SevSnpEmulatedRmpEntries rmp_entries;
     SevSnpEmulatedHypervisor hypervisor;
+    SevSnpEmulatedReset reset;
     uint64_t ledger_limit;      /* bytes; 0: none */
+    char *fault_names;
+    uint32_t host_faults;       /* bits by SnpFault */
+    uint32_t fault_seed;
+    SevSnpEmulatedFaultPhase fault_phase;
     uint64_t ap_jump_table;
     uint8_t vmpck[4][32];       /* keys of the guest messages, by VMPL */
     uint64_t vmgexits;
@@ -127,6 +157,11 @@ static inline bool snp_is_kvm(void)
 SnpOrigin snp_origin(CPUX86State *env, uintptr_t ra);
 SnpPhase snp_phase(CPUX86State *env, uint64_t rip);
 
+/* phase.c, ebs.c, attest.c: the guest starts anew */
+void phase_reset(void);
+void ebs_reset(void);
+void attest_reset(void);
+
 /* ebs.c */
 bool snp_ebs_under_way(void);
 
@@ -141,6 +176,8 @@ RmpBlock *rmp_block(hwaddr gpa);
 uint8_t block_get(const RmpBlock *block, hwaddr gpa);
 void block_fills_tlb(RmpBlock *block);
 void rmp_add_range(hwaddr base, uint64_t size);
+/* As before any rmp_add_range(); no vCPU runs. */
+void rmp_reset(void);
 uint8_t rmp_get(hwaddr gpa);
 void rmp_set(hwaddr gpa, uint64_t size, uint8_t state);
 uint64_t rmp_validated_pages(void);
@@ -162,9 +199,25 @@ bool rmp_page_state_change(const SnpOrigin *o, hwaddr gpa, uint64_t size,
 void rmp_implicit_conversion(CPUX86State *env, const SnpOrigin *o, hwaddr page,
                              bool private);
 
+/* A page loses its contents, and becomes @state. */
+void rmp_change_owner(hwaddr gpa, uint64_t size, uint8_t state);
+
 /* All TLBs; and the same only if one may hold a page that rmp_set() changed. */
 void snp_flush_tlbs(CPUX86State *env);
 void rmp_flush_stale(CPUX86State *env);
+
+/* faults.c */
+bool faults_parse(const char *names, uint32_t *faults, Error **errp);
+void faults_arm(void);
+/*
+ * Here is an occasion for @fault: does it come?  If so it is in the ledger.
+ * The caller of both holds snp_emu->lock.
+ */
+bool fault_strikes(SnpFault fault, const SnpOrigin *o, hwaddr gpa);
+uint64_t fault_random(uint64_t below);
+/* Is there one that comes as the guest uses a page?  It may then be this. */
+bool faults_of_memory(void);
+void fault_at_access(CPUX86State *env, hwaddr page, uintptr_t ra);
 
 /* access.c: count a refused use of memory and tell it to ledger and QMP */
 void snp_fault(const char *op, const SnpOrigin *o, hwaddr gpa,
@@ -187,6 +240,8 @@ void contents_end_change(void);
 /* What is there now is what the guest shall find. */
 void contents_keep(hwaddr gpa, uint64_t size);
 void contents_fill(hwaddr gpa);
+/* All of it is lost. */
+void contents_forget(void);
 /* Where a page of noise lies that no page table reaches; the same for @gpa. */
 hwaddr contents_noise_page(hwaddr gpa);
 
@@ -225,6 +280,7 @@ void ledger_terminate(const SnpOrigin *o, int set, int code, const char *text);
 void ledger_ebs_call(const SnpOrigin *caller, uint64_t map_key);
 void ledger_ebs_return(const SnpOrigin *caller, uint64_t map_key,
                        uint64_t status);
+void ledger_reset(void);
 void ledger_flush(void);
 void ledger_close(void);
 void ledger_ram_range(hwaddr base, uint64_t size);
@@ -247,8 +303,8 @@ void snp_initial_vmsa(CPUX86State *env, uint32_t eip, uint8_t vmsa[4096]);
 
 /* smp.c */
 bool snp_ap_is_destroy(uint64_t info1);
-bool snp_ap_creation(CPUX86State *env, uint64_t info1, uint64_t vmsa,
-                     uint64_t sev_features);
+bool snp_ap_creation(CPUX86State *env, const SnpOrigin *o, uint64_t info1,
+                     uint64_t vmsa, uint64_t sev_features);
 /* The list of APIC ids: how many pages it takes, and writing it. */
 uint64_t snp_apic_id_pages(void);
 void snp_write_apic_ids(hwaddr gpa);

@@ -10,11 +10,14 @@
 #include "qemu/guest-random.h"
 #include "qemu/units.h"
 #include "cpu.h"
+#include "exec/exec-all.h"
+#include "exec/tb-flush.h"
 #include "hw/boards.h"
 #include "hw/i386/pc.h"
 #include "hw/i386/x86.h"
 #include "migration/blocker.h"
 #include "system/accel-ops.h"
+#include "system/reset.h"
 #include "system/confidential-guest-support.h"
 #include "system/runstate.h"
 #include "system/system.h"
@@ -135,9 +138,11 @@ static void populate(hwaddr gpa, const void *data, size_t len, size_t area)
     rmp_set(gpa, area, RMP_ASSIGNED | RMP_VALIDATED);
 }
 
-/* The image, as launched */
+/* The image, as launched, and where it lies */
 static hwaddr image_base;
 static uint64_t image_size;
+static const uint8_t *image;
+static uint8_t *image_ram;
 
 static bool overlap(uint64_t base, uint64_t size, uint64_t other,
                     uint64_t other_size)
@@ -304,7 +309,7 @@ static void check_id_block(void)
 }
 
 /* What SNP_LAUNCH_UPDATE does with each section of the metadata. */
-static void populate_metadata(const OvmfSevMetadata *metadata)
+static void populate_metadata(const OvmfSevMetadata *metadata, bool measure)
 {
     CPUX86State *env = cpu_env(first_cpu);
 
@@ -342,9 +347,16 @@ static void populate_metadata(const OvmfSevMetadata *metadata)
             }
             break;
         default:
-            break;      /* zero pages; RAM starts out as zero */
+            /* zero pages; RAM is zero at first, but not after a reset */
+            address_space_set(&address_space_memory, desc->base, 0, desc->len,
+                              MEMTXATTRS_UNSPECIFIED);
+            break;
         }
-        snp_measure(desc->base, desc->len, page_type, measured);
+        if (measure) {
+            snp_measure(desc->base, desc->len, page_type, measured);
+        } else {
+            g_free(measured);
+        }
         populate(desc->base, &page, len, desc->len);
     }
 }
@@ -355,7 +367,7 @@ static void finish_launch(Notifier *n, void *unused)
 
     check_metadata(metadata);
     check_hashes();
-    populate_metadata(metadata);
+    populate_metadata(metadata, true);
     measure_vmsas();
     check_id_block();
 }
@@ -379,21 +391,75 @@ static void close_ledger(Notifier *n, void *unused)
 
 static Notifier at_exit = { .notify = close_ledger };
 
-static void add_ram(hwaddr base, uint64_t size)
+static void reset_vcpus(void)
 {
-    if (size) {
-        rmp_add_range(base, size);
-        ledger_ram_range(base, size);
+    for (unsigned i = 0; i < snp_emu->nr_vcpus; i++) {
+        snp_emu->vcpus[i] = (SnpVcpu) {
+            .ghcb_msr = snp_ghcb_msr_reset(), .ghcb_registered = -1,
+        };
     }
+    snp_emu->ap_jump_table = 0;
+}
+
+/* All memory, as hosts give it to a guest; returns its end. */
+static hwaddr cover_memory(void)
+{
+    MachineState *machine = MACHINE(qdev_get_machine());
+    X86MachineState *x86ms = X86_MACHINE(machine);
+    hwaddr top = MAX(image_base + image_size, x86ms->above_4g_mem_start +
+                                              x86ms->above_4g_mem_size);
+
+    rmp_add_range(0, x86ms->below_4g_mem_size);
+    rmp_add_range(x86ms->above_4g_mem_start, x86ms->above_4g_mem_size);
+    rmp_add_range(image_base, image_size);
+    if (machine->device_memory) {
+        /* memory that is plugged in later is private as well */
+        hwaddr base = machine->device_memory->base;
+        uint64_t room = memory_region_size(&machine->device_memory->mr);
+
+        rmp_add_range(base, room);
+        top = MAX(top, base + room);
+    }
+    return top;
+}
+
+/*
+ * From version 11 on QEMU closes the guest's KVM context on reset, makes
+ * another one and launches the same again: nothing is left of what the guest
+ * had accepted, or said to the firmware.  The machine's first reset is part of
+ * its launch.  No vCPU runs.
+ */
+static void rebuild(void *unused)
+{
+    static bool launched;
+
+    if (!launched) {
+        launched = true;
+        return;
+    }
+    WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
+        ledger_reset();
+        rmp_reset();
+        contents_forget();
+        cover_memory();
+        reset_vcpus();
+        phase_reset();
+        ebs_reset();
+        attest_reset();
+        memcpy(image_ram, image, image_size);
+        populate(image_base, NULL, 0, image_size);
+    }
+    populate_metadata(pc_system_get_ovmf_sev_metadata_ptr(), false);
+    tb_flush(first_cpu);
 }
 
 /* Of a page table entry's address field */
 #define HIGHEST_C_BIT 51
 
-/* As kvm_cpus_are_resettable(): a guest's reboot ends the VM. */
+/* As kvm_cpus_are_resettable(): before QEMU 11 a reboot ends the VM. */
 static bool snp_cpus_are_resettable(void)
 {
-    return false;
+    return snp_emu->reset == SEV_SNP_EMULATED_RESET_REBUILD;
 }
 
 void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size)
@@ -403,8 +469,7 @@ void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size)
         ACCEL_OPS_CLASS(object_class_by_name(ACCEL_OPS_NAME("tcg")));
     X86MachineState *x86ms = X86_MACHINE(machine);
     uint32_t c_bit = sev_get_cbit_position();
-    hwaddr top = MAX(gpa + size, x86ms->above_4g_mem_start +
-                                 x86ms->above_4g_mem_size);
+    hwaddr top;
 
     if (!snp_emu || OBJECT(machine->cgs) !=
         object_dynamic_cast(OBJECT(machine->cgs), TYPE_SEV_SNP_EMULATED)) {
@@ -424,26 +489,18 @@ void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size)
     }
     check_object(OBJECT(machine->cgs));
     snp_resolve_profile();
+    faults_arm();
     image_base = gpa;
     image_size = size;
+    image_ram = flash;
+    /* a copy: the guest may write to it before it asks for a report */
+    image = g_memdup2(flash, size);
     snp_emu->nr_vcpus = machine->smp.max_cpus;
     snp_emu->vcpus = g_new0(SnpVcpu, snp_emu->nr_vcpus);
-    for (unsigned i = 0; i < snp_emu->nr_vcpus; i++) {
-        snp_emu->vcpus[i].ghcb_msr = snp_ghcb_msr_reset();
-        snp_emu->vcpus[i].ghcb_registered = -1;
-    }
-
-    add_ram(0, x86ms->below_4g_mem_size);
-    add_ram(x86ms->above_4g_mem_start, x86ms->above_4g_mem_size);
-    rmp_add_range(gpa, size);
-    if (machine->device_memory) {
-        /* memory that is plugged in later is private as well */
-        hwaddr base = machine->device_memory->base;
-        uint64_t room = memory_region_size(&machine->device_memory->mr);
-
-        rmp_add_range(base, room);
-        top = MAX(top, base + room);
-    }
+    reset_vcpus();
+    top = cover_memory();
+    ledger_ram_range(0, x86ms->below_4g_mem_size);
+    ledger_ram_range(x86ms->above_4g_mem_start, x86ms->above_4g_mem_size);
     if (c_bit > HIGHEST_C_BIT || (top - 1) >> c_bit) {
         error_report("sev-snp-emulated: cbitpos=%u is no free address bit of "
                      "page tables: memory ends at 0x%" PRIx64, c_bit, top);
@@ -455,12 +512,12 @@ void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size)
         ledger_open(snp_emu->ledger_path, &error_fatal);
     }
     WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
-        /* a copy: the guest may write to it before it asks for a report */
-        snp_measure(gpa, size, PAGE_TYPE_NORMAL, g_memdup2(flash, size));
+        snp_measure(gpa, size, PAGE_TYPE_NORMAL, image);
         populate(gpa, NULL, 0, size);
     }
     qemu_add_machine_init_done_notifier(&machine_done);
     qemu_add_exit_notifier(&at_exit);
+    qemu_register_reset(rebuild, NULL);
     qemu_add_vm_change_state_handler(flush_on_stop, NULL);
     ops->cpus_are_resettable = snp_cpus_are_resettable;
     snp_emu_reflect = snp_emu->reflect;

@@ -33,6 +33,16 @@ static const char *const op_names[SNP_OP__MAX] = {
     [SNP_OP_GHCB_REGISTER] = "ghcb-register",
     [SNP_OP_PRIVATE_MMIO] = "private-mmio",
     [SNP_OP_SHARED_READ] = "shared-read",
+    [SNP_OP_HOST + SNP_FAULT_PSC_PARTIAL] = "host-psc-partial",
+    [SNP_OP_HOST + SNP_FAULT_PSC_INTERRUPTED] = "host-psc-interrupted",
+    [SNP_OP_HOST + SNP_FAULT_PSC_REFUSED] = "host-psc-refused",
+    [SNP_OP_HOST + SNP_FAULT_SIZE_MISMATCH] = "host-size-mismatch",
+    [SNP_OP_HOST + SNP_FAULT_IN_USE] = "host-in-use",
+    [SNP_OP_HOST + SNP_FAULT_BUSY] = "host-busy",
+    [SNP_OP_HOST + SNP_FAULT_AP_LATE] = "host-ap-late",
+    [SNP_OP_HOST + SNP_FAULT_SHARED] = "host-shared",
+    [SNP_OP_HOST + SNP_FAULT_REMAPPED] = "host-remapped",
+    [SNP_OP_HOST + SNP_FAULT_UNVALIDATED] = "host-unvalidated",
 };
 
 static const char *const phase_names[SNP_PHASE__MAX] = {
@@ -79,6 +89,9 @@ const char *snp_phase_name(SnpPhase phase)
 
 void ledger_ram_range(hwaddr base, uint64_t size)
 {
+    if (!size) {
+        return;
+    }
     if (!ram) {
         ram = g_string_new("");
     }
@@ -231,6 +244,15 @@ void ledger_ebs_return(const SnpOrigin *caller, uint64_t map_key,
     if (file && has_room()) {
         write_ebs("return", caller, map_key);
         fprintf(file, ",\"status\":%" PRIu64 "}\n", status);
+    }
+}
+
+void ledger_reset(void)
+{
+    if (file) {
+        write_runs();
+        fprintf(file, "{\"type\":\"reset\",\"t\":%" PRId64 "}\n", now());
+        fflush(file);
     }
 }
 

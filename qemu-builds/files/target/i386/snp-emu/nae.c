@@ -43,6 +43,8 @@ enum {
 
 /* SW_EXITINFO2 of an extended guest request with too few pages */
 #define EXT_GUEST_REQUEST_INVALID_LEN (1ULL << 32)
+/* The same of a guest request that is throttled */
+#define GUEST_REQUEST_BUSY            (2ULL << 32)
 
 /* Are all fields that the request needs marked valid? */
 static bool has_inputs(const Ghcb *g, uint64_t code, uint64_t info1,
@@ -179,15 +181,23 @@ static bool give_certificates(Ghcb *g)
  * Sections 4.1.11 and 4.1.12: EXITINFO1 is the request page, EXITINFO2 the
  * response page.
  */
-static void nae_guest_request(Ghcb *g, hwaddr request, hwaddr response,
-                              bool extended)
+static void nae_guest_request(const SnpOrigin *o, Ghcb *g, hwaddr request,
+                              hwaddr response, bool extended)
 {
     uint8_t in[4096] = {}, out[4096] = {};
     uint32_t error;
+    bool busy;
 
     if (request == response || !is_data_page(request) ||
         !is_data_page(response)) {
         ghcb_malformed(g, ERR_INVALID_INPUT);
+        return;
+    }
+    WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
+        busy = fault_strikes(SNP_FAULT_BUSY, o, request);
+    }
+    if (busy) {
+        ghcb_answer(g, RESP_NO_ACTION, GUEST_REQUEST_BUSY);
         return;
     }
     address_space_read(&snp_dma_as, request, MEMTXATTRS_UNSPECIFIED,
@@ -308,7 +318,7 @@ static void answer(CPUX86State *env, const SnpOrigin *o, Ghcb *g)
         nae_ap_jump_table(g, info1, info2);
         break;
     case EXIT_AP_CREATION:
-        if (snp_ap_creation(env, info1, info2, ghcb_get(g, F_RAX))) {
+        if (snp_ap_creation(env, o, info1, info2, ghcb_get(g, F_RAX))) {
             ghcb_answer(g, RESP_NO_ACTION, 0);
         } else {
             ghcb_malformed(g, ERR_INVALID_INPUT);
@@ -323,7 +333,8 @@ static void answer(CPUX86State *env, const SnpOrigin *o, Ghcb *g)
         break;
     case EXIT_GUEST_REQUEST:
     case EXIT_EXT_GUEST_REQUEST:
-        nae_guest_request(g, info1, info2, code == EXIT_EXT_GUEST_REQUEST);
+        nae_guest_request(o, g, info1, info2,
+                          code == EXIT_EXT_GUEST_REQUEST);
         break;
     case EXIT_TERMINATE:
         snp_terminate(o, info1 & 0xf, info1 >> 4 & 0xff);

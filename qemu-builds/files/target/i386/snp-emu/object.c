@@ -11,6 +11,7 @@
 #include "qapi/error.h"
 #include "qapi/qapi-types-qom.h"
 #include "qapi/visitor.h"
+#include "qemu/error-report.h"
 #include "qemu/units.h"
 #include "qom/object_interfaces.h"
 #include "cpu.h"
@@ -64,6 +65,34 @@ static void set_ledger_limit(Object *obj, Visitor *v, const char *name,
     }
 }
 
+static char *get_host_faults(Object *obj, Error **errp)
+{
+    return g_strdup(snp_emu->fault_names);
+}
+
+static void set_host_faults(Object *obj, const char *value, Error **errp)
+{
+    if (may_set("host-faults", errp) &&
+        faults_parse(value, &snp_emu->host_faults, errp)) {
+        g_free(snp_emu->fault_names);
+        snp_emu->fault_names = g_strdup(value);
+    }
+}
+
+static void get_fault_seed(Object *obj, Visitor *v, const char *name,
+                           void *opaque, Error **errp)
+{
+    visit_type_uint32(v, name, &snp_emu->fault_seed, errp);
+}
+
+static void set_fault_seed(Object *obj, Visitor *v, const char *name,
+                           void *opaque, Error **errp)
+{
+    if (may_set(name, errp)) {
+        visit_type_uint32(v, name, &snp_emu->fault_seed, errp);
+    }
+}
+
 #define BOOL_PROPERTY(name, field)                                        \
     static bool get_##field(Object *obj, Error **errp)                    \
     {                                                                     \
@@ -98,6 +127,8 @@ ENUM_PROPERTY("rmp-entries", rmp_entries)
 ENUM_PROPERTY("validate-twice", validate_twice)
 ENUM_PROPERTY("implicit-conversion", implicit_conversion)
 ENUM_PROPERTY("private-mmio", private_mmio)
+ENUM_PROPERTY("fault-phase", fault_phase)
+ENUM_PROPERTY("reset", reset)
 
 void snp_resolve_profile(void)
 {
@@ -109,6 +140,13 @@ void snp_resolve_profile(void)
         snp_emu->private_mmio = snp_is_kvm() ?
                                 SEV_SNP_EMULATED_STRICTNESS_FATAL :
                                 SEV_SNP_EMULATED_STRICTNESS_REPORT;
+    }
+    if (snp_emu->host_faults & (1U << SNP_FAULT_SIZE_MISMATCH) &&
+        snp_emu->rmp_entries == SEV_SNP_EMULATED_RMP_ENTRIES_4K) {
+        error_report("sev-snp-emulated: the fault 'size-mismatch' needs "
+                     "rmp-entries=2m or mixed: with 4k every PVALIDATE of "
+                     "2 MiB is one");
+        exit(1);
     }
 }
 
@@ -150,6 +188,7 @@ static void emulated_instance_init(Object *obj)
         snp_emu = g_new0(SnpEmu, 1);
         snp_emu->scramble = true;
         snp_emu->ledger_limit = 256 * MiB;
+        snp_emu->fault_seed = 1;
         snp_emu->hypervisor = SEV_SNP_EMULATED_HYPERVISOR_KVM;
         snp_emu->rmp_entries = SEV_SNP_EMULATED_RMP_ENTRIES_AUTO;
         snp_emu->private_mmio = SEV_SNP_EMULATED_STRICTNESS_AUTO;
@@ -201,6 +240,25 @@ static void emulated_class_init(ObjectClass *oc, void *data)
                               set_ledger_limit, NULL, NULL);
     object_class_property_set_description(oc, "ledger-limit",
         "bytes after which the ledger holds no more events, 0: none");
+    object_class_property_add_enum(oc, "reset", "SevSnpEmulatedReset",
+                                   &SevSnpEmulatedReset_lookup, get_reset,
+                                   set_reset);
+    object_class_property_set_description(oc, "reset",
+        "what a reset does: end (default) the machine, or rebuild the guest");
+    object_class_property_add_str(oc, "host-faults", get_host_faults,
+                                  set_host_faults);
+    object_class_property_set_description(oc, "host-faults",
+        "what the host does wrong, names with + between them");
+    object_class_property_add(oc, "fault-seed", "uint32", get_fault_seed,
+                              set_fault_seed, NULL, NULL);
+    object_class_property_set_description(oc, "fault-seed",
+        "number from which it follows when the faults come");
+    object_class_property_add_enum(oc, "fault-phase",
+                                   "SevSnpEmulatedFaultPhase",
+                                   &SevSnpEmulatedFaultPhase_lookup,
+                                   get_fault_phase, set_fault_phase);
+    object_class_property_set_description(oc, "fault-phase",
+        "whose code the faults come to: any (default), firmware or kernel");
     object_class_property_add_enum(oc, "hypervisor",
                                    "SevSnpEmulatedHypervisor",
                                    &SevSnpEmulatedHypervisor_lookup,

@@ -115,6 +115,13 @@ static void arrive(SnpPhase phase)
     }
 }
 
+void phase_reset(void)
+{
+    qatomic_set(&newcomer, SNP_PHASE_FIRMWARE);
+    memset(cache, 0, sizeof(cache));
+    snp_emu->last_phase = SNP_PHASE_FIRMWARE;
+}
+
 static Image cached_image(uint64_t rip)
 {
     uint64_t page = rip / PAGE;

@@ -79,7 +79,8 @@ static PscResult change(const SnpOrigin *o, hwaddr gpa, int operation,
         }
         return PSC_GENERIC;
     }
-    if ((may_be_in_use(gpa, size) && snp_vmsa_in_use(gpa, size)) ||
+    if (fault_strikes(SNP_FAULT_PSC_REFUSED, o, gpa) ||
+        (may_be_in_use(gpa, size) && snp_vmsa_in_use(gpa, size)) ||
         !rmp_page_state_change(o, gpa, size, operation == PSC_PRIVATE)) {
         return PSC_GENERIC;
     }
@@ -107,11 +108,48 @@ static PscResult do_entry(const SnpOrigin *o, uint64_t entry)
     return result;
 }
 
+/*
+ * Does the host return before this entry, or in it?  Then it has done @entry's
+ * first pages.
+ */
+static bool is_interrupted(const SnpOrigin *o, uint64_t *entry)
+{
+    hwaddr gpa = extract64(*entry, 12, 40) << 12;
+
+    if (!fault_strikes(SNP_FAULT_PSC_INTERRUPTED, o, gpa)) {
+        return false;
+    }
+    if (extract64(*entry, 56, 1) && !extract64(*entry, 0, 12) &&
+        QEMU_IS_ALIGNED(gpa, 2 * MiB) && fault_random(2)) {
+        unsigned pages = 1 + fault_random(BLOCK_PAGES - 1), done = 0;
+
+        while (done < pages &&
+               change(o, gpa + done * 4096ULL, extract64(*entry, 52, 4), 1) ==
+               PSC_OK) {
+            done++;
+        }
+        *entry = deposit64(*entry, 0, 12, done);
+    }
+    return true;
+}
+
+/* Entry before which the host returns, having done some */
+static unsigned partial_end(const SnpOrigin *o, unsigned cur, unsigned end,
+                            const uint8_t *entries)
+{
+    if (cur < end && fault_strikes(SNP_FAULT_PSC_PARTIAL, o,
+                                   ldq_le_p(entries + cur * 8) &
+                                   MAKE_64BIT_MASK(12, 40))) {
+        return cur + 1 + fault_random(end - cur);
+    }
+    return end + 1;
+}
+
 void snp_psc(CPUX86State *env, const SnpOrigin *o, Ghcb *g)
 {
     uint8_t *desc = ghcb_scratch(g, 8);
     PscResult result = PSC_OK;
-    uint16_t cur, end;
+    uint16_t cur, end, stop;
 
     if (!desc) {
         ghcb_malformed(g, ERR_INVALID_SCRATCH);
@@ -125,10 +163,15 @@ void snp_psc(CPUX86State *env, const SnpOrigin *o, Ghcb *g)
         ghcb_answer(g, RESP_NO_ACTION, result_code(PSC_INVALID_HEADER));
         return;
     }
-    for (; cur <= end; cur++) {
+    stop = partial_end(o, cur, end, desc + 8);
+    for (; cur <= end && cur != stop; cur++) {
         uint8_t *p = desc + 8 + cur * 8;
         uint64_t entry = ldq_le_p(p);
 
+        if (is_interrupted(o, &entry)) {
+            stq_le_p(p, entry);
+            break;
+        }
         result = do_entry(o, entry);
         if (result != PSC_OK) {
             break;

@@ -145,6 +145,20 @@ void rmp_add_range(hwaddr base, uint64_t size)
     init_pages(base, base + size, RMP_ASSIGNED);
 }
 
+void rmp_reset(void)
+{
+    for (uint64_t i = 0; i < nr_blocks; i++) {
+        RmpPages *pages = blocks[i].pages;
+
+        qatomic_set(&blocks[i].uniform, RMP_NONE);
+        qatomic_rcu_set(&blocks[i].pages, NULL);
+        if (pages) {
+            g_free_rcu(pages, rcu);
+        }
+    }
+    validated_pages = 0;
+}
+
 /* All 512 pages in one state, and that state a 2 MiB entry's. */
 bool rmp_block_is_large(hwaddr gpa)
 {
@@ -268,7 +282,7 @@ void rmp_flush_stale(CPUX86State *env)
     }
 }
 
-static void change_owner(hwaddr gpa, uint64_t size, uint8_t state)
+void rmp_change_owner(hwaddr gpa, uint64_t size, uint8_t state)
 {
     contents_begin_change(gpa, size);
     rmp_set(gpa, size, state);
@@ -293,7 +307,7 @@ bool rmp_page_state_change(const SnpOrigin *o, hwaddr gpa, uint64_t size,
             return true;        /* as KVM: nothing to convert */
         }
         if (!block->pages) {
-            change_owner(gpa, size, want | (private ? block_size(gpa) : 0));
+            rmp_change_owner(gpa, size, want | (private ? block_size(gpa) : 0));
             return true;
         }
     }
@@ -301,7 +315,7 @@ bool rmp_page_state_change(const SnpOrigin *o, hwaddr gpa, uint64_t size,
     for (hwaddr a = gpa; a < gpa + size; a += 4096) {
         state = rmp_get(a);
         if (state != RMP_NONE && (state & RMP_ASSIGNED) != want) {
-            change_owner(a, 4096, want);
+            rmp_change_owner(a, 4096, want);
         }
     }
     return true;
@@ -312,7 +326,7 @@ void rmp_implicit_conversion(CPUX86State *env, const SnpOrigin *o, hwaddr page,
 {
     ledger_event(private ? SNP_OP_IMPLICIT_PRIVATE : SNP_OP_IMPLICIT_SHARED,
                  o, page, 4096);
-    change_owner(page, 4096, private ? RMP_ASSIGNED : 0);
+    rmp_change_owner(page, 4096, private ? RMP_ASSIGNED : 0);
     rmp_flush_stale(env);
     snp_report(private ? SNP_OP_IMPLICIT_PRIVATE : SNP_OP_IMPLICIT_SHARED, o,
                page);

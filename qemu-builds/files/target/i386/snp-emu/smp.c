@@ -45,7 +45,7 @@ static void cannot_run(CPUState *cs, const char *why)
 }
 
 /* On the target vCPU's own thread. */
-static void run_vmsa(CPUState *cs, run_on_cpu_data data)
+static void run_vmsa(CPUState *cs, hwaddr gpa)
 {
     SnpVcpu *vcpu = &snp_emu->vcpus[cs->cpu_index];
     uint8_t vmsa[4096];
@@ -54,8 +54,8 @@ static void run_vmsa(CPUState *cs, run_on_cpu_data data)
     WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
         vcpu->vmsa = 0;         /* not in use by itself */
         vcpu->on_init = 0;
-        refused = snp_vmsa_page_refused(data.target_ptr);
-        vcpu->vmsa = data.target_ptr;
+        refused = snp_vmsa_page_refused(gpa);
+        vcpu->vmsa = gpa;
         if (!refused) {
             snp_read_vmsa(vcpu->vmsa, vmsa);
             refused = snp_vmsa_refused(cpu_env(cs), vmsa);
@@ -73,12 +73,73 @@ static void run_vmsa(CPUState *cs, run_on_cpu_data data)
     cs->halted = 0;
 }
 
-static void stop_vcpu(CPUState *cs, run_on_cpu_data data)
+/* The same.  A vCPU that was destroyed before it ran does not run. */
+static void do_request(CPUState *cs, run_on_cpu_data unused)
+{
+    SnpVcpu *vcpu = &snp_emu->vcpus[cs->cpu_index];
+    SnpRequest asked;
+    hwaddr vmsa;
+
+    WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
+        asked = vcpu->asked;
+        vmsa = vcpu->asked_vmsa;
+        vcpu->asked = SNP_REQUEST_NONE;
+    }
+    switch (asked) {
+    case SNP_REQUEST_RUN:
+        run_vmsa(cs, vmsa);
+        break;
+    case SNP_REQUEST_STOP:
+        vcpu->held = vcpu->destroyed = true;
+        cs->halted = 1;
+        break;
+    default:
+        break;      /* done with an earlier one */
+    }
+}
+
+/* The caller holds snp_emu->lock. */
+static void request(CPUState *cs, SnpRequest asked, hwaddr vmsa)
 {
     SnpVcpu *vcpu = &snp_emu->vcpus[cs->cpu_index];
 
-    vcpu->held = vcpu->destroyed = true;
-    cs->halted = 1;
+    vcpu->asked = asked;
+    vcpu->asked_vmsa = vmsa;
+}
+
+/* A vCPU that comes late: its thread hears of it only then. */
+typedef struct Late {
+    QEMUTimer *timer;
+    CPUState *cs;
+    run_on_cpu_func todo;
+} Late;
+
+static void late_comes(void *opaque)
+{
+    Late *late = opaque;
+
+    async_run_on_cpu(late->cs, late->todo, RUN_ON_CPU_NULL);
+    timer_free(late->timer);
+    g_free(late);
+}
+
+#define MOST_LATE_MS 300
+
+/* The caller holds snp_emu->lock. */
+static void do_or_be_late(const SnpOrigin *o, CPUState *cs,
+                          run_on_cpu_func todo, hwaddr vmsa)
+{
+    Late *late;
+
+    if (!fault_strikes(SNP_FAULT_AP_LATE, o, vmsa)) {
+        async_run_on_cpu(cs, todo, RUN_ON_CPU_NULL);
+        return;
+    }
+    late = g_new(Late, 1);
+    *late = (Late) { .cs = cs, .todo = todo };
+    late->timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, late_comes, late);
+    timer_mod(late->timer, qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) +
+                           (1 + fault_random(MOST_LATE_MS)) * SCALE_MS);
 }
 
 static CPUState *find_vcpu(uint32_t apic_id)
@@ -150,8 +211,8 @@ bool snp_ap_is_destroy(uint64_t info1)
  * Section 4.1.9; false when an input is not acceptable.  EXITINFO1 is the
  * request, the VMPL (only 0 here) in bits 19:16, and the APIC id from bit 32.
  */
-bool snp_ap_creation(CPUX86State *env, uint64_t info1, uint64_t vmsa,
-                     uint64_t sev_features)
+bool snp_ap_creation(CPUX86State *env, const SnpOrigin *o, uint64_t info1,
+                     uint64_t vmsa, uint64_t sev_features)
 {
     CPUState *target = find_vcpu(info1 >> 32);
     SnpVcpu *vcpu;
@@ -165,7 +226,8 @@ bool snp_ap_creation(CPUX86State *env, uint64_t info1, uint64_t vmsa,
     case AP_DESTROY:
         vcpu->on_init = 0;
         vcpu->held = vcpu->destroyed = true;
-        async_run_on_cpu(target, stop_vcpu, RUN_ON_CPU_NULL);
+        request(target, SNP_REQUEST_STOP, 0);
+        async_run_on_cpu(target, do_request, RUN_ON_CPU_NULL);
         return true;
     case AP_CREATE_ON_INIT:
         if (!vmsa_is_acceptable(env, vmsa, sev_features)) {
@@ -188,7 +250,8 @@ bool snp_ap_creation(CPUX86State *env, uint64_t info1, uint64_t vmsa,
             vcpu->held = vcpu->init_received = false;
         }
         snp_flush_tlbs(env);    /* from now on accesses are checked */
-        async_run_on_cpu(target, run_vmsa, RUN_ON_CPU_TARGET_PTR(vmsa));
+        request(target, SNP_REQUEST_RUN, vmsa);
+        do_or_be_late(o, target, do_request, vmsa);
         return true;
     default:
         return false;
@@ -322,7 +385,7 @@ static void kvm_init(CPUState *cs, SnpVcpu *vcpu)
     if (vcpu->on_init) {
         int sipi = cs->interrupt_request & CPU_INTERRUPT_SIPI;
 
-        run_vmsa(cs, RUN_ON_CPU_TARGET_PTR(vcpu->on_init));
+        run_vmsa(cs, vcpu->on_init);
         cs->interrupt_request |= sipi;
     }
     if (cs->cpu_index) {
@@ -330,6 +393,11 @@ static void kvm_init(CPUState *cs, SnpVcpu *vcpu)
         vcpu->held = vcpu->destroyed;
         cs->halted = 1;
     }
+}
+
+static void let_go(CPUState *cs, run_on_cpu_data unused)
+{
+    cs->halted = 0;
 }
 
 /* The same, KVM_APIC_SIPI */
@@ -361,6 +429,13 @@ static void kvm_sipi(CPUState *cs, SnpVcpu *vcpu)
     }
     vcpu->held = false;
     vcpu->hold = SNP_HOLD_NONE;
+    if (first && snp_emu->host_faults) {
+        SnpOrigin o = snp_origin(cpu_env(cs), 0);
+
+        QEMU_LOCK_GUARD(&snp_emu->lock);
+        do_or_be_late(&o, cs, let_go, vcpu->vmsa);
+        return;
+    }
     cs->halted = 0;
 }
 
@@ -378,7 +453,7 @@ bool snp_emu_init(CPUState *cs)
     }
     if (vcpu->on_init) {
         cpu_reset_interrupt(cs, CPU_INTERRUPT_INIT);
-        run_vmsa(cs, RUN_ON_CPU_TARGET_PTR(vcpu->on_init));
+        run_vmsa(cs, vcpu->on_init);
         return true;
     }
     if (vcpu->held || vcpu->vmsa) {
