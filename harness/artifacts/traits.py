@@ -23,13 +23,14 @@ class Traits:
     """What is known of a cell's ingredients before it boots.
 
     ``entry``: how the loader enters the kernel. ``actions``: what the files of the cell's actions say, in the
-    order in which the guest does them.
+    order in which the guest does them. ``faults``: what the cell's emulated host does wrong.
     """
 
     firmware: FirmwareTraits
     kernel: KernelTraits
     entry: Entry = "efi-stub"
     actions: tuple[GuestAction, ...] = ()
+    faults: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the traits as JSON values, for ``from_json``."""
@@ -40,8 +41,8 @@ class Traits:
         """Return the traits that ``to_json`` wrote; a KeyError, TypeError or ValueError for damaged ones.
 
         Traits from before there were loaders name no entry: all of them are of the EFI stub. Older ones know
-        nothing of actions either.
+        nothing of actions either, and few of a host's faults.
         """
         firmware, kernel = FirmwareTraits.from_json(data["firmware"]), KernelTraits.from_json(data["kernel"])
         actions = tuple(GuestAction.from_json(each) for each in data.get("actions", ()))
-        return cls(firmware, kernel, data.get("entry", "efi-stub"), actions)
+        return cls(firmware, kernel, data.get("entry", "efi-stub"), actions, tuple(data.get("faults", ())))

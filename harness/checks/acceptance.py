@@ -23,7 +23,8 @@ _MOST_LINES = 20
 _OF_FIRMWARE: tuple[Phase, ...] = ("launch", "firmware", "firmware-ebs")
 
 
-def _told(event: Event) -> str:
+def told(event: Event) -> str:
+    """Return an event in words, with its line in the ledger."""
     span = IntervalSet.span(event.gpa, event.end)
     what = f"ledger line {event.line}: {event.op} {span} by {event.phase}"
     return f"{what} at {event.rip:#x}, t={event.t / 1e9:.6f} s"
@@ -119,7 +120,7 @@ def _firmware_left_high(evidence: Evidence) -> Iterator[Problem]:
         yield Problem(
             "validated-by-firmware",
             f"firmware validated {touched.amount} at 4 GiB and above: {touched}",
-            *(_told(event) for event in events[:_MOST_LINES]),
+            *(told(event) for event in events[:_MOST_LINES]),
             bytes=touched.size,
         )
 
@@ -176,7 +177,7 @@ def _validated_once(evidence: Evidence) -> Iterator[Problem]:
         yield Problem(
             "validated-again",
             f"validated again while already validated: {again}",
-            _told(event),
+            told(event),
             bytes=again.size,
             phase=event.phase,
         )
@@ -191,7 +192,7 @@ def _no_private_mmio(evidence: Evidence) -> Iterator[Problem]:
         yield Problem(
             "private-mmio",
             f"{event.gpa:#x} is no memory, and was used with the C-bit: QEMU 9.1 and later end the guest",
-            _told(event),
+            told(event),
             gpa=event.gpa,
             phase=event.phase,
         )
@@ -285,7 +286,7 @@ def _accepts_at_exit(evidence: Evidence) -> Iterator[Problem]:
         yield Problem(
             "validated-beyond",
             f"{extra.amount} were validated in ExitBootServices that were no unaccepted RAM: {extra}",
-            *(_told(event) for event in events[:_MOST_LINES]),
+            *(told(event) for event in events[:_MOST_LINES]),
             bytes=extra.size,
         )
     total = sum(event.end - max(event.gpa, FOUR_GIB) for event in events)
@@ -304,7 +305,7 @@ def _accepts_at_exit(evidence: Evidence) -> Iterator[Problem]:
                 "accepted-in-granted-call",
                 "memory was accepted in the very call that was granted: the loader's map does not have it",
                 _told_exit(call),
-                *(_told(event) for event in late[:_MOST_LINES]),
+                *(told(event) for event in late[:_MOST_LINES]),
             )
 
 

@@ -20,6 +20,7 @@ from harness.checks import (
     debian,
     exit_acceptance,
     handoff,
+    host_faults,
     memory,
     protocol,
     reserved_pages,
@@ -54,6 +55,7 @@ CONFIDENTIAL: Outcomes = NOTHING | ACCEPTED | UNACCEPTED
 BOOTS: Outcomes = PLAIN | CONFIDENTIAL
 REFUSES: Outcomes = frozenset({"refuses-to-boot"})
 HANGS: Outcomes = frozenset({"hangs"})
+LOUD: Outcomes = frozenset({"ends-loudly"})
 
 LINUX, PROBE = frozenset({False}), frozenset({True})
 EITHER = LINUX | PROBE
@@ -95,6 +97,8 @@ ACTS = Where("the cell has an action", lambda what: bool(what.cell.action))
 SAMPLES = Where(
     "an action reports its unaccepted memory", lambda what: any(it.samples for it in what.traits.actions)
 )
+FAULTS = Where("the emulated host does something wrong", lambda what: bool(what.traits.faults))
+FAIR = Where("the emulated host does nothing wrong", lambda what: not what.traits.faults)
 SYSTEM = Where("the guest is a Debian", lambda what: what.cell.whole_system)
 
 
@@ -141,6 +145,7 @@ TABLE = (
     # Does the boot go as far as it should?
     Row(boot.NEVER_STARTED,                 EITHER, REFUSES,            NO_START),
     Row(boot.HANGS,                         EITHER, HANGS),
+    Row(host_faults.ENDS_LOUDLY,            EITHER, LOUD),
     Row(boot.NO_USERSPACE,                  EITHER, REFUSES | HANGS,    STARTS),
     Row(boot.DIES_IN_LOADER,                LINUX,  REFUSES,            IN_LOADER),
     Row(boot.NO_SNP_CLAIM,                  LINUX,  REFUSES,            STUB_RUNS),
@@ -194,7 +199,7 @@ TABLE = (
     Row(exit_acceptance.ACCEPTS_NOTHING_AT_EXIT, EITHER, PLAIN | UNACCEPTED),
     Row(exit_acceptance.ACCEPTS_ONCE_AT_EXIT, EITHER, NOTHING | ACCEPTED),
     # Who accepted which page, and how?
-    Row(acceptance.LEDGER_WHOLE,            EITHER, CONFIDENTIAL),
+    Row(acceptance.LEDGER_WHOLE,            EITHER, CONFIDENTIAL | LOUD),
     Row(acceptance.HANDOFF_AUDIT,           EITHER, CONFIDENTIAL),
     Row(acceptance.VALIDATED_ONCE,          EITHER, CONFIDENTIAL),
     Row(acceptance.NO_UNVALIDATED_ACCESS,   LINUX,  CONFIDENTIAL),
@@ -205,9 +210,12 @@ TABLE = (
     Row(acceptance.ACCEPTED_BEFORE_KERNEL,  LINUX,  ACCEPTED),
     Row(acceptance.FIRMWARE_LEFT_HIGH,      LINUX,  UNACCEPTED),
     Row(handoff.HIGH_VALIDATED_EXACTLY,     PROBE,  ACCEPTED),
-    Row(handoff.LARGE_ENTRIES,              LINUX,  ACCEPTED),
-    Row(handoff.LARGE_ENTRIES,              PROBE,  CONFIDENTIAL),
-    Row(handoff.BATCHED,                    EITHER, ACCEPTED),
+    Row(handoff.LARGE_ENTRIES,              LINUX,  ACCEPTED,           FAIR),
+    Row(handoff.LARGE_ENTRIES,              PROBE,  CONFIDENTIAL,       FAIR),
+    Row(handoff.BATCHED,                    EITHER, ACCEPTED,           FAIR),
+    # What becomes of a guest whose host fails?
+    Row(host_faults.FAULTS_CAME,            EITHER, CONFIDENTIAL | LOUD, FAULTS),
+    Row(host_faults.TAKEN_MEMORY_GIVEN_UP,  EITHER, CONFIDENTIAL | LOUD, FAULTS),
     # Which pages may no kernel use?
     Row(reserved_pages.CC_BLOB_KEPT,        PROBE,  CONFIDENTIAL),
     Row(reserved_pages.VMSA_RESERVED,       LINUX,  CONFIDENTIAL,       SEVERAL_VCPUS),

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.checks.rollout import TABLE, Facts, deciding_row, table
+from harness.checks.rollout import DEADLY, TABLE, Facts, deciding_row, table
 from harness.machine.memory_layout import high_ram
 from harness.platforms.registry import platform_named
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.checks.rollout import Outcome, RefusedBy
     from harness.matrix.cell import Cell
 
-_ENDS_EARLY = frozenset({"refuses-to-boot", "hangs"})
+_ENDS_EARLY = frozenset({"refuses-to-boot", "hangs", "ends-loudly"})
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ def expectation(cell: Cell, traits: Traits) -> Expectation:
             high_ram=bool(high_ram(cell.memory_mib)),
             acceptance_protocol=firmware.memory_acceptance,
             kernel_unaccepted=kernel.unaccepted_memory,
+            host="failing" if DEADLY.intersection(traits.faults) else "fair",
             accept_memory="eager" if _last_word(cell.cmdline, "accept_memory=") == "eager" else "lazy",
         )
     )

@@ -24,16 +24,21 @@ Outcome = Literal[
     "memory-lost",
     "refuses-to-boot",
     "hangs",
+    "ends-loudly",
     "plain",
 ]
 """``eager``: the firmware accepts all memory before the kernel runs. ``lazy``: the kernel gets the RAM at
 4 GiB and above unaccepted. ``kernel-eager``: the same, and the command line makes it accept all in its boot.
 ``nothing-to-accept``: there is no such RAM. ``memory-lost``: all of it is lost, a known fault of a loader.
 ``refuses-to-boot``: kernel, firmware or loader end the boot. ``hangs``: the boot never ends, a known fault.
+``ends-loudly``: the host fails the guest, which ends itself and says so.
 ``plain``: nothing is accepted, since the platform knows no acceptance."""
 
 RefusedBy = Literal["kernel", "hypervisor", "loader"]
 """Who, where a row names one: each refuses in its own way. ``hypervisor``: does not even start the guest."""
+
+DEADLY = frozenset({"psc-refused", "in-use", "shared", "remapped", "unvalidated"})
+"""A host's faults that no guest can go on after, by their names in emulations.yaml; after others it must."""
 
 TABLE = "rollout.yaml"
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
@@ -47,7 +52,8 @@ class Facts:
     with this kernel. ``firmware_supports``, ``kernel_supports``: the firmware's or the kernel's trait
     ``technologies`` has it. ``acceptance_protocol``, ``kernel_unaccepted``: the firmware's trait
     ``memory_acceptance``, the kernel's ``unaccepted_memory``. ``high_ram``: QEMU puts RAM at 4 GiB and above.
-    ``accept_memory``: what the kernel's command line says.
+    ``accept_memory``: what the kernel's command line says. ``host``: ``failing`` where the emulated host does
+    what no guest can go on after.
     """
 
     technology: Technology
@@ -58,6 +64,7 @@ class Facts:
     acceptance_protocol: bool
     kernel_unaccepted: bool
     accept_memory: Literal["lazy", "eager"]
+    host: Literal["fair", "failing"] = "fair"
 
 
 class _Hyphened(Strict):
@@ -75,6 +82,7 @@ class Conditions(_Hyphened):
     acceptance_protocol: bool | None = None
     kernel_unaccepted: bool | None = None
     accept_memory: Literal["lazy", "eager"] | None = None
+    host: Literal["fair", "failing"] | None = None
 
     def hold(self, facts: Facts) -> bool:
         """Return whether each fact has the value that the row names."""

@@ -74,6 +74,11 @@ VALIDATING = frozenset({"launch-private", "validate"})
 """Operations after which the pages are private and validated, and were not before."""
 LIES = frozenset({"host-shared", "host-remapped", "host-unvalidated"})
 """What the host does behind the guest's back to a page in use."""
+_LOST_BY = (
+    (LIES, "was taken away by the host"),
+    (frozenset({"psc-shared", "implicit-shared"}), "was shared before"),
+    (frozenset({"rescind"}), "was given back"),
+)
 _TO_PRIVATE = frozenset({"psc-private", "implicit-private"})
 _TO_SHARED = frozenset({"psc-shared", "implicit-shared", "host-shared"})
 _NO_LONGER_VALIDATED = frozenset({"rescind", "host-remapped", "host-unvalidated"})
@@ -263,10 +268,9 @@ class Ledger:
             return "is validated"
         if page in now.shared:
             return f"is shared, since ledger line {history[-1].line}"
-        if earlier & _TO_SHARED:
-            return "was shared before, and is not validated since"
-        if "rescind" in earlier:
-            return "was given back, and is not validated since"
+        for ops, words in _LOST_BY:
+            if earlier & ops:
+                return f"{words}, and is not validated since"
         return "is private, and nobody validated it" if earlier else "was never accepted"
 
     @property

@@ -85,6 +85,11 @@ class Catalog:
             return {}
         return _lookup("emulation", self.emulations, cell.emulation).properties
 
+    def faults_of(self, cell: Cell) -> tuple[str, ...]:
+        """Return the names of what the cell's emulated host does wrong."""
+        names = self.emulated_host(cell).get("host-faults", "")
+        return tuple(names.split("+")) if names else ()
+
     def actions_of(self, cell: Cell) -> tuple[GuestAction, ...]:
         """Return what a cell's guest does, in order; HarnessError for an unknown action."""
         return tuple(_lookup("action", self.actions, word.partition(":")[0]) for word in cell.action.split())

@@ -41,6 +41,15 @@ class Properties(Strict):
     implicit_conversion: Reaction = Field(
         default=None, alias="implicit-conversion", description="page state changes without a request"
     )
+    host_faults: str | None = Field(
+        default=None, alias="host-faults", description="what the host does wrong: names with + between them"
+    )
+    fault_seed: int | None = Field(
+        default=None, alias="fault-seed", ge=0, lt=1 << 32, description="from which it follows when"
+    )
+    fault_phase: Literal["firmware", "kernel"] | None = Field(
+        default=None, alias="fault-phase", description="whose code the faults come to"
+    )
 
     @model_validator(mode="after")
     def _names_a_property(self) -> Self:
@@ -50,7 +59,7 @@ class Properties(Strict):
 
     def words(self) -> dict[str, str]:
         """Return the properties that are named, as QEMU writes them."""
-        return self.model_dump(by_alias=True, exclude_none=True)
+        return {name: str(value) for name, value in self.model_dump(by_alias=True, exclude_none=True).items()}
 
 
 class EmulationEntry(Strict):

@@ -25,6 +25,7 @@ _WORDS: Mapping[str, str] = {
     "memory-lost": "memory lost",
     "refuses-to-boot": "refuses to boot",
     "hangs": "hangs",
+    "ends-loudly": "ends loudly",
     "plain": "plain",
 }
 """What a rollout outcome means, in the words of somebody who does not know the model."""

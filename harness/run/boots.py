@@ -111,7 +111,8 @@ class Boots:
                 f"{cell.id}: the kernel has no console with {cell.loader}: nothing can be judged",
                 f"boot the disk of `harness build {cell.loader}` by hand",
             )
-        return Traits(firmware, kernel, loader.entry(kernel), ingredients.catalog.actions_of(cell))
+        actions, faults = ingredients.catalog.actions_of(cell), ingredients.catalog.faults_of(cell)
+        return Traits(firmware, kernel, loader.entry(kernel), actions, faults)
 
     def spec(self, cell: Cell) -> MachineSpec:
         """Return the machine that boots the cell; what it needs is fetched and built."""
@@ -298,7 +299,7 @@ def _boot_now(job: Job) -> BootRecord:
         platform=cell.platform,
         deadlines=NO_LIMITS if job.unlimited else limits(cell, spec),
         done=done_line(cell),
-        survives_faults=job.traits.kernel.probe,
+        survives_faults=job.traits.kernel.probe or bool(job.traits.faults),
         talk=talk,
         attendant=job.attendant,
         signatures=job.signatures,

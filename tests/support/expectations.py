@@ -54,4 +54,5 @@ def expected(
     **axes: object,
 ) -> Expectation:
     cell = Cell("fw", "k", "direct", memory_mib, platform, **axes)  # type: ignore[arg-type]  # by name
-    return expectation(cell, Traits(firmware, kernel, entry, catalog().actions_of(cell)))
+    traits = Traits(firmware, kernel, entry, catalog().actions_of(cell), catalog().faults_of(cell))
+    return expectation(cell, traits)

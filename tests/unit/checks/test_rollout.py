@@ -22,10 +22,17 @@ if TYPE_CHECKING:
 TECHNOLOGIES: tuple[Technology, ...] = ("none", "snp")
 FLAGS = ("firmware_supports", "kernel_supports", "high_ram", "acceptance_protocol", "kernel_unaccepted")
 EVERY = [
-    Facts(entry=entry, technology=technology, accept_memory=accept, **dict(zip(FLAGS, flags, strict=True)))
+    Facts(
+        entry=entry,
+        technology=technology,
+        accept_memory=accept,
+        host=host,
+        **dict(zip(FLAGS, flags, strict=True)),
+    )
     for entry in get_args(Entry)
     for technology in TECHNOLOGIES
     for accept in ("lazy", "eager")
+    for host in ("fair", "failing")
     for flags in itertools.product((False, True), repeat=len(FLAGS))
 ]
 
@@ -49,6 +56,9 @@ def test_every_boot_has_a_row_and_every_row_a_boot() -> None:
         ({"accept_memory": "eager", "kernel_unaccepted": False}, "eager"),
         ({"high_ram": False, "entry": "legacy"}, "nothing-to-accept"),
         ({"kernel_supports": False}, "refuses-to-boot"),
+        ({"host": "failing"}, "ends-loudly"),
+        ({"host": "failing", "technology": "none"}, "plain"),
+        ({"host": "failing", "firmware_supports": False}, "refuses-to-boot"),
         ({"technology": "none", "kernel_supports": False, "entry": "legacy"}, "plain"),
         ({"technology": "none", "entry": "none"}, "refuses-to-boot"),
     ],

@@ -315,3 +315,15 @@ def test_intervals_against_plain_sets() -> None:
 def test_interval_ends_before_it_starts() -> None:
     with pytest.raises(ValueError, match="ends before it starts"):
         IntervalSet.span(2, 1)
+
+
+def test_a_reset_begins_another_life(tmp_path: Path) -> None:
+    both = [line("launch-private", 0x1000), line("validate", 0x1000), {"type": "reset", "t": 2}]
+    both += [line("launch-private", 0x1000), FAULT, END]
+    first, second = ledger_of(tmp_path, *both).lives
+    assert [len(life.events) for life in (first, second)] == [2, 1]
+    assert [len(life.faults) for life in (first, second)] == [0, 1]
+    assert [len(life.validated_twice()) for life in (first, second)] == [1, 0]
+    assert first.lives == (first,)
+    with pytest.raises(HarnessError, match="Object missing required field `t`"):
+        ledger_of(tmp_path, {"type": "reset"}, END)
