@@ -28,7 +28,7 @@ from harness.artifacts.loader.choice import choose_loader
 from harness.artifacts.loader.files import Payload
 from harness.artifacts.loader.resolve import Loader, loader_image, resolve_loader
 from harness.artifacts.probe import resolve_probe
-from harness.artifacts.qemu import BINARY, KIND, build_qemu, qemu_inputs
+from harness.artifacts.qemu import BINARY, KIND, MADE_WITH, build_qemu, qemu_inputs
 from harness.debian.archive import AptRoot
 from harness.debian.lock_file import LOCK_NAME, Lock
 from harness.debian.suite import FetchError
@@ -38,6 +38,7 @@ from harness.recipes.catalog import load_catalog
 from harness.recipes.probe import ProbeRecipe
 from harness.recipes.project import find_project
 from harness.recipes.qemu import load_qemu
+from harness.store.carried import DISTRIBUTION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -166,13 +167,16 @@ class Ingredients:
             self._apt.progress(f"QEMU: {path} ({by})")
             return path
         recipe = load_qemu(self.project)
-        return build_qemu(recipe, self._apt, self.base_lock, self.project).path / BINARY
+        made = build_qemu(recipe, self._apt, self.base_lock, self.project)
+        if not made.path.is_relative_to(self._apt.store.root):
+            self._apt.progress(f"QEMU comes built, in {DISTRIBUTION}")
+        return made.path / BINARY
 
     def why_qemu(self) -> str:
         """Return whether QEMU would be built anew, and which of its inputs changed."""
         recipe = load_qemu(self.project)
         inputs = qemu_inputs(recipe, self.base_lock, self.project)
-        return self._apt.store.explain(KIND, recipe.package, inputs)
+        return self._apt.store.explain(KIND, recipe.package, inputs, MADE_WITH)
 
     def choose_qemu(self, path: str) -> None:
         """Use a developer's own binary as ``qemu``."""

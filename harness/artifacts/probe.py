@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from harness.recipes.probe import ProbeRecipe
     from harness.store.inputs import JSONValue
 
+KIND = "efi-probe"
+MADE_WITH = ("tools",)
+"""Inputs that are tools."""
 SOURCES = "guest-images/efi-probe"
 IMAGE = "efi-probe.efi"
 COMPILE = (
@@ -76,8 +79,8 @@ def resolve_probe(recipe: ProbeRecipe, project: Project, apt: AptRoot) -> Kernel
             path.unlink()
 
     store = apt.store
-    image = store.get("efi-probe", "probe", inputs, build, apt.progress, tools=("gcc", "ld")).path / IMAGE
-    return Kernel(recipe.name, image, probe_traits(recipe.options), words=recipe.options)
+    made = store.get(KIND, "probe", inputs, build, apt.progress, tools=("gcc", "ld"), made_with=MADE_WITH)
+    return Kernel(recipe.name, made.path / IMAGE, probe_traits(recipe.options), words=recipe.options)
 
 
 def _version(tool: str) -> str:

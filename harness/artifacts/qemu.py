@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 KIND = "qemu"
 BINARY = "qemu-system-x86_64"
+MADE_WITH = ("compiler", "glib", "meson")
+"""Inputs that are tools and libraries of the host."""
 _OURS = "files"
 _DATA = "qemu-bundle/usr/local/share/qemu"
 """Where a QEMU that was not installed looks for its data files, relative to its binary."""
@@ -89,7 +91,7 @@ def build_qemu(
 
     name = recipe.package if patched else f"{recipe.package}-unpatched"
     inputs = qemu_inputs(recipe, lock, project, patched=patched)
-    return apt.store.get(KIND, name, inputs, build, apt.progress, tools=("gcc", "ninja"))
+    return apt.store.get(KIND, name, inputs, build, apt.progress, tools=("gcc", "ninja"), made_with=MADE_WITH)
 
 
 def _folder(project: Project) -> Path:

@@ -85,7 +85,7 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     if not (later := config.stash.get(LATER, [])):
         return []
     names = dict.fromkeys(it.name for cell in later for it in cell.needs)
-    return [f"{count(len(later), 'cell')} wait for what their boots need: {', '.join(names)}"]
+    return [f"made while others boot: {', '.join(names)} (for {count(len(later), 'cell')})"]
 
 
 class MakingItem(pytest.Item):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from harness.store.entries import Artifact, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from harness.store.inputs import JSONValue
 
@@ -21,10 +21,16 @@ class Asking(Store):
     """The same entries as a ``Store`` of the same root, of which none is ever made."""
 
     def get(
-        self, kind: str, name: str, inputs: Mapping[str, JSONValue], *_: object, **__: object
+        self,
+        kind: str,
+        name: str,
+        inputs: Mapping[str, JSONValue],
+        *_: object,
+        made_with: Sequence[str] = (),
+        **__: object,
     ) -> Artifact:
         """Return the finished artifact; NotMadeError with the reason to make it when there is none."""
-        found = self.find(kind, name, inputs)
+        found = self.find(kind, name, inputs, made_with)
         if found is None:
             raise NotMadeError(self.explain(kind, name, inputs))
         return found

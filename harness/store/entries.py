@@ -29,6 +29,7 @@ from harness.errors import HarnessError, HostError
 from harness.paths import cache_dir
 from harness.progress import Progress, say
 from harness.store import file_tree
+from harness.store.carried import DISTRIBUTION, carried, carried_key
 from harness.store.inputs import JSONValue, canonical, differences, digest_inputs
 from harness.store.locks import held, held_now
 
@@ -125,15 +126,18 @@ class Store:
         progress: Progress = say,
         *,
         tools: Sequence[str] = (),
+        made_with: Sequence[str] = (),
     ) -> Artifact:
         """Return the artifact for ``inputs``, built by ``build(directory)`` unless it is already there.
 
         ``build`` fills an empty directory, which is renamed afterwards: its result must not hold its own
-        path. ``tools`` are programs whose versions go into the provenance. Raises HarnessError when the
-        disk is full or the cache cannot be written, and whatever ``build`` raises; nothing is left behind.
+        path. ``tools`` are programs whose versions go into the provenance. ``made_with`` names inputs that
+        are the building host's: where all others are the same, what comes built serves (`carried`). Raises
+        HarnessError when the disk is full or the cache cannot be written, and whatever ``build`` raises;
+        nothing is left behind.
         """
         entry = self._entry(kind, name, inputs)
-        if artifact := self._finished(entry):
+        if artifact := self.find(kind, name, inputs, made_with):
             return artifact
         with full_disk_told(self.root), held(entry.lock, f"{kind} {name}", progress):
             if artifact := self._finished(entry):
@@ -144,9 +148,15 @@ class Store:
             _sweep(entry)
             return _build(entry, inputs, build, tools)
 
-    def find(self, kind: str, name: str, inputs: Mapping[str, JSONValue]) -> Artifact | None:
-        """Return the finished, undamaged artifact, or None; never builds."""
-        return self._finished(self._entry(kind, name, inputs))
+    def find(
+        self, kind: str, name: str, inputs: Mapping[str, JSONValue], made_with: Sequence[str] = ()
+    ) -> Artifact | None:
+        """Return the finished, undamaged artifact, else what comes built, else None; never builds."""
+        entry = self._entry(kind, name, inputs)
+        if (artifact := self._finished(entry)) or not made_with:
+            return artifact
+        found = carried(kind, name, carried_key(kind, inputs, made_with))
+        return Artifact(found[0], kind, name, entry.key, found[1]) if found is not None else None
 
     def read(self, folder: Path) -> Artifact | None:
         """Return the artifact in a folder outside the store; None unless it is what its provenance says."""
@@ -181,11 +191,14 @@ class Store:
             file_tree.flush_one(entry.path.parent)
         return True
 
-    def explain(self, kind: str, name: str, inputs: Mapping[str, JSONValue]) -> str:
+    def explain(
+        self, kind: str, name: str, inputs: Mapping[str, JSONValue], made_with: Sequence[str] = ()
+    ) -> str:
         """Why ``get`` would build: which input differs from the newest entry of the same kind and name."""
         entry = self._entry(kind, name, inputs)
-        if self._finished(entry):
-            return f"{kind} {name}: up to date ({entry.path})"
+        if found := self.find(kind, name, inputs, made_with):
+            origin = "up to date" if found.path == entry.path else f"comes built, in {DISTRIBUTION}"
+            return f"{kind} {name}: {origin} ({found.path})"
         if entry.path.exists():
             return f"{kind} {name}: damaged, will be made anew ({entry.path})"
         own = re.compile(re.escape(entry.path.name[:-_KEY_DIGITS]) + f"[0-9a-f]{{{_KEY_DIGITS}}}")

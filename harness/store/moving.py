@@ -22,7 +22,7 @@ from harness.store.entries import Artifact, Store, full_disk_told
 from harness.store.file_tree import flush_one, remove
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from harness.store.inputs import JSONValue
 
@@ -37,11 +37,18 @@ class Recording(Asking):
         self.given: dict[Path, Artifact] = {}
 
     def get(
-        self, kind: str, name: str, inputs: Mapping[str, JSONValue], *_: object, **__: object
+        self,
+        kind: str,
+        name: str,
+        inputs: Mapping[str, JSONValue],
+        *_: object,
+        made_with: Sequence[str] = (),
+        **__: object,
     ) -> Artifact:
-        """Return the finished artifact and note it; NotMadeError when there is none."""
-        artifact = super().get(kind, name, inputs)
-        self.given[artifact.path] = artifact
+        """Return the finished artifact and note it when it is an entry; NotMadeError when there is none."""
+        artifact = super().get(kind, name, inputs, made_with=made_with)
+        if artifact.path.is_relative_to(self.root):
+            self.given[artifact.path] = artifact
         return artifact
 
 

@@ -11,7 +11,7 @@ import stat
 import sys
 from typing import TYPE_CHECKING
 
-from harness.artifacts.guest.initramfs import compile_static, compiler
+from harness.artifacts.guest.programs import guest_program
 from harness.formats import cpio
 from harness.formats.cpio import CpioEntry, cpio_archive
 from harness.store.file_tree import digest_file
@@ -45,16 +45,15 @@ def module_names(options: Mapping[str, str] | None) -> tuple[str, ...]:
 
 def debian_initrd(base: Path, modules: Sequence[Path], project: Project, apt: AptRoot) -> Path:
     """Return the initramfs ``base`` with the modules and what starts a Debian: ``guest-images/debian``."""
-    files = {
-        name: path
-        for name, path in project.files("guest-images/debian").items()
-        if path.suffix != ".packages"
-    }
+    every = project.files("guest-images/debian")
+    files = {name: path for name, path in every.items() if path.suffix not in {".packages", ".c"}}
+    sources = (path for path in every.values() if path.suffix == ".c")
+    programs = {path.stem: guest_program(path, apt) for path in sources}
     inputs: dict[str, JSONValue] = {
         "base": digest_file(base),
         "modules": {path.name: digest_file(path) for path in modules},
         "files": {name: digest_file(path) for name, path in files.items()},
-        "compiler": compiler(),
+        "programs": {name: digest_file(path) for name, path in programs.items()},
         "writer": digest_code(cpio, sys.modules[__name__]),
     }
 
@@ -63,18 +62,13 @@ def debian_initrd(base: Path, modules: Sequence[Path], project: Project, apt: Ap
         entries = [CpioEntry(name, stat.S_IFDIR | 0o755) for name in ("debian", "modules", "newroot")]
         entries += [CpioEntry(f"modules/{path.name}", regular, path.read_bytes()) for path in modules]
         for place, path in files.items():
-            if path.suffix == ".c":
-                continue
             # init takes the place of the base's; actions stand beside the base's
             own = place == "init" or place.startswith("actions/")
             entries.append(CpioEntry(place if own else f"debian/{place}", regular, path.read_bytes()))
-        for path in files.values():
-            if path.suffix == ".c":
-                program = directory / path.stem
-                compile_static(path, program)
-                entries.append(CpioEntry(f"tools/{path.stem}", regular, program.read_bytes()))
-                program.unlink()
+        entries += [
+            CpioEntry(f"tools/{name}", regular, program.read_bytes()) for name, program in programs.items()
+        ]
         # The kernel unpacks archives that follow each other as one (buffer-format.rst).
         (directory / _ARCHIVE).write_bytes(base.read_bytes() + cpio_archive(entries))
 
-    return apt.store.get("initramfs", "debian", inputs, build, apt.progress, tools=("gcc",)).path / _ARCHIVE
+    return apt.store.get("initramfs", "debian", inputs, build, apt.progress).path / _ARCHIVE

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import shutil
 import stat
-import subprocess
 from typing import TYPE_CHECKING
 
 from harness.artifacts.guest import initramfs_files
 from harness.artifacts.guest.initramfs_files import build_initramfs
+from harness.artifacts.guest.programs import guest_program
 from harness.debian.index import PackageQuery
-from harness.errors import HostError, SubjectError
 from harness.formats import cpio
 from harness.formats.cpio import CpioEntry, cpio_archive
 from harness.store.file_tree import digest_file, only
@@ -37,19 +36,18 @@ LARGE = "initramfs-large"
 _PART = 64 << 20
 _PARTS = 17
 _ARCHIVE = "initramfs.cpio"
-_COMPILE = ("gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s")
 
 
 def initramfs(project: Project, apt: AptRoot, lock: Lock) -> Path:
     """Return the archive: busybox, the scripts of ``initramfs/``, the programs of ``initramfs-tools/``."""
     package = lock.require(BUSYBOX)
     overlay = project.files("guest-images/initramfs")
-    sources = project.files("guest-images/initramfs-tools")
+    sources = project.files("guest-images/initramfs-tools").values()
+    programs = {source.stem: guest_program(source, apt) for source in sources}
     inputs: dict[str, JSONValue] = {
         "busybox": f"{package.version} {package.sha256}",
         "overlay": {name: digest_file(path) for name, path in overlay.items()},
-        "tools": {name: digest_file(path) for name, path in sources.items()},
-        "compiler": compiler(),
+        "tools": {name: digest_file(path) for name, path in programs.items()},
         "writer": digest_code(cpio, initramfs_files),
     }
 
@@ -59,13 +57,13 @@ def initramfs(project: Project, apt: AptRoot, lock: Lock) -> Path:
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, work / name)
         (work / "tools").mkdir()
-        for source in sources.values():
-            compile_static(source, work / "tools" / source.stem)
+        for name, program in programs.items():
+            shutil.copyfile(program, work / "tools" / name)
         busybox = only(apt.extract(package, [BUSYBOX_PATH]).path, BUSYBOX_PATH)
         build_initramfs(busybox, work, directory / _ARCHIVE)
         shutil.rmtree(work)
 
-    return apt.store.get("initramfs", "guest", inputs, build, apt.progress, tools=("gcc",)).path / _ARCHIVE
+    return apt.store.get("initramfs", "guest", inputs, build, apt.progress).path / _ARCHIVE
 
 
 def initramfs_with_kernel(base: Path, kernel: Path, apt: AptRoot) -> Path:
@@ -107,24 +105,3 @@ def initramfs_large(base: Path, apt: AptRoot) -> Path:
                 file.write(zeros)
 
     return apt.store.get("initramfs", LARGE, inputs, build, apt.progress).path / _ARCHIVE
-
-
-def compiler() -> str:
-    try:
-        done = subprocess.run(["gcc", "--version"], capture_output=True, text=True, check=False)
-    except OSError:
-        return "missing"
-    return done.stdout.partition("\n")[0]
-
-
-def compile_static(source: Path, program: Path) -> None:
-    try:
-        done = subprocess.run(
-            [*_COMPILE, "-o", str(program), str(source)], capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:
-        raise HostError("gcc is not installed", "./run installs it, or: apt-get install gcc") from None
-    if done.returncode:
-        raise SubjectError(
-            f"{source}: does not compile", "\n".join(done.stderr.splitlines()[:10]) or "gcc said nothing"
-        )

@@ -32,7 +32,7 @@ def test_a_cell_boots_while_what_another_needs_is_made(
     assert result.ret == 0, text
     assert waited == [True]  # the kernel came after a boot that does not need it
     assert stand_ins.booted == [PLAIN, EMULATED]
-    assert "1 cell wait for what their boots need: debian-5.10" in text
+    assert "made while others boot: debian-5.10 (for 1 cell)" in text
     assert text.index(f"{PLAIN}::") < text.index(f"{EMULATED}::")
     assert "making" not in (pytester.path / "junit.xml").read_text()
     eager = run(pytester, "scenarios", "-p", "no:cacheprovider")[0]
@@ -117,7 +117,7 @@ def test_who_chooses_among_items_gets_them_all_at_once(
     stand_ins.missing = {"debian-5.10"}
     result, text = run(pytester, "scenarios", option)
     assert result.ret == 0, text
-    assert "wait for" not in text
+    assert "made while" not in text
 
 
 def test_a_required_platform_may_come_later(
