@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.debian.apt_config import find_mirror
+from harness.debian.apt_config import MIRROR_SETTING, find_mirror
 from harness.store.carried import PACKAGE
 from tests.support.data import PROJECT
 
@@ -126,12 +126,9 @@ def root(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pip = (sys.executable, "-m", "pip", "-q")
     call(*pip, "wheel", PROJECT, "--no-deps", "--no-build-isolation", "-w", wheels, env=os.environ)
     shutil.copy(next(dist.glob("*.whl")), wheels)
-    locked = (
-        wheels / "requirements.txt"
-    )  # without the digests: what is not of this machine's kind is left out
-    locked.write_text(
-        "\n".join(re.findall(r"^[\w.-]+==\S+", (PROJECT / "requirements.lock").read_text(), re.MULTILINE))
-    )
+    locked = wheels / "requirements.txt"
+    pins = re.findall(r"^[\w.-]+==\S+", (PROJECT / "requirements.lock").read_text(), re.MULTILINE)
+    locked.write_text("\n".join(pins))
     own = [*wheels.glob("*.whl")]
     call(*pip, "download", "-c", locked, "--dest", wheels, *own, env=os.environ)
     return folder
@@ -142,7 +139,7 @@ def root(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_first_verdict_without_a_compiler(root: Path) -> None:
     """What docs/how-to/do-without-a-compiler.md says, in a Debian that has no compiler."""
     env = {"PATH": "/venv/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
-    env["HARNESS_MIRROR"] = find_mirror()
+    env[MIRROR_SETTING] = find_mirror()
 
     def inside(*words: str) -> str:
         mounts = "mount -t proc proc /proc && mount -t devtmpfs dev /dev"
@@ -156,7 +153,7 @@ def test_the_first_verdict_without_a_compiler(root: Path) -> None:
     inside("/", "pip", "-q", "install", "--no-index", "--find-links", "/dist", *wheels)
     inside("/", "harness", "init", "/lab")
     began = time.monotonic()
-    said = inside("/lab", "pytest", "-v", "-k", "debian-2025.02 or own")
-    print(said, f"{time.monotonic() - began:.0f} s")
+    said = inside("/lab", "pytest")
+    print(f"the whole run took {time.monotonic() - began:.0f} s")
     assert "QEMU comes built" in said
     assert re.search(r"^=+ \d+ passed", said, re.MULTILINE)
