@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 UPDATE_HINT = "run `harness update` to take the versions of today into the lock file"
 _NETWORK_HINT = f"check the network, and the mirror (setting {apt_config.MIRROR_SETTING})"
 _TICK = 5.0  # seconds between two lines of progress
+SILENCE_SECONDS = 30.0
+"""How long a mirror may send no byte."""
+_MUTE: set[str] = set()
+"""Mirrors that were given up in this process: what else they should give is not waited for again."""
 
 
 class FetchError(HostError):
@@ -40,6 +45,12 @@ def has_left(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
+
+
+def _mute(mirror: str, what: str) -> FetchError:
+    silence = f"the mirror {mirror} sent no byte for {SILENCE_SECONDS:g} s"
+    hint = f"name another one in {apt_config.MIRROR_SETTING}, or mend the network; what is built still boots"
+    return FetchError(f"could not fetch {what}: {silence}", hint, missing=False)
 
 
 class SuiteRoot:
@@ -181,9 +192,14 @@ class SuiteRoot:
             of = f"of {size / (1 << 20):.0f} MiB" if size else "MiB so far"
             self._progress(f"  {have / (1 << 20):.0f} {of}: {what}")
 
+        if self.mirror in _MUTE:
+            raise _mute(self.mirror, what)
         code, stderr = _watched(argv, directory, self._environment(), tick)
         if code == 0:
             return
+        if code is None:
+            _MUTE.add(self.mirror)
+            raise _mute(self.mirror, what)
         if "No space left on device" in stderr:
             raise disk_full(directory)
         missing = " 404 " in stderr or "File not found" in stderr
@@ -193,8 +209,11 @@ class SuiteRoot:
 
 def _watched(
     argv: Sequence[str], directory: Path, environment: dict[str, str], tick: Callable[[], None]
-) -> tuple[int, str]:
-    """Run a program to its end; returns its exit status and its standard error."""
+) -> tuple[int | None, str]:
+    """Run a program to its end; returns its exit status and its standard error.
+
+    The status is None for one that was ended because nothing came for ``SILENCE_SECONDS`` while it waited.
+    """
     with subprocess.Popen(
         argv,
         cwd=directory,
@@ -203,7 +222,10 @@ def _watched(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
+        process_group=0,
     ) as process:
+        seen: tuple[object, ...] = ()
+        since = time.monotonic()
         try:
             while True:
                 try:
@@ -211,8 +233,28 @@ def _watched(
                 except subprocess.TimeoutExpired:
                     with contextlib.suppress(OSError):  # files come and go meanwhile
                         tick()
+                    now = _progress_of(directory, process.pid)
+                    if now != seen:
+                        seen, since = now, time.monotonic()
+                    elif time.monotonic() - since >= SILENCE_SECONDS:
+                        os.killpg(process.pid, signal.SIGKILL)
+                        return None, process.communicate()[1]
                 else:
                     return process.returncode, stderr
         except BaseException:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             raise
+
+
+def _progress_of(directory: Path, group: int) -> tuple[object, ...]:
+    """Return what changes while bytes come or apt works: sizes of files, whole seconds of processor time."""
+    sizes = []
+    with contextlib.suppress(OSError):
+        sizes = sorted((path.name, path.stat().st_size) for path in directory.iterdir())
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12]) if int(fields[2]) == group else 0
+    return (*sizes, ticks // os.sysconf("SC_CLK_TCK"))
