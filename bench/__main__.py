@@ -37,6 +37,7 @@ GROUPS = (
     "matrix",
     "results",
     "judging",
+    "scheduling",
     "report",
     "images",
     "emulation",

@@ -104,7 +104,8 @@ def busy(arguments: list[str]) -> bool:
     return tell(Figure("processors busy", used / wall / cpus, "", BUSY_GOAL, at_least=True))
 
 
-def _newest_run() -> Path:
+def newest_run() -> Path:
+    """Return the folder of the newest run below out/."""
     runs = sorted((SHIPPED / "out/records").glob("*"), key=lambda folder: folder.stat().st_mtime)
     if not runs:
         raise SystemExit("no stored run of scenarios: boot some, or name a folder with --replay")
@@ -130,7 +131,7 @@ def main() -> int:
     if "busy" in wanted:
         good = busy(given) and good
     if "judging" in wanted:
-        good = judging(options.replay or _newest_run()) and good
+        good = judging(options.replay or newest_run()) and good
     return 0 if good else 1
 
 

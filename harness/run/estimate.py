@@ -5,14 +5,18 @@ from __future__ import annotations
 
 import heapq
 from contextlib import suppress
+from statistics import median
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.recipes.probe import ProbeRecipe
 from harness.recipes.probe_options import parse_probe_options
+from harness.results.folder import RESULTS, run_folders
+from harness.results.model import BootLine
 from harness.run.pool import TOUCHED, VCPUS_PER_CPU, Demand
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from harness.checks.model import Expectation
     from harness.matrix.cell import Cell
@@ -20,12 +24,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_RUNS = 3
+_BOOT = '{"line":"boot"'
 _PROBE = 3.0
 _KERNEL = 7.0
 _PER_VCPU = 4.0
 _WHOLE_SYSTEM = 40.0
 _PER_GIB_EAGER = 0.02
-"""Seconds under emulation on an idle machine, from stored records. Only their order matters."""
+"""Seconds under emulation on an idle machine, from stored records, for cells that have none. Only their order
+matters."""
 
 
 def demand_of(cell: Cell, catalog: Catalog) -> Demand:
@@ -50,6 +57,25 @@ def boot_seconds(what: Expectation) -> float:
     return seconds + sum(action.seconds for action in what.traits.actions)
 
 
+def recorded_seconds(records: Path, runs: int = _RUNS) -> dict[str, float]:
+    """Return how long cells took to boot, the median of the last ``runs`` runs below a folder of runs."""
+    found: dict[str, list[float]] = {}
+    for folder in run_folders(records)[-runs:]:
+        with suppress(OSError, ValueError), (folder / RESULTS).open(encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith(_BOOT):
+                    boot = BootLine.model_validate_json(line)
+                    found.setdefault(boot.cell, []).append(boot.seconds)
+    return {cell: median(seconds) for cell, seconds in found.items()}
+
+
+def by_record(guesses: Mapping[T, float], recorded: Mapping[T, float]) -> dict[T, float]:
+    """Return what was recorded, and for what was not its guess on the same scale."""
+    known = [recorded[it] / guess for it, guess in guesses.items() if it in recorded and guess]
+    scale = median(known) if known else 1.0
+    return {it: recorded.get(it, guess * scale) for it, guess in guesses.items()}
+
+
 def longest_first(boots: Sequence[T], seconds: Callable[[T], float]) -> list[T]:
     """Return the order in which to start boots; those of one length stay in order."""
     return sorted(boots, key=seconds, reverse=True)
@@ -62,14 +88,21 @@ def by_end(
 
     Who asks for their records in this order waits least.
     """
+    return [boots[number] for _, number in ends(boots, seconds, demand, capacity)]
+
+
+def ends(
+    boots: Sequence[T], seconds: Callable[[T], float], demand: Callable[[T], Demand], capacity: Demand
+) -> list[tuple[float, int]]:
+    """Return when boots that start in this order will end, with their places, by their ends."""
     cpus, mib, now = capacity.cpus, capacity.memory_mib, 0.0
     running: list[tuple[float, int]] = []
-    ended: list[int] = []
+    ended: list[tuple[float, int]] = []
 
     def end_one() -> float:
         nonlocal cpus, mib
         end, number = heapq.heappop(running)
-        ended.append(number)
+        ended.append((end, number))
         cpus, mib = cpus + demand(boots[number]).cpus, mib + demand(boots[number]).host_mib
         return end
 
@@ -81,4 +114,4 @@ def by_end(
         heapq.heappush(running, (now + seconds(boot), number))
     while running:
         end_one()
-    return [boots[number] for number in ended]
+    return ended

@@ -33,7 +33,7 @@ from harness.recipes.versions import versions
 from harness.run.axis_values import read_value
 from harness.run.boots import Boots, Earlier
 from harness.run.cell_run import CellRun
-from harness.run.estimate import by_end, longest_first
+from harness.run.estimate import by_end, by_record, longest_first, recorded_seconds
 from harness.run.options import Options, lacks, substitutions
 from harness.run.pool import Demand, host_capacity, host_size
 from harness.run.replay import Replay
@@ -240,11 +240,23 @@ class Session:
 
     def by_start(self, runs: Iterable[CellRun]) -> list[CellRun]:
         """Order runs as their boots should start: the longest first."""
-        return longest_first(list(runs), lambda run: run.seconds)
+        chosen = list(runs)
+        return longest_first(chosen, self._seconds(chosen).__getitem__)
 
     def by_end(self, runs: Iterable[CellRun]) -> list[CellRun]:
         """Order runs as their boots will end: who judges them in this order waits least."""
-        return by_end(self.by_start(runs), lambda run: run.seconds, lambda run: run.demand, self.capacity)
+        started = self.by_start(runs)
+        seconds = self._seconds(started)
+        return by_end(started, seconds.__getitem__, lambda run: run.demand, self.capacity)
+
+    def _seconds(self, runs: list[CellRun]) -> dict[CellRun, float]:
+        """Return how long boots take, as the last runs recorded it, or a guess."""
+        recorded = {run: seconds for run in runs if (seconds := self._recorded.get(run.cell.id))}
+        return by_record({run: run.seconds for run in runs}, recorded)
+
+    @cached_property
+    def _recorded(self) -> Mapping[str, float]:
+        return recorded_seconds(self.project.out / "records") if self.options.replay is None else {}
 
     def schedule(self, runs: Iterable[CellRun]) -> None:
         """Start the boots of ``runs`` in the background, the longest first, as many at once as fit."""

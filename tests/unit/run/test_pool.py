@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from harness.run.estimate import boot_seconds, by_end, longest_first
+from harness.run.estimate import boot_seconds, by_end, by_record, longest_first, recorded_seconds
 from harness.run.pool import BootPool, Demand, host_capacity, host_size
 from tests.support.expectations import FIRMWARE, KERNEL, expected
+from tests.support.runs import boot, check, end, write_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from harness.evidence.record import BootRecord
+    from harness.results.model import Line
 
 WAIT = 10.0
 
@@ -191,3 +194,24 @@ def test_the_longest_starts_first_and_the_shortest_is_ready_first() -> None:
     assert by_end(start, lengths.__getitem__, lambda _: one, Demand(1, 65536)) == start
     assert by_end(start, lengths.__getitem__, lambda _: Demand(4, 1024), host) == start
     assert by_end(start, lengths.__getitem__, lambda _: one, Demand(2, one.host_mib)) == start
+
+
+def test_how_long_boots_took(tmp_path: Path) -> None:
+    for number, seconds in enumerate((90.0, 3.0, 9.0, 4.0)):
+        lines: list[Line] = [boot("a", seconds=seconds), check("a", "x")]
+        lines += [boot("b", seconds=1.0)] if number else []
+        write_run(tmp_path, f"run-{number}", *lines, end())
+    (tmp_path / "run-4").mkdir()
+    (tmp_path / "run-4/run.json").touch()
+    assert recorded_seconds(tmp_path, 4) == {"a": 4.0, "b": 1.0}  # of the last runs, one without a result
+        "the last runs, one of them without a result"
+    )
+    with (tmp_path / "run-3/results.jsonl").open("a") as file:
+        file.write('{"line":"boot", cut short')
+    assert recorded_seconds(tmp_path, 4)["a"] == 4.0
+    assert recorded_seconds(tmp_path / "none") == {}
+
+
+def test_what_has_no_record_is_guessed_on_the_same_scale() -> None:
+    assert by_record({"a": 2.0, "b": 4.0, "c": 3.0}, {"a": 4.0, "b": 8.0}) == {"a": 4.0, "b": 8.0, "c": 6.0}
+    assert by_record({"a": 2.0}, {}) == {"a": 2.0}
