@@ -203,9 +203,7 @@ def test_how_long_boots_took(tmp_path: Path) -> None:
         write_run(tmp_path, f"run-{number}", *lines, end())
     (tmp_path / "run-4").mkdir()
     (tmp_path / "run-4/run.json").touch()
-    assert recorded_seconds(tmp_path, 4) == {"a": 4.0, "b": 1.0}  # of the last runs, one without a result
-        "the last runs, one of them without a result"
-    )
+    assert recorded_seconds(tmp_path, 4) == {"a": 4.0, "b": 1.0}  # one has no result
     with (tmp_path / "run-3/results.jsonl").open("a") as file:
         file.write('{"line":"boot", cut short')
     assert recorded_seconds(tmp_path, 4)["a"] == 4.0
