@@ -81,6 +81,16 @@ class _Outcome:
             session.exitstatus = ExitCode.HOST
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_keyboard_interrupt(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+    """Shorten the traceback of a run that has said why it ends.
+
+    pytest looks up the source of each function in it, most of them its own, for a text that it seldom shows.
+    """
+    if isinstance(excinfo.value, pytest.exit.Exception | pytest.Session.Interrupted):
+        excinfo.traceback = excinfo.traceback[-2:]
+
+
 def end_run(config: pytest.Config, error: HarnessError) -> NoReturn:
     """End the run with one message and the error's exit code, as pytest does for a wrong option."""
     if error.exit_code == ExitCode.MISTAKE:

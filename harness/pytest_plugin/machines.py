@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.boot.running_guest import running_guest
 from harness.boot.running_machine import RunningMachine, running_machine
 from harness.errors import HarnessError
 from harness.pytest_plugin.cell_items import SESSION
@@ -51,6 +50,8 @@ def guest(request: pytest.FixtureRequest, cell: Cell, spec: MachineSpec) -> Iter
         raise HarnessError(
             f"{cell.id}: no SSH server runs in {cell.guest}", 'write cell(guest="debian-trixie")'
         )
+    from harness.boot.running_guest import running_guest  # noqa: PLC0415  # paramiko is slow to load
+
     with _folder(request, cell) as folder, running_guest(spec, folder) as running:
         yield running
 

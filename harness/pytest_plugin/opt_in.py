@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PLUGIN = "harness.pytest_plugin.plugin"
+FIXTURES = ("dimensions", "ladder", "machines", "own_items")
+OTHERS = ("ahead", "earlier", "exit_codes", "header", "live", "results")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -35,6 +37,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
     ]
     if start(early_config, named) is not None:
         early_config.pluginmanager.import_plugin(PLUGIN)
+        # For each name in a module's ``pytest_plugins`` pytest would read the metadata of all packages.
+        for name in (*FIXTURES, *OTHERS):
+            early_config.pluginmanager.import_plugin(f"harness.pytest_plugin.{name}")
 
 
 def start(config: pytest.Config, named: Iterable[str]) -> Path | None:

@@ -49,9 +49,6 @@ _WORKER_BUDGET = "harness_budget"
 BUDGET = pytest.StashKey["TemporaryDirectory[str]"]()
 WANTED = pytest.StashKey[dict[pytest.Item, Any]]()
 """The cells whose boots have not been started, by the items that need them."""
-FIXTURES = ("dimensions", "ladder", "machines", "own_items")
-OTHERS = ("ahead", "earlier", "exit_codes", "header", "live", "results")
-pytest_plugins = [f"harness.pytest_plugin.{name}" for name in (*FIXTURES, *OTHERS)]
 
 
 def _positive(text: str) -> int:

@@ -19,7 +19,6 @@ from harness.boot.ending import never_started
 from harness.boot.hold import Holder
 from harness.boot.running_machine import NO_LIMITS
 from harness.boot.same_boot import difference
-from harness.boot.ssh_session import Invitation, with_ssh
 from harness.errors import HarnessError, HostError
 from harness.evidence.record import BootRecord, EndingKind
 from harness.formats.json_text import write_json
@@ -289,6 +288,8 @@ def _taken_over(job: Job, earlier: Earlier) -> BootRecord | None:
 def _boot_now(job: Job) -> BootRecord:
     cell, spec, talk = job.cell, job.spec, job.talk
     if cell.whole_system and talk is None:
+        from harness.boot.ssh_session import Invitation, with_ssh  # noqa: PLC0415  # paramiko is slow to load
+
         last = any(action.last for action in job.traits.actions)
         spec, session = with_ssh(spec, tuple(cell.action.split()), job.folder, last=last)
         talk = session if job.invites is None else Invitation(session, job.invites)

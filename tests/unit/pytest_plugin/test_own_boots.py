@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import HarnessError
-from harness.pytest_plugin import machines
 from harness.run.boots import Boots
-from tests.support.own_tests import EMULATED, HEAD, ON_EMULATED, ON_PLAIN, PLAIN, ids, run
+from tests.support.own_tests import EMULATED, ON_EMULATED, ON_PLAIN, PLAIN, ids, run
 from tests.support.pytest_runs import stored_records
 
 if TYPE_CHECKING:
@@ -215,20 +214,6 @@ def test_tests_that_run_a_guest_go_last(pytester: pytest.Pytester) -> None:
     assert list(dict.fromkeys(re.findall(r"::test_(\w+)", text))) == ["none", "record", "guest", "machine"]
 
 
-def test_workers(pytester: pytest.Pytester, records: Path) -> None:
-    """Tests of one cell go to one worker; another's own parameters do not hide that they share it."""
-    code = (
-        f"{ON_PLAIN}@pytest.mark.parametrize('n', range(4))\ndef test_one(record, n): assert record.cell\n"
-        f"{ON_PLAIN}def test_two(check): check('no-sev')\n"
-        f"{ON_EMULATED}def test_three(evidence): assert evidence.cell.platform == 'snp-emulated'\n"
-    )
-    pytester.makepyfile(test_own=HEAD + code)
-    result = pytester.runpytest_inprocess("-n2", "--replay", records, "-v")
-    result.assert_outcomes(passed=6)
-    workers = re.findall(r"^\[(gw\d)\].* PASSED .*\[(.*\+plain)", result.stdout.str(), re.MULTILINE)
-    assert len({worker for worker, _ in workers}) == 1
-
-
 def test_boots_wait_for_the_first_test_that_needs_one(pytester: pytest.Pytester, stand_ins: Any) -> None:
     """What runs before may do what no boot survives, such as to replace parts of the harness."""
     code = (
@@ -240,7 +225,10 @@ def test_boots_wait_for_the_first_test_that_needs_one(pytester: pytest.Pytester,
     assert stand_ins.booted == [PLAIN]
 
 
-@pytest.mark.parametrize(("fixture", "starts"), [("machine", "running_machine"), ("guest", "running_guest")])
+@pytest.mark.parametrize(
+    ("fixture", "starts"),
+    [("machine", "pytest_plugin.machines.running_machine"), ("guest", "boot.running_guest.running_guest")],
+)
 def test_a_guest_at_work_has_a_place_among_the_boots(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, fixture: str, starts: str
 ) -> None:
@@ -253,7 +241,7 @@ def test_a_guest_at_work_has_a_place_among_the_boots(
         seen.append(f"{what} ends")
 
     monkeypatch.setattr(Boots, "place", lambda _boots, cell: noted(cell.id))
-    monkeypatch.setattr(machines, starts, lambda *_: noted("guest"))
+    monkeypatch.setattr(f"harness.{starts}", lambda *_: noted("guest"))
     monkeypatch.setattr(Boots, "spec", lambda *_: None)
     cell = "debian-2025.02+debian-6.1+direct+2G+plain" + ("+debian-trixie" if fixture == "guest" else "")
     code = f"{ON_PLAIN}def test_it({fixture}): assert {fixture} == 'guest'\n"
