@@ -16,6 +16,7 @@ from harness.platforms.registry import platforms
 from harness.pytest_plugin.cell_items import SESSION
 from harness.run import boots, session
 from tests.support.hosts import WITHOUT_DEV_SEV
+from tests.support.pytest_runs import PLAIN, TWO, run
 from tests.support.stand_ins import RECORDS, StandInIngredients, StandIns
 
 if TYPE_CHECKING:
@@ -60,6 +61,32 @@ def pytester(pytester: pytest.Pytester) -> pytest.Pytester:
 def records(tmp_path: Path) -> Path:
     """Give a copy of two stored boots: 5.10 as an emulated SNP guest, 6.1 as a plain one."""
     return shutil.copytree(RECORDS, tmp_path / "stored-records")
+
+
+@pytest.fixture
+def scenario(pytester: pytest.Pytester, stand_ins: StandIns) -> Callable[[str], Path]:
+    """Write ``scenarios/s.yaml``; its boots in this process are stored ones."""
+    assert stand_ins.booted == []
+    path = pytester.mkdir("scenarios") / "s.yaml"
+
+    def write(text: str) -> Path:
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def plain_failed(
+    scenario: Callable[[str], Path], pytester: pytest.Pytester, edit_index: Callable[..., None]
+) -> Path:
+    """Let the plain cell, whose boot is the shorter, fail in a run before; return its records."""
+    scenario(TWO)
+    records = shutil.copytree(RECORDS, pytester.path / "stored")
+    edit_index(records / PLAIN, kind="hang", detail="no console byte for 40 s")
+    result, _ = run(pytester, "scenarios", "--replay", records)
+    assert result.parseoutcomes()["failed"] == 1
+    return records
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.support.house import imports, modules
+from tests.support.house import imports, modules, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,7 +32,7 @@ class Module:
     def read(cls, path: Path, package: Path) -> Module:
         parts = path.relative_to(package).with_suffix("").parts
         name = ".".join((package.name, *parts)).removesuffix(".__init__")
-        return cls(path, parts[0], name, ast.parse(path.read_text()))
+        return cls(path, parts[0], name, parsed(path.read_text()))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import ast
 import os
 import subprocess
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,12 @@ def lint_imports(tree: Path = PROJECT) -> subprocess.CompletedProcess[str]:
     )
 
 
+@lru_cache(maxsize=1024)
+def parsed(text: str) -> ast.Module:
+    """Return the tree of a module; several questions are about the same ones."""
+    return ast.parse(text)
+
+
 def modules(folders: Iterable[Path]) -> Iterator[Path]:
     """Return every Python module in ``folders``."""
     return (path for folder in folders for path in sorted(folder.rglob("*.py")))
@@ -50,7 +57,7 @@ def long_functions(folders: Iterable[Path]) -> list[str]:
     return [
         f"{path}:{node.lineno}: {node.name} has {lines} lines"
         for path in modules(folders)
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path.read_text()))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (lines := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES
     ]
@@ -65,7 +72,7 @@ def crowded_rooms(package: Path) -> list[str]:
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
     """Return every import of a module, wherever it is, as its line and the full name of what it imports."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path.read_text())):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

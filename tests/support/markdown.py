@@ -85,8 +85,8 @@ def page(path: Path) -> Page:
 
 
 @cache
-def pages() -> tuple[Page, ...]:
-    """Return every Markdown file of the project that git knows, or would take.
+def pages() -> tuple[Path, ...]:
+    """Return every Markdown file of the project that git knows, or would take, for ``page``.
 
     News for the changelog name what there was before, which no parser knows any more.
     """
@@ -97,7 +97,7 @@ def pages() -> tuple[Page, ...]:
         capture_output=True,
         text=True,
     ).stdout.split("\n")
-    return tuple(page(PROJECT / name) for name in sorted(set(listed)) if name and (PROJECT / name).is_file())
+    return tuple(PROJECT / name for name in sorted(set(listed)) if name and (PROJECT / name).is_file())
 
 
 def _children(token: Token, kind: str) -> Iterator[Token]:

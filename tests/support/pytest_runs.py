@@ -24,6 +24,15 @@ include:
   - {firmware: debian-2025.02, kernel: debian-5.10, memory: 2G, platform: snp}
   - {firmware: debian-2025.02, kernel: debian-6.1, memory: 2G, platform: plain}
 """
+QUARANTINE = """\
+quarantine:
+  - cell: debian-2025.02+*
+    check: reaches-userspace
+    reason: hangs in 1 of 50
+    link: https://example.org/1
+    until: UNTIL
+"""
+EXPIRED = "quarantine.yaml:2:5: debian-2025.02+*, reaches-userspace: expired"
 WHY = "reason: because, link: 'https://example.org/1'"
 
 

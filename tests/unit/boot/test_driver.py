@@ -219,9 +219,9 @@ def test_a_document_among_kernel_messages(run: Run) -> None:
 
 
 def test_invalid_utf8_and_a_flood(run: Run) -> None:
-    record = run({"hex": "fffe80" * 50}, {"flood": 300_000}, KERNEL, document("{}"), OFF)
+    record = run({"hex": "fffe80" * 50}, {"flood": 100_000}, KERNEL, document("{}"), OFF)
     assert record.ending.kind is EndingKind.COMPLETED
-    assert record.consoles["serial"].bytes > 2_700_000
+    assert record.consoles["serial"].bytes > 900_000
     assert record.serial_text.startswith("\ufffd")
 
 
@@ -248,7 +248,7 @@ def test_a_flood_without_end_is_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -
 def test_a_flood_ends_with_its_phase(run: Run) -> None:
     """A gigabyte takes far longer than the phase may last."""
     before = resident()
-    record = run(KERNEL, {"flood": 120_000_000}, deadlines=dict.fromkeys(Phase, Limit(2.0, 60.0)))
+    record = run(KERNEL, {"flood": 120_000_000}, deadlines=dict.fromkeys(Phase, Limit(0.5, 60.0)))
     assert record.ending.kind is EndingKind.HANG
     assert "lasted longer than" in record.ending.detail
     assert (record.path / "serial.log").stat().st_size < CAP + TAIL_BYTES + 100

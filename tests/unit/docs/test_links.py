@@ -48,8 +48,9 @@ def missing_paths(found: Page) -> Iterator[str]:
             yield f"{found.path}:{line}: `{text}`: there is no such file or folder"
 
 
-@pytest.mark.parametrize("found", pages(), ids=lambda found: str(found.path.relative_to(PROJECT)))
-def test_links_and_paths(found: Page) -> None:
+@pytest.mark.parametrize("path", pages(), ids=lambda path: str(path.relative_to(PROJECT)))
+def test_links_and_paths(path: Path) -> None:
+    found = page(path)
     assert not [*broken_links(found), *missing_paths(found)]
 
 

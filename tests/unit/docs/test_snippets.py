@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.pytest_plugin.cell_items import SESSION
+from tests.support.data import PROJECT
 from tests.support.markdown import Page, page, pages
 from tests.support.snippets import Doors, command_problems, continued, problems
 
@@ -39,9 +40,9 @@ def wrong(found: Page, doors: Doors) -> list[str]:
     return said
 
 
-@pytest.mark.parametrize("found", pages(), ids=lambda found: str(found.path))
-def test_blocks(found: Page, doors: Doors) -> None:
-    assert not wrong(found, doors)
+@pytest.mark.parametrize("path", pages(), ids=lambda path: str(path.relative_to(PROJECT)))
+def test_blocks(path: Path, doors: Doors) -> None:
+    assert not wrong(page(path), doors)
 
 
 def test_wrong_blocks_are_noticed(doors: Doors, tmp_path: Path) -> None:

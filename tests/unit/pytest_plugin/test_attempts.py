@@ -57,14 +57,13 @@ def test_each_attempt_is_judged(
     assert (verdict["attempt"], {line["state"] for line in verdict["checks"]} & {"failed"}) == (3, set())
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "2"]])
 def test_a_replay_judges_the_attempts_that_there_are(
-    scenario: Callable[[str], Path], pytester: pytest.Pytester, second_hangs: None, workers: list[str]
+    scenario: Callable[[str], Path], pytester: pytest.Pytester, second_hangs: None
 ) -> None:
     del second_hangs
     scenario(TWO)
     run(pytester, "scenarios", "--attempts", "3", "--records", "here")
-    result, text = run(pytester, "scenarios", "--replay", "here", "--records", "there", *workers)
+    result, text = run(pytester, "scenarios", "--replay", "here", "--records", "there")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert f"flaky: {PLAIN}: reaches-userspace fails in 1 of 3" in text
 

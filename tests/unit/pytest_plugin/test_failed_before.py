@@ -16,21 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture
-def plain_failed(
-    scenario: Callable[[str], Path],
-    pytester: pytest.Pytester,
-    edit_index: Callable[..., None],
-) -> Path:
-    """Let the plain cell, whose boot is the shorter, fail in a run before; return its records."""
-    scenario(TWO)
-    records = shutil.copytree(RECORDS, pytester.path / "stored")
-    edit_index(records / PLAIN, kind="hang", detail="no console byte for 40 s")
-    result, _ = run(pytester, "scenarios", "--replay", records)
-    assert result.parseoutcomes()["failed"] == 1
-    return records
-
-
 def test_last_failed_boots_the_cell_that_failed(
     plain_failed: Path, pytester: pytest.Pytester, stand_ins: Any
 ) -> None:
@@ -48,15 +33,6 @@ def test_failed_first_boots_it_first(
     assert plain_failed.is_dir()
     run(pytester, "scenarios", option, "--boots", "1")
     assert stand_ins.booted == ([PLAIN, EMULATED] if option == "--ff" else [EMULATED, PLAIN])
-
-
-@pytest.mark.parametrize("option", ["--lf", "--ff"])
-def test_workers(plain_failed: Path, pytester: pytest.Pytester, option: str) -> None:
-    result, text = run(pytester, "scenarios", option, "--replay", plain_failed, "-n", "1", "-v")
-    judged = [line for line in text.splitlines() if line.startswith("[gw0]")]
-    assert f"FAILED scenarios/s.yaml::{PLAIN}::reaches-userspace" in judged[0]
-    assert any(EMULATED in line for line in judged) == (option == "--ff")
-    assert result.parseoutcomes()["failed"] == 1
 
 
 def test_an_attempt_that_failed_boots_again(

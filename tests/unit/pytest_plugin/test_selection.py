@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +16,7 @@ from tests.support.pytest_runs import EMULATED, PLAIN, TWO, known_bad, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 MANY = """\
 name: many
@@ -161,35 +161,6 @@ def test_a_kernel_does_not_take_the_probes_place(
     (made,) = json.loads(capsys.readouterr().out)
     assert [cell["kernel"] for cell in made["cells"]] == [kernel] * cells
     assert len(made["removed"]) == 2 - cells
-
-
-def test_workers_choose_the_same_cells(
-    pytester: pytest.Pytester, scenario: Callable[[str], Path], records: Path
-) -> None:
-    scenario(TWO)
-    result = pytester.runpytest_inprocess("scenarios", "-n1", "-v", "--replay", records)
-    assert result.ret == 0
-    cells = re.findall(r" PASSED [^:]*::([^:]*)::", str(result.stdout))
-    assert list(dict.fromkeys(cells)) == [EMULATED, PLAIN]  # xdist would begin with the one of most items
-    assert str(result.stdout).count("scenarios: 2 cells\n") == 1
-
-
-@pytest.mark.usefixtures("scenario")
-def test_workers_share_the_host(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("""
-        import json
-        from harness.pytest_plugin.plugin import SESSION
-
-        def test_budget(request):
-            budget = request.config.stash[SESSION].options.budget
-            assert json.loads(budget.read_text())["capacity"][0] == 3
-            print("budget", budget)
-    """)
-    result = pytester.runpytest_inprocess("-n1", "--boots", "3", "-rP")
-    result.assert_outcomes(passed=1)
-    where = re.search(r"^budget (.*)$", str(result.stdout), re.MULTILINE)
-    assert where is not None
-    assert not Path(where[1]).exists()
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,18 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from check_jsonschema.cli import main as check_jsonschema
+from click.testing import CliRunner, Result
 
 from harness.cli.parser import parser
 from tests.support.data import PROJECT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CONTRIB = PROJECT / "contrib"
 CHECKS = [
@@ -26,23 +30,21 @@ CHECKS = [
 ]
 
 
-def validate(schema: str, options: tuple[str, ...], path: Path) -> subprocess.CompletedProcess[str]:
-    program = Path(sys.executable).with_name("check-jsonschema")
-    command = [str(program), "--builtin-schema", schema, *options, str(path)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def validate(schema: str, options: tuple[str, ...], path: Path) -> Result:
+    return CliRunner().invoke(check_jsonschema, ["--builtin-schema", schema, *options, str(path)])
 
 
 @pytest.mark.parametrize(("schema", "options", "path"), CHECKS, ids=[path.name for _, _, path in CHECKS])
 def test_schema(schema: str, options: tuple[str, ...], path: Path, tmp_path: Path) -> None:
     done = validate(schema, options, path)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.exit_code == 0, done.output
     broken = tmp_path / path.name
     broken.write_text(
         path.read_text()
         .replace("timeout-minutes: ", "timeout-minutes: x")
         .replace("timeout: 3h", "timeout: []")
     )
-    assert validate(schema, options, broken).returncode == 1
+    assert validate(schema, options, broken).exit_code == 1
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze on this machine")

@@ -13,6 +13,7 @@ import pytest
 
 import harness
 from tests.support.data import PROJECT
+from tests.support.house import parsed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +49,7 @@ def test_what_it_exports() -> None:
 def imported_from_the_face(path: Path) -> set[str]:
     """Return what a module imports from ``harness`` itself that is no room and no module of the top level."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module == "harness" and not node.level:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.Import) and any(alias.name == "harness" for alias in node.names):
@@ -65,20 +66,3 @@ def test_an_import_from_the_face_is_seen(tmp_path: Path, line: str) -> None:
 def test_no_room_imports_from_the_face() -> None:
     found = {str(path): names for path in PACKAGE.rglob("*.py") if (names := imported_from_the_face(path))}
     assert found == {}
-
-
-def test_a_type_checker_sees_the_types(tmp_path: Path) -> None:
-    """With ``py.typed`` and no ``Any``: a wrong use is an error in a user's own file."""
-    (tmp_path / "own.py").write_text(
-        "from harness import Cell, Evidence, __version__\n"
-        "def size(cell: Cell, evidence: Evidence) -> str:\n"
-        "    return cell.memory_mib + len(evidence.record.cell) + len(__version__)\n"
-        "from harness import Room\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--cache-dir=cache", "own.py"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert 'Incompatible return value type (got "int", expected "str")' in done.stdout
-    assert 'Module "harness" has no attribute "Room"' in done.stdout
-    assert "Found 2 errors" in done.stdout

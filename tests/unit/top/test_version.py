@@ -6,62 +6,25 @@ from __future__ import annotations
 import ast
 import re
 import shutil
-import subprocess
 import sys
 import tomllib
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from harness import version
-from harness.cli.parser import COMMANDS
+from tests.support.checkouts import git, small_checkout
 from tests.support.data import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-PROGRAMS = Path(sys.executable).parent
-
-
-def git(folder: Path, *arguments: str) -> str:
-    own = ["-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false"]
-    command = ["git", "-C", str(folder), *own, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    import pytest
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    folder = tmp_path / "checkout"
-    (folder / "harness").mkdir(parents=True)
-    shutil.copy2(PROJECT / "pyproject.toml", folder)
-    git(folder, "init", "-q")
-    git(folder, "add", ".")
-    git(folder, "commit", "-q", "-m", "one")
-    return folder
+def test_what_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkout = small_checkout(tmp_path / "checkout")
 
-
-def built_version(folder: Path) -> str:
-    done = subprocess.run(
-        [PROGRAMS / "hatchling", "version"], cwd=folder, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
-
-
-def test_the_version_is_the_tags(checkout: Path, tmp_path: Path) -> None:
-    assert re.fullmatch(r"0\.1\.0\.dev1\+g[0-9a-f]+", built_version(checkout))  # no tag at all
-    git(checkout, "tag", "v0.2.0")
-    assert built_version(checkout) == "0.2.0"
-    git(checkout, "commit", "-q", "--allow-empty", "-m", "two")
-    assert built_version(checkout).startswith("0.2.1.dev1+g")
-    git(tmp_path, "clone", "-q", "--depth=1", f"file://{checkout}", "shallow")
-    assert built_version(tmp_path / "shallow").startswith("0.1.0.dev1+g")  # a clone without the tag
-    shutil.rmtree(checkout / ".git")
-    assert built_version(checkout) == "0.1.0.dev0"  # an archive
-
-
-def test_what_is_told(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def told(given: str) -> str:
         version.harness_version.cache_clear()
         monkeypatch.setattr(metadata, "version", lambda _name: given)
@@ -79,16 +42,6 @@ def test_what_is_told(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert told("0.2.0") == "ovmf-acceptance 0.2.0"
     version.harness_version.cache_clear()
-
-
-def test_the_man_page_has_every_command(tmp_path: Path) -> None:
-    page = tmp_path / "harness.1"
-    make = [str(PROGRAMS / "argparse-manpage"), "--module", "harness.cli.parser", "--function", "parser"]
-    form = ["--prog", "harness", "--format", "single-commands-section", "--output", str(page)]
-    subprocess.run([*make, *form], check=True, capture_output=True)
-    text = page.read_text()
-    assert [name for name in COMMANDS if rf"\fBharness {name}" not in text] == []
-    assert "exit codes: 0 as expected" in text
 
 
 def imported(folder: Path) -> Iterator[str]:
