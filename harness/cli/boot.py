@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 
 from harness.artifacts.loader.choice import LOADER_FORMS
 from harness.boot.terminal import Terminal
+from harness.checks.ended import headline
 from harness.cli.completion import recipes
 from harness.errors import ExitCode
 from harness.matrix.cell import TABLE
@@ -22,12 +24,13 @@ from harness.run.options import Options
 from harness.run.session import Session
 from harness.run.single.boot import GDB, MONITOR, SingleBoot, exit_code, prepare
 from harness.run.single.parts import USUAL_VALUES, Own, chosen_cell
+from harness.run.single.stored import answers_as_data
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from harness.evidence.record import BootRecord
+    from harness.run.cell_run import CellRun
     from harness.run.judge import Answer
     from harness.run.single.boot import Prepared
 
@@ -71,6 +74,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gdb", action="store_true", help=f"wait for gdb at the first instruction, on a socket, {GDB}"
     )
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON, for programs, and the console to standard error"
+    )
     parser.set_defaults(run=_run)
 
 
@@ -93,9 +99,10 @@ def _run(options: argparse.Namespace) -> int:
     cell = chosen_cell(options.cell, written, session)
     own = Own(options.initrd, options.disk, options.qemu)
     own.parts()  # before anything is built
+    out = sys.stderr if options.json else sys.stdout
     terminal = Terminal(
-        sys.stdout.buffer,
-        _keyboard(),
+        out.buffer,
+        _keyboard(out),
         say,
         hold=options.hold,
         hold_on_fail=options.hold_on_fail,
@@ -118,15 +125,18 @@ def _run(options: argparse.Namespace) -> int:
     with terminal:
         record = prepared.boot()
     run, answers = prepared.judged(record, ask=options.judge)
-    _tell(record, answers)
     code = exit_code(record, run, answers)
+    if options.json:
+        print(json.dumps(_as_data(run, answers, code), indent=1))
+    else:
+        _tell(run, answers)
     prepared.finish(code)
     return ExitCode.INTERRUPTED if terminal.left and not (options.hold or answers) else code
 
 
-def _keyboard() -> int | None:
+def _keyboard(out: TextIO) -> int | None:
     """Return standard input when a person is at a terminal, None in a pipe and where it is closed."""
-    if sys.stdin is None or not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if sys.stdin is None or not (sys.stdin.isatty() and out.isatty()):
         return None
     return sys.stdin.fileno()
 
@@ -141,11 +151,22 @@ def _ways_in(prepared: Prepared) -> Sequence[str]:
     return lines
 
 
-def _tell(record: BootRecord, answers: Sequence[Answer]) -> None:
+def _as_data(run: CellRun, answers: Sequence[Answer], code: ExitCode) -> dict[str, Any]:
+    """Return for programs what ``_tell`` says; a boot that goes as it should has a code of 0."""
+    ending = run.record.ending
+    return {
+        "cell": run.cell.id,
+        "record": str(run.record.path),
+        "code": int(code),
+        "ending": {"kind": str(ending.kind), "phase": ending.phase, "says": headline(run.evidence)},
+        "seconds": run.record.durations.get("boot", 0.0),
+        "checks": answers_as_data(answers),
+    }
+
+
+def _tell(run: CellRun, answers: Sequence[Answer]) -> None:
     """Say how the boot ended, what is wrong, and where the record is."""
-    ending = record.ending
-    seconds = record.durations.get("boot", 0.0)
-    say(f"{ending.kind} in phase {ending.phase} after {seconds:.1f} s: {ending.detail}")
+    say(headline(run.evidence))
     bad = [answer for answer in answers if answer.state in BAD]
     for answer in bad:
         findings = [finding.what for finding in answer.findings] or [answer.reason]
@@ -153,4 +174,4 @@ def _tell(record: BootRecord, answers: Sequence[Answer]) -> None:
     if answers:
         asked = [answer for answer in answers if answer.state != "not-asked"]
         say(f"{len(asked)} checks asked, {len(bad)} of them bad")
-    say(f"record: {record.path}")
+    say(f"record: {run.record.path}")

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from harness.matrix.show import count
 from harness.results.causes import shared_causes, told
+from harness.results.compare import KINDS
 from harness.results.flakes import endings, repeated
 from harness.results.report.index import SIGNS, cell_rows, state_counts
-from harness.results.show_comparison import escaped, headline, message, property_text
+from harness.results.show_comparison import SCHEMA, escaped, headline, message, property_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,6 +79,47 @@ def _causes(run: StoredRun) -> Iterable[str]:
     for cause in found[:_MOST]:
         what, *more = told(cause)
         yield f"- {escaped(what)}{''.join(f'<br>{escaped(line.strip())}' for line in more)}"
+
+
+def summary_as_data(run: StoredRun, comparison: Comparison | None = None) -> dict[str, Any]:
+    """Return the run for programs: counts, failing cells, what may be behind them, flakes, how boots ended.
+
+    Of a rate it has the failures, the number of boots and the bounds of 95 % between 0 and 1.
+    """
+    rows = cell_rows(run)
+    return {
+        "schema": SCHEMA,
+        "run": run.run.id,
+        "code": None if run.end is None else run.end.code,
+        "cells": len(rows),
+        "states": dict(state_counts(run)),
+        "bad": [
+            {
+                "cell": row.cell,
+                "check": root.check,
+                "state": root.state,
+                "says": root.findings[0].says if root.findings else root.reason,
+                "others": [line.check for line in row.bad if line is not root],
+            }
+            for row in rows
+            if row.is_bad and (root := row.root) is not None
+        ],
+        "causes": [asdict(cause) for cause in shared_causes(run)],
+        "flaky": [
+            {"cell": it.cell, "check": it.check, "states": list(it.states), "failures": asdict(it.failures)}
+            for it in repeated(run.checks)
+            if it.is_flaky
+        ],
+        "endings": {
+            cell: {ending: asdict(found) for ending, found in rates.items()}
+            for cell, rates in endings(run.boots).items()
+        },
+        "damaged": list(run.damaged),
+        "carried": dict(Counter(boot.carried for boot in run.boots if boot.carried)),
+        "changes": None
+        if comparison is None
+        else {"base": comparison.base, **{kind: len(comparison.of(kind)) for kind in KINDS}},
+    }
 
 
 def _limits(run: StoredRun) -> Iterable[str]:

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from harness.cli.output import add_json
 from harness.cli.record.stored import record_path
 from harness.errors import ExitCode, HarnessError
 from harness.progress import say
@@ -13,7 +15,7 @@ from harness.recipes.project import find_project
 from harness.results.model import BAD
 from harness.run.options import Options
 from harness.run.session import Session
-from harness.run.single.stored import judge_stored, records_below, stored_boot
+from harness.run.single.stored import answers_as_data, judge_stored, records_below, stored_boot
 
 if TYPE_CHECKING:
     import argparse
@@ -24,30 +26,44 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "records_", nargs="+", metavar="RECORD|DIR", help="a record, a run, or any folder of records"
     )
+    add_json(parser)
     parser.set_defaults(run=_run, records=None)
 
 
 def _run(options: argparse.Namespace) -> int:
     session = Session(Options(), find_project(Path.cwd()), say)
-    wrong = 0
+    judged: list[dict[str, Any]] = []
     for text in options.records_:
-        found = list(records_below(Path(text).absolute())) or [record_path(text, options)]
-        for path in found:
-            wrong += _judge(path, session)
+        for path in list(records_below(Path(text).absolute())) or [record_path(text, options)]:
+            judged.append(_judged(path, session))
+            if not options.json:
+                _tell(judged[-1])
+    if options.json:
+        print(json.dumps(judged, indent=1))
+    wrong = any(one["error"] or _bad(one) for one in judged)
     return ExitCode.WRONG if wrong else ExitCode.OK
 
 
-def _judge(path: Path, session: Session) -> bool:
-    """Print one record's verdict; return whether something is wrong."""
+def _judged(path: Path, session: Session) -> dict[str, Any]:
+    """Return one record's verdict for programs; ``error`` says why it cannot be judged, "" where it can."""
     try:
         _, answers = judge_stored(stored_boot(path, session), session)
     except HarnessError as error:
-        print(f"{path.name}: cannot be judged: {error.what}")
-        return True
-    bad = [answer for answer in answers if answer.state in BAD]
-    asked = sum(answer.state != "not-asked" for answer in answers)
-    print(f"{path.name}: {asked} checks asked, {len(bad)} of them bad")
-    for answer in bad:
-        for said in [finding.what for finding in answer.findings] or [answer.reason]:
-            print(f"  {answer.check.name}: {answer.state}: {said}")
-    return bool(bad)
+        return {"record": str(path), "error": error.what, "checks": []}
+    return {"record": str(path), "error": "", "checks": answers_as_data(answers)}
+
+
+def _bad(one: dict[str, Any]) -> list[dict[str, Any]]:
+    return [check for check in one["checks"] if check["state"] in BAD]
+
+
+def _tell(one: dict[str, Any]) -> None:
+    name = Path(one["record"]).name
+    if one["error"]:
+        print(f"{name}: cannot be judged: {one['error']}")
+        return
+    asked = sum(check["state"] != "not-asked" for check in one["checks"])
+    print(f"{name}: {asked} checks asked, {len(_bad(one))} of them bad")
+    for check in _bad(one):
+        for said in check["findings"] or [check["reason"]]:
+            print(f"  {check['check']}: {check['state']}: {said}")

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.cli.output import add_json
 from harness.cli.record.stored import add_record, record_path
 from harness.errors import HarnessError
 from harness.progress import say
@@ -32,6 +34,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--redact", action="store_true", help="without host name, paths of the user and serial numbers"
     )
+    add_json(parser)
     parser.set_defaults(run=_run)
 
 
@@ -47,6 +50,16 @@ def _run(options: argparse.Namespace) -> None:
         raise HarnessError(f"{out} is there already", "name another file with -o")
     redaction = Redaction.of_here() if options.redact else None
     made = pack_capsule(stored, session, out, artifacts=options.with_artifacts, redaction=redaction)
+    if options.json:
+        facts = {
+            "capsule": str(out),
+            "bytes": out.stat().st_size,
+            "inside": [{"name": name, "bytes": size} for name, size in made.inside],
+            "lacks": list(made.lacks),
+            "redacted": options.redact,
+        }
+        print(json.dumps(facts, indent=1))
+        return
     for name, size in made.inside:
         print(f"  {size_text(size):>10}  {name}")
     for text in made.lacks:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.cli.output import add_json
 from harness.cli.results.stored import RUN_HELP, add_base, add_records, comparison_with, stored_run
 from harness.errors import HarnessError
 from harness.results.kcidb import as_kcidb
@@ -34,6 +35,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--redact", action="store_true", help="without host name, paths of the user and serial numbers"
     )
     add_base(parser)
+    add_json(parser)
     add_records(parser)
     parser.set_defaults(run=_report)
 
@@ -50,7 +52,8 @@ def _report(options: argparse.Namespace) -> None:
         except ValueError as error:
             raise HarnessError(str(error)) from None
         out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        print(f"{out}: {len(document['tests'])} tests; cells, findings, processor and kernel are inside")
+        told = f"{len(document['tests'])} tests; cells, findings, processor and kernel are inside"
+        _tell(out, out.stat().st_size, told, options)
         return
     first = write_report(
         run,
@@ -63,4 +66,10 @@ def _report(options: argparse.Namespace) -> None:
     inside = (
         "verdicts, consoles, inputs and the host's name" if redaction is None else "verdicts and consoles"
     )
-    print(f"{first}: {size / 1e6:.2f} MB; {inside} are inside")
+    _tell(first, size, f"{size / 1e6:.2f} MB; {inside} are inside", options)
+
+
+def _tell(file: Path, size: int, told: str, options: argparse.Namespace) -> None:
+    """Print which file opens the report, its size with all that belongs to it, and what is inside."""
+    facts = {"file": str(file), "format": options.format, "bytes": size, "redacted": options.redact}
+    print(json.dumps(facts, indent=1) if options.json else f"{file}: {told}")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.artifacts.firmware.choice import choose_firmware
 from harness.artifacts.kernel.choice import choose_kernel
@@ -94,6 +94,19 @@ def verdict(record: BootRecord, answers: Iterable[Answer]) -> dict[str, str]:
     """Return what two boots of a cell are compared by: how each ended, and the state of each check."""
     states = {answer.check.name: answer.state for answer in answers}
     return {"ending": f"{record.ending.kind} in phase {record.ending.phase}", **states}
+
+
+def answers_as_data(answers: Iterable[Answer]) -> list[dict[str, Any]]:
+    """Return answers for programs: a check's name and state, what it found, and why it has its state."""
+    return [
+        {
+            "check": answer.check.name,
+            "state": answer.state,
+            "findings": [finding.what for finding in answer.findings],
+            "reason": answer.reason,
+        }
+        for answer in answers
+    ]
 
 
 def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
