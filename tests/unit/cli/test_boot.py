@@ -104,6 +104,27 @@ def test_the_models_questions(
         assert entry.main(["boot", *OF_GOOD]) == ExitCode.WRONG
 
 
+def test_json(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.main(["boot", *OF_GOOD, "--judge", "--record", "rec", "--json"]) == ExitCode.OK
+    told = capsys.readouterr()
+    facts = json.loads(told.out)
+    assert (facts["cell"], facts["record"], facts["code"]) == (GOOD, str(project / "rec"), 0)
+    assert facts["ending"]["kind"] == "completed"
+    assert facts["ending"]["says"].startswith("the guest reported and powered off, in phase ")
+    assert {check["state"] for check in facts["checks"]} <= {"passed", "not-asked"}
+    assert entry.main(["judge", "rec", "--json"]) == ExitCode.OK
+    (judged,) = json.loads(capsys.readouterr().out)
+    assert (judged["record"], judged["error"]) == (str(project / "rec"), "")
+    assert [it["check"] for it in judged["checks"]] == [it["check"] for it in facts["checks"]]
+    assert entry.main(["pack", "rec", "-o", "rec.tar.zst", "--json"]) == ExitCode.OK
+    packed = json.loads(capsys.readouterr().out)
+    assert packed["bytes"] == (project / "rec.tar.zst").stat().st_size
+    assert "boot.json" in {it["name"] for it in packed["inside"]}
+    assert packed["redacted"] is False
+    assert entry.main(["unpack", "rec.tar.zst", "-o", "again", "--json"]) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out) == {"record": str(project / "again"), "lacks": packed["lacks"]}
+
+
 def test_own_parts(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "my.img").write_bytes(b"initrd")
     (project / "my.qcow2").write_bytes(overlay_bytes("/x", 1 << 20))

@@ -91,6 +91,12 @@ def test_a_summary(records: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"| `{CELL}` | x | 6 GiB are gone |" in out
     code, out, _ = run(capsys, "summary", "--format", "github", "--records", records)
     assert out == f"::error file=scenarios/a.yaml,line=7,title={CELL}::x: 6 GiB are gone\n"
+    code, out, _ = run(capsys, "summary", "--base", "last-green", "--records", records, "--json")
+    told = json.loads(out)
+    assert (code, told["run"], told["cells"], told["states"]["failed"]) == (0, "2", 1, 1)
+    (bad,) = told["bad"]
+    assert (bad["cell"], bad["check"], bad["says"]) == (CELL, "x", "6 GiB are gone")
+    assert (told["changes"]["base"], told["changes"]["new-failure"]) == ("1", 1)
 
 
 def test_the_first_night_has_nothing_to_compare_with(
@@ -108,6 +114,10 @@ def test_a_report(records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert " MB; verdicts, consoles" in out
     assert len(list((tmp_path / "out/cells").iterdir())) == 1
     assert "lab1" not in (tmp_path / "out/index.html").read_text()
+    _, out, _ = run(capsys, "report", "2", "-o", tmp_path / "two", "--redact", "--records", records, "--json")
+    told = json.loads(out)
+    assert (told["file"], told["redacted"]) == (str(tmp_path / "two/index.html"), True)
+    assert told["bytes"] == sum(it.stat().st_size for it in (tmp_path / "two").rglob("*") if it.is_file())
 
 
 def test_kcidb(records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,6 +94,10 @@ def test_a_boot_again(
     assert "  ending: guest-panic in phase kernel → completed in phase done\n" in out
     assert "  reaches-userspace: failed → passed\n" in out
     assert "0 of 1 boots came out as the record" in out
+    assert entry.main(["repro", str(record), "--json"]) == ExitCode.WRONG
+    told = json.loads(capsys.readouterr().out)
+    assert (told["cell"], told["same"]) == (GOOD, 0)
+    assert "reaches-userspace: failed → passed" in told["boots"][0]["changes"]
     assert entry.main(["repro", str(record), "--times", "0"]) == ExitCode.MISTAKE
 
 
