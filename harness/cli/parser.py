@@ -39,6 +39,7 @@ COMMANDS = MappingProxyType(
         "judge": "ask the model's questions of stored records, whatever scenario they came from",
         "repro": "boot a record's cell again, and say what differs",
         "debug": "stop a guest under gdb, with the symbols of its firmware and its kernel",
+        "coverage": "say which code of a firmware boots execute, and which none does",
         "pack": "make a capsule of a record: one file that can travel",
         "unpack": "make a record of a capsule",
         "runs": "list the runs that there are, the newest first",
@@ -58,7 +59,7 @@ COMMANDS = MappingProxyType(
 )
 """What each command does, in the order of the help."""
 _RESULTS = ("runs", "history", "compare", "ab", "summary", "report", "table", "records", "cache", "store")
-_RECORD = ("show", "ledger", "diff", "judge", "repro", "debug", "pack", "unpack")
+_RECORD = ("show", "ledger", "diff", "judge", "repro", "debug", "coverage", "pack", "unpack")
 _HOST = ("doctor", "host")
 _SUB_ROOMS = MappingProxyType(
     {

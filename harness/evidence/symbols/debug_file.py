@@ -11,6 +11,7 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _PACKAGE = re.compile(r"(?:^|/)((?:\w+Pkg|Build)/.*)$")
 """Where the name of a source file begins that is the same on every machine."""
+_NAMED = {"DW_AT_name", "DW_AT_decl_file", "DW_AT_decl_line"}
 _ABSOLUTE = 1  # R_X86_64_64: what a loader changes in code
 _RELOCATED = 8
 """Bytes of one."""
@@ -41,6 +43,15 @@ class Function:
 
     address: int
     size: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """Where a source file defines a function."""
+
+    file: str
+    line: int
     name: str
 
 
@@ -91,14 +102,39 @@ class DebugFile:
     def lines(self) -> tuple[Line, ...]:
         """The line table, by address."""
         found: dict[int, Line] = {}
-        dwarf = self._elf.get_dwarf_info(relocate_dwarf_sections=False)
-        for unit in dwarf.iter_CUs():
-            program = dwarf.line_program_for_CU(unit)
+        for unit in self._dwarf.iter_CUs():
+            program = self._dwarf.line_program_for_CU(unit)
             if program is not None:
                 for line in _lines(program):
                     if line.line or line.address not in found:
                         found[line.address] = line
         return tuple(found[address] for address in sorted(found))
+
+    @cached_property
+    def sources(self) -> dict[str, str]:
+        """Where the build had each source file, by the file's name."""
+        found = {}
+        for unit in self._dwarf.iter_CUs():
+            program = self._dwarf.line_program_for_CU(unit)
+            found.update({source_name(path): path for path in _paths(program)} if program is not None else {})
+        return found
+
+    @cached_property
+    def declared(self) -> tuple[Declaration, ...]:
+        """All functions that the module's sources define, those that are inlined everywhere, too."""
+        found = []
+        for unit in self._dwarf.iter_CUs():
+            program = self._dwarf.line_program_for_CU(unit)
+            names = [source_name(path) for path in _paths(program)] if program is not None else []
+            for it in unit.get_top_DIE().iter_children():
+                has = it.attributes
+                if it.tag != "DW_TAG_subprogram" or "DW_AT_declaration" in has or not has.keys() >= _NAMED:
+                    continue
+                at = has["DW_AT_decl_file"].value - (0 if program.header.version >= 5 else 1)
+                if 0 <= at < len(names):
+                    name = _text(has["DW_AT_name"].value)
+                    found.append(Declaration(names[at], has["DW_AT_decl_line"].value, name))
+        return tuple(found)
 
     @cached_property
     def build_id(self) -> str:
@@ -140,6 +176,10 @@ class DebugFile:
         return int(self._elf.get_section_index(".text"))
 
     @cached_property
+    def _dwarf(self) -> Any:
+        return self._elf.get_dwarf_info(relocate_dwarf_sections=False)
+
+    @cached_property
     def _elf(self) -> Any:
         from elftools.common.exceptions import ELFError  # noqa: PLC0415  # few commands read symbols
         from elftools.elf.elffile import ELFFile  # noqa: PLC0415
@@ -165,14 +205,8 @@ def _is_code(name: str) -> bool:
 
 
 def _lines(program: Any) -> Iterator[Line]:
-    header = program.header
-    first = 0 if header.version >= 5 else 1
-    folders = [_text(it) for it in header.include_directory]
-    names = []
-    for entry in header.file_entry:
-        folder = folders[entry.dir_index - (0 if header.version >= 5 else 1)] if folders else ""
-        name = _text(entry.name)
-        names.append(source_name(name if name.startswith("/") or not folder else f"{folder}/{name}"))
+    first = 0 if program.header.version >= 5 else 1
+    names = [source_name(path) for path in _paths(program)]
     for entry in program.get_entries():
         state = entry.state
         if state is None:
@@ -182,6 +216,19 @@ def _lines(program: Any) -> Iterator[Line]:
             continue
         at = state.file - first
         yield Line(state.address, names[at] if 0 <= at < len(names) else "", state.line)
+
+
+def _paths(program: Any) -> list[str]:
+    """Return the paths of a line program's files, in the order of their numbers."""
+    header = program.header
+    folders = [_text(it) for it in header.include_directory]
+    home = folders[0] if folders and header.version >= 5 else ""
+    paths = []
+    for entry in header.file_entry:
+        at = entry.dir_index - (0 if header.version >= 5 else 1)
+        folder = folders[at] if 0 <= at < len(folders) else ""
+        paths.append(str(PurePosixPath(home, folder, _text(entry.name))))
+    return paths
 
 
 def _text(value: bytes | str) -> str:

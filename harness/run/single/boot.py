@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.boot.cell_machine import machine_spec
 from harness.errors import ExitCode
+from harness.evidence.symbols.executed import COVERAGE_WORDS
 from harness.machine.argv import ByHand, argv, shell_script
 from harness.paths import SHIPPED, cache_dir
 from harness.results.model import BAD
@@ -47,7 +48,7 @@ class SingleBoot:
 
     ``attendant``: who is there. ``invites``: what tells how to log in to a Debian, which then stays up until
     the person has it powered off. ``unlimited``: no phase has a deadline. ``record``: the folder that becomes
-    the record; None for one in a run of its own.
+    the record; None for one in a run of its own. ``coverage``: QEMU logs which code the guest comes to.
     """
 
     cell: Cell
@@ -55,6 +56,7 @@ class SingleBoot:
     record: Path | None = None
     monitor: bool = False
     gdb: bool = False
+    coverage: bool = False
     unlimited: bool = False
     attendant: Attendant | None = None
     invites: Callable[[str], None] | None = None
@@ -181,7 +183,8 @@ def prepare(session: Session, wanted: SingleBoot) -> Prepared:
         session.ingredients.choose_qemu(wanted.own.qemu)
     traits = session.boots.traits(wanted.cell)
     spec = machine_spec(wanted.cell, session.ingredients, session.host, wanted.own.parts())
-    extra = (*(_MONITOR if wanted.monitor else ()), *(_GDB if wanted.gdb else ()))
+    extra = [*(_MONITOR if wanted.monitor else ()), *(_GDB if wanted.gdb else ())]
+    extra += COVERAGE_WORDS if wanted.coverage else ()
     return Prepared(session, wanted, traits, replace(spec, extra=(*spec.extra, *extra)))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -29,6 +28,7 @@ from harness.evidence.symbols.kernel import PVALIDATE
 from harness.evidence.symbols.modules import Module, Modules, logged, modules_of
 from harness.evidence.symbols.places import Places
 from harness.evidence.symbols.registers import read_registers
+from tests.support.made_module import build_module
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,24 +43,12 @@ int _ModuleEntryPoint (int Value) {
   return Inner (Value) + 1;
 }
 """
-LINKER = (
-    "-Wl,-Ttext=0x240,--entry=_ModuleEntryPoint,--build-id=0x1234,--emit-relocs",
-    "-nostdlib",
-    "-static",
-)
 
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of symbols as a build leaves it, with one module, Made."""
-    root = tmp_path_factory.mktemp("built")
-    package = root / "workspace" / "MadePkg"
-    package.mkdir(parents=True)
-    (root / "symbols").mkdir()
-    (package / "Made.c").write_text(SOURCE)
-    command = ["gcc", "-g", "-O0", "-fno-asynchronous-unwind-tables", "-no-pie", *LINKER]
-    subprocess.run([*command, "-o", root / "symbols/Made.debug", package / "Made.c"], check=True)
-    return root / "symbols"
+    return build_module(tmp_path_factory.mktemp("built"), SOURCE)
 
 
 def test_functions_and_lines(built: Path) -> None:
