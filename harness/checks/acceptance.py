@@ -335,13 +335,13 @@ ACCEPTED_BEFORE_KERNEL = Check(
     "accepted-before-kernel",
     "Was all RAM at 4 GiB and above validated when ExitBootServices was granted?",
     _accepted_before_kernel,
-    Needs.LEDGER,
+    Needs.HANDOVER,
 )
 FIRMWARE_LEFT_HIGH = Check(
     "firmware-left-high",
     "Did the firmware leave all RAM at 4 GiB and above unvalidated?",
     _firmware_left_high,
-    Needs.LEDGER,
+    Needs.HANDOVER,
 )
 EXIT_GRANTED_AT_ONCE = Check(
     "exit-granted-at-once",
@@ -359,7 +359,7 @@ EXIT_ACCEPTS_EXACTLY = Check(
     "exit-accepts-exactly",
     "Did ExitBootServices accept exactly the memory that was unaccepted, in a call that it refused?",
     _accepts_at_exit,
-    Needs.LEDGER,
+    Needs.HANDOVER,
 )
 EXITS_AS_REPORTED = Check(
     "exits-as-reported",
@@ -368,16 +368,19 @@ EXITS_AS_REPORTED = Check(
     Needs.LEDGER,
 )
 HANDOFF_AUDIT = Check(
-    "handoff-audit", "Does the state of every page agree with the map handed over?", _audit, Needs.LEDGER
+    "handoff-audit", "Does the state of every page agree with the map handed over?", _audit, Needs.HANDOVER
 )
 VALIDATED_ONCE = Check(
-    "validated-once", "Was every page validated once, until it was given back?", _validated_once, Needs.LEDGER
+    "validated-once",
+    "Was every page validated once, until it was given back?",
+    _validated_once,
+    Needs.HANDOVER,
 )
 NO_PRIVATE_MMIO = Check(
     "no-private-mmio",
     "Was every access with the C-bit one to memory?",
     _no_private_mmio,
-    Needs.LEDGER,
+    Needs.HANDOVER,
 )
 NO_UNVALIDATED_ACCESS = Check(
     "no-unvalidated-access",

@@ -68,6 +68,10 @@ class Needs(StrEnum):
     SYSTEM = "a Debian that answers over SSH"
     PROBE = "the EFI probe's report"
     LEDGER = "the exact ledger, which only emulation keeps"
+    HANDOVER = "the exact ledger until boot services end, whatever becomes of the guest then"
+
+
+_EXACT = frozenset({Needs.LEDGER, Needs.HANDOVER})
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ class Check:
 
     def not_applicable(self, platform: str, traits: Traits) -> str:
         """Return why nothing can answer this check on ``platform`` or with these ingredients; else ""."""
-        if self.needs is Needs.LEDGER and platform_named(platform).acceptance != "exact":
+        if self.needs in _EXACT and platform_named(platform).acceptance != "exact":
             return "only emulation has an exact ledger; hardware shows PVALIDATE to nobody"
         if self.needs is Needs.FIRMWARE_LOG and not traits.firmware.debug_output:
             return "the firmware logs nothing: it was built without DEBUG output (RELEASE)"

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from harness.checks.finding import CANNOT_JUDGE
+from harness.checks.finding import CANNOT_JUDGE, Needs
 from harness.errors import ExitCode, HarnessError
 from harness.results.model import BAD
 
@@ -60,7 +60,7 @@ def judge(run: CellRun, check: Check, *, first: bool) -> Answer:
     except HarnessError as error:
         return _no_record(check, error, about_boot.name, first=first or check is about_boot)
     if check is not about_boot and (failure := run.root_failure):
-        return _nothing_to_judge(run, check, failure, first=first)
+        return _in_spite_of_it(run, check) or _nothing_to_judge(run, check, failure, first=first)
     del record  # it is there, and the evidence reads it
     begin = time.monotonic()
     findings = tuple(check(run.evidence))
@@ -116,6 +116,25 @@ def _no_record(check: Check, error: HarnessError, cause: str, *, first: bool) ->
         return Answer(check, "not-asked", reason=f"not judged: {told}", cause=cause)
     state: State = "host-error" if error.exit_code == ExitCode.HOST else "cannot-judge"
     return Answer(check, state, reason=told, error=error)
+
+
+def _in_spite_of_it(run: CellRun, check: Check) -> Answer | None:
+    """Return what a check finds wrong in what the firmware handed over to a guest that died later.
+
+    None where it finds nothing, for a dead guest proves nothing good, and where its death is known.
+    """
+    if check.needs is not Needs.HANDOVER or run.said.bad(run.checks[0].name) is not None:
+        return None
+    try:
+        if run.evidence.ledger.handover is None:
+            return None
+    except HarnessError:
+        return None
+    findings = tuple(check(run.evidence))
+    if not findings or state_of(findings)[0] == "cannot-judge":
+        return None
+    bad = run.said.bad(check.name)
+    return Answer(check, *_state(findings, bad), bad=bad)
 
 
 def _nothing_to_judge(run: CellRun, check: Check, failure: str, *, first: bool) -> Answer:

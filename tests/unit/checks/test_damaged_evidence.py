@@ -131,7 +131,9 @@ def test_a_ledger_at_its_limit_judges_nothing(tmp_path: Path) -> None:
     assert "reached its limit of 1 MiB" in finding.what
     assert finding.evidence[1].startswith("rescind by firmware at 0x7ecab873: 19 lines, 11 %")
     of_ledger = [
-        it for it in sample.checks.values() if it.needs is Needs.LEDGER and it.name != "ledger-whole"
+        it
+        for it in sample.checks.values()
+        if it.needs in {Needs.LEDGER, Needs.HANDOVER} and it.name != "ledger-whole"
     ]
     assert of_ledger
     for check in of_ledger:
