@@ -7,6 +7,7 @@ is imported when it is first used, so that ``import harness`` costs nothing and 
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 __all__ = [
@@ -54,6 +55,19 @@ else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = value
         return value
+
+    class _Moved:
+        """What Python asks last for a module: one that has another name now says so (PEP 451)."""
+
+        @staticmethod
+        def find_spec(name: str, _path: object = None, _target: object = None) -> None:
+            if name.startswith("harness.") and name != "harness.moved":
+                from harness.moved import moved  # noqa: PLC0415
+
+                if now := moved(name):
+                    raise ModuleNotFoundError(f"{name} is {now} now", name=name)
+
+    sys.meta_path.append(_Moved)
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})

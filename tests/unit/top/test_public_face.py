@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
-from importlib import metadata
+from importlib import import_module, metadata
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import harness
+from harness.moved import _MOVED
 from tests.support.data import PROJECT
 from tests.support.house import parsed
 
@@ -44,6 +47,19 @@ def test_what_it_exports() -> None:
     assert harness.__version__ == metadata.version("ovmf-acceptance")
     with pytest.raises(AttributeError, match="'harness' has no attribute 'Room'"):
         _ = harness.Room  # type: ignore[attr-defined]
+
+
+def test_a_module_that_has_moved_says_its_new_name() -> None:
+    names = [line.split() for line in _MOVED.strip().splitlines()]
+    assert len(names) > 70
+    for old, new in names:
+        assert find_spec(f"harness.{new}"), new
+        with pytest.raises(
+            ModuleNotFoundError, match=f"^harness.{re.escape(old)} is harness.{re.escape(new)} now$"
+        ):
+            find_spec(f"harness.{old}")
+    with pytest.raises(ModuleNotFoundError, match=r"^No module named 'harness\.nowhere'$"):
+        import_module("harness.nowhere")
 
 
 def imported_from_the_face(path: Path) -> set[str]:
