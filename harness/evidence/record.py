@@ -205,8 +205,9 @@ class BootRecord:
                 data = parsed(file.read())
             schema = data.pop("schema")
             if schema != SCHEMA:
+                wrote = f", written by harness {version}" if (version := data.get("harness_version")) else ""
                 raise HarnessError(
-                    f"{index}: schema version {schema}, this harness reads {SCHEMA}",
+                    f"{index}: schema version {schema}{wrote}; this harness reads {SCHEMA}",
                     "use the harness version that wrote it, or boot the cell again",
                 )
             data = {"files": {}, "ending": data.pop("outcome"), **data}

@@ -91,6 +91,10 @@ def test_files(tmp_path: Path) -> None:
         ("[" * 100_000, r"damaged \(it nests too deeply\)"),
         ('{"schema": 1, "outcome": 3}', "damaged"),
         ('{"schema": 2}', "schema version 2"),
+        (
+            '{"schema": 2, "harness_version": "0.9"}',
+            "schema version 2, written by harness 0.9; this harness reads 1",
+        ),
     ],
 )
 def test_an_index_that_cannot_be_read(tmp_path: Path, index: str | None, words: str) -> None:
