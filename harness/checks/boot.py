@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from harness.checks.ended import ended
 from harness.checks.finding import Check, Needs, Problem
 from harness.evidence.kernel_log import kernel_release, sev_lines
-from harness.evidence.record import EndingKind
+from harness.evidence.problems import EvidenceError
+from harness.evidence.record import INDEX, EndingKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,6 +27,8 @@ FEATURES: Mapping[Technology, frozenset[str]] = {
 """What Linux calls active, by technology (arch/x86/mm/mem_encrypt.c, print_mem_encrypt_feature_info())."""
 _NOT_THE_GUESTS_OWN = frozenset({EndingKind.QEMU_EXIT, EndingKind.UNREACHABLE})
 """Ends that say nothing about the guest: QEMU died, or the harness could not talk to it."""
+_MOST_VCPUS = 4096
+"""Of q35; a record of somebody else may say anything."""
 # 5.10 says "SEV-ES: Unsupported exit-code 0x404 in early #VC", and "PANIC: Unsupported" before it gives up.
 _DEATH_BY_VC = re.compile(r"^.*Unsupported exit-code 0x404 in early #VC exception.*$", re.MULTILINE)
 
@@ -53,7 +56,10 @@ def _no_alarms(evidence: Evidence) -> Iterator[Problem]:
 
 
 def _all_cpus_online(evidence: Evidence) -> Iterator[Problem]:
-    wanted = frozenset(range(int(evidence.record.spec.get("vcpus", 1))))
+    vcpus = evidence.record.spec.get("vcpus", 1)
+    if not isinstance(vcpus, int) or not 0 < vcpus <= _MOST_VCPUS:
+        raise EvidenceError(f"{evidence.record.path / INDEX} is damaged: vcpus {vcpus!r}", "boot it again")
+    wanted = frozenset(range(vcpus))
     if evidence.guest.online != wanted:
         said = evidence.guest.cpus_online or "none"
         yield Problem(

@@ -340,10 +340,12 @@ class BootRecord:
     @cached_property
     def confidential(self) -> Mapping[str, str]:
         """What the confidential object was made with, under QEMU's names; empty for a plain guest."""
-        found = dict(self.spec.get(CONFIDENTIAL) or self.spec.get("guest") or {})
-        properties = dict(found.pop("properties", ()))
-        older = {key.replace("_", "-"): str(value) for key, value in found.items()}
-        return older | properties
+        try:
+            found = dict(self.spec.get(CONFIDENTIAL) or self.spec.get("guest") or {})
+            properties = {str(name): str(value) for name, value in found.pop("properties", ())}
+        except (TypeError, ValueError) as error:
+            raise EvidenceError(f"{self.path / INDEX}: damaged: spec ({error})", "boot it again") from error
+        return {str(key).replace("_", "-"): str(value) for key, value in found.items()} | properties
 
     @property
     def ledger_path(self) -> Path | None:

@@ -47,7 +47,11 @@ class SshReport(_Part):
     @property
     def os_release(self) -> dict[str, str]:
         """The fields of /etc/os-release (os-release(5))."""
-        pairs = (word.partition("=") for word in shlex.split(self.answer(OS_RELEASE).stdout))
+        try:
+            words = shlex.split(self.answer(OS_RELEASE).stdout)
+        except ValueError as error:
+            raise EvidenceError(f"the guest's /etc/os-release is damaged: {error}", "see ssh.json") from error
+        pairs = (word.partition("=") for word in words)
         return {key: value for key, equals, value in pairs if equals}
 
 

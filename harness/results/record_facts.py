@@ -99,7 +99,7 @@ def read_facts(path: Path) -> RecordFacts:
             missing.append(f"ledger.jsonl: it reached its limit of {limit}: it shows no events")
         elif ledger is not None and ledger.truncated:
             missing.append("ledger.jsonl: it has no end line: QEMU was killed, or the file was cut")
-    elif record is not None and record.confidential.get("ledger"):
+    elif record is not None and attempt("boot.json", lambda: "ledger" in record.confidential, missing):
         missing.append("ledger.jsonl: it is not there, though QEMU was told to write it")
     missing += _short(files)
     before = attempt("memory map", lambda: handed_over(files), missing) or ()
