@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.checks.finding import Check, Needs, Problem
 from harness.checks.protocol import UNACCEPTED
+from harness.checks.where import history
 from harness.evidence.efi_probe import INVALID_PARAMETER
 from harness.evidence.problems import EvidenceError
 from harness.intervals import IntervalSet, amount
@@ -203,7 +204,7 @@ def _no_unvalidated_access(evidence: Evidence) -> Iterator[Problem]:
         yield Problem(
             "fault",
             f"{fault.op}: {fault.access} of {fault.gpa:#x} by {fault.phase}",
-            f"ledger line {fault.line}: at {fault.rip:#x}, t={fault.t / 1e9:.6f} s",
+            *history(evidence, evidence.ledger, fault),
             op=fault.op,
             access=fault.access,
             phase=fault.phase,

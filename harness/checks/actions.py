@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.checks.ended import headline
 from harness.checks.finding import Check, Needs, Problem
 from harness.evidence.record import EndingKind
 
@@ -101,6 +102,7 @@ def _ends_as_asked(evidence: Evidence) -> Iterator[Problem]:
         yield Problem(
             "ended",
             f"the guest should end as {evidence.good_end}; {evidence.end}",
+            headline(evidence),
             outcome.detail,
             ending=str(outcome.kind),
         )

@@ -42,6 +42,17 @@ def pages(evidence: Evidence) -> Iterator[str]:
         return
     fault = ledger.faults[-1]
     page = fault.gpa & ~(PAGE - 1)
+    yield from history(evidence, ledger, fault)
+    if page not in evidence.ram:
+        return
+    for name, other in (("before", page - PAGE), ("behind", page + PAGE)):
+        if other in evidence.ram:
+            yield f"the page {name} it, {other:#x}, {ledger.state_text(other, fault.line)}"
+
+
+def history(evidence: Evidence, ledger: Ledger, fault: Fault) -> Iterator[str]:
+    """Yield a fault, and what had happened to its page, or the whole range that nobody had accepted."""
+    page = fault.gpa & ~(PAGE - 1)
     yield f"ledger line {fault.line}: {fault_text(evidence, fault)}"
     events = ledger.history(page, fault.line)
     for event in events[-_EVENTS:]:
@@ -49,18 +60,12 @@ def pages(evidence: Evidence) -> Iterator[str]:
             f"ledger line {event.line}: {event.op} of {event.gpa:#x}-{event.end - 1:#x} by {event.phase} "
             f"at {evidence.places.told(event.rip, event.phase)}, {(fault.t - event.t) / _NANO:.2f} s before"
         )
-    if page not in evidence.ram:
+    if events or page not in evidence.ram:
         return
-    if not events:
-        accepted = IntervalSet.of(
-            (event.gpa, event.end) for event in ledger.events if event.line < fault.line
-        )
-        hole = next(bounds for bounds in evidence.ram - accepted if bounds[0] <= page < bounds[1])
-        size = IntervalSet.span(*hole).amount
-        yield f"nobody ever accepted the range around it, {hole[0]:#x}-{hole[1] - 1:#x}: {size}"
-    for name, other in (("before", page - PAGE), ("behind", page + PAGE)):
-        if other in evidence.ram:
-            yield f"the page {name} it, {other:#x}, {ledger.state_text(other, fault.line)}"
+    accepted = IntervalSet.of((event.gpa, event.end) for event in ledger.events if event.line < fault.line)
+    hole = next(bounds for bounds in evidence.ram - accepted if bounds[0] <= page < bounds[1])
+    size = IntervalSet.span(*hole).amount
+    yield f"nobody ever accepted the range around it, {hole[0]:#x}-{hole[1] - 1:#x}: {size}"
 
 
 def vcpus(evidence: Evidence) -> Iterator[str]:
