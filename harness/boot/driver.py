@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from harness.boot.by_ledger import with_ledger
 from harness.boot.ending import ends, judge, next_look
 from harness.boot.interrogation import interrogate
+from harness.boot.lives import Story
 from harness.boot.phases import DONE, Limit, Phase
 from harness.boot.phases import deadlines as default_deadlines
 from harness.boot.talk import Conversation, Talk
@@ -78,6 +79,7 @@ def boot(
     inputs: Mapping[str, Path | str] | None = None,
     done: re.Pattern[str] = DONE,
     survives_faults: bool = False,
+    lives: int = 1,
     talk: Talk | None = None,
     attendant: Attendant | None = None,
     signatures: Signatures | None = None,
@@ -86,7 +88,8 @@ def boot(
 
     ``inputs`` are recorded with digests, beside the files that the spec names. ``done`` is the serial line
     after which a power-off completes the boot. ``survives_faults``: the guest handles the #VC for a page that
-    is not validated, so that this is no end. ``talk`` runs beside the boot, which ends when it fails;
+    is not validated, so that this is no end. ``lives``: how often QEMU launches it; a reset begins another
+    life while there are some left. ``talk`` runs beside the boot, which ends when it fails;
     ``attendant`` is a person who is there. ``signatures`` say what lines mean (None: the shipped ones). Raise
     ``LaunchError`` when QEMU does not come up and ``HarnessError`` for files that are not there; however a
     boot ends, it is an outcome in the record.
@@ -109,18 +112,17 @@ def boot(
         conversation.start()
         digests = {name: digest_of(value) for name, value in ingredients.items()}  # while the guest runs
         limits = deadlines if deadlines is not None else _limits(spec, platform)
-        outcome, ended = _end(
-            machine, watch, limits, conversation, attendant, survives_faults=survives_faults
-        )
+        story = Story(machine, watch, lives)
+        outcome, ended = _end(story, limits, conversation, attendant, survives_faults=survives_faults)
         command, consoles = machine.command, machine.consoles
     conversation.finish()
     seen = watch.seen()
-    phases = with_ledger(seen.marks, record_dir / "ledger.jsonl")
+    phases = with_ledger(story.first_marks or seen.marks, record_dir / "ledger.jsonl")
     record = BootRecord(
         path=record_dir,
         cell=cell_id,
         platform=platform,
-        ending=replace(outcome, phase=phases[-1].name),
+        ending=outcome if story.begun else replace(outcome, phase=phases[-1].name),
         phases=phases,
         remarks=seen.remarks,
         spec=asdict(spec),
@@ -132,6 +134,7 @@ def boot(
         started=started.isoformat(timespec="milliseconds"),
         durations=_durations(begin, launched, ended),
         consoles={name: ConsoleSize(console.total, console.dropped) for name, console in consoles.items()},
+        lives=tuple(story.begun),
     )
     _finish(record)
     return BootRecord.load(record_dir)
@@ -156,8 +159,7 @@ def _limits(spec: MachineSpec, platform: str) -> dict[Phase, Limit]:
 
 
 def _end(
-    machine: Machine,
-    watch: Watch,
+    story: Story,
     limits: Mapping[Phase, Limit],
     conversation: Conversation,
     attendant: Attendant | None,
@@ -165,12 +167,13 @@ def _end(
     survives_faults: bool,
 ) -> tuple[Ending, float]:
     """Follow the boot; return how it ended and when, once nobody needs the machine any more."""
-    attended = attendant is not None
+    machine, attended = story.machine, attendant is not None
     if attendant is not None:
         attendant.listen()
-    outcome = _follow(
-        machine, watch, limits, conversation, survives_faults=survives_faults, attended=attended
-    )
+    while True:
+        outcome = _follow(story, limits, conversation, survives_faults=survives_faults, attended=attended)
+        if outcome.kind is not EndingKind.RESET or not story.goes_on():
+            break
     ended = machine.clock()
     interrogate(machine, outcome)
     if attendant is not None:
@@ -179,19 +182,21 @@ def _end(
 
 
 def _follow(
-    machine: Machine,
-    watch: Watch,
+    story: Story,
     limits: Mapping[Phase, Limit],
     conversation: Conversation,
     *,
     survives_faults: bool,
     attended: bool,
 ) -> Ending:
-    """Wait for the end; every wait is also a race against death, silence and the phase's deadline."""
+    """Wait for a life's end; each wait is also a race against death, silence and the phase's deadline."""
+    machine, watch = story.machine, story.watch
 
     def look() -> Ending | None:
         failure = conversation.failure
-        outcome = ending_of(machine, watch, limits, survives_faults=survives_faults, attended=attended)
+        outcome = ending_of(
+            machine, watch, limits, survives_faults=survives_faults, attended=attended, since=story.since
+        )
         if outcome is None and failure:
             seen = watch.seen()
             return Ending(EndingKind.UNREACHABLE, seen.phase.label, seen.last_line, failure)
@@ -219,13 +224,16 @@ def ending_of(
     *,
     survives_faults: bool = False,
     attended: bool = False,
+    since: int = 0,
 ) -> Ending | None:
     """Return how a running machine's guest has ended, None while it may go on.
+
+    Events before the one of number ``since`` are of the guest's earlier lives.
 
     The machine's consoles feed ``watch``. `judge` says what ``limits`` and ``survives_faults`` mean; where
     somebody is there, a guest that is merely stopped has not ended.
     """
-    returncode, events = machine.ended, machine.events
+    returncode, events = machine.ended, machine.events[since:]
     if attended:
         events = tuple(event for event in events if event.name != "STOP")
     over = returncode is not None or any(ends(event) for event in events)

@@ -84,6 +84,17 @@ class Watch:
             for line in lines:
                 self._line(console, plain_text(line).strip(), t)
 
+    def begin_anew(self, t: float) -> None:
+        """Begin with the phases anew: the guest is launched once more, ``t`` seconds after it was let run."""
+        with self._lock:
+            self._pending = {"serial": b"", "debugcon": b""}
+            self._in_document = False
+            self._phase = Phase.LAUNCH
+            self._marks = [PhaseMark(Phase.LAUNCH.label, round(t, 4))]
+            self._last_byte = max(self._last_byte, t)
+            self._last_line = ""
+            self._repeats = 0
+
     def seen(self) -> Seen:
         """Return what the consoles have shown up to now."""
         with self._lock:

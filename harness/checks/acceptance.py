@@ -56,7 +56,7 @@ def _at_handover(evidence: Evidence) -> RmpState:
 
 def _ledger_whole(evidence: Evidence) -> Iterator[Problem]:
     """Compare the end line's totals with the lines: nothing may be lost on the way."""
-    ledger = evidence.ledger_as_written
+    ledger = evidence.whole_ledger
     if ledger.cut is not None:
         yield Problem(
             "ledger-limit",

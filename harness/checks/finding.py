@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -90,7 +90,20 @@ class Check:
     asked_of: Callable[[Expectation], bool] | None = None
 
     def __call__(self, evidence: Evidence) -> list[Finding]:
-        """Judge. Evidence that is missing or damaged is a finding of its own, never a pass."""
+        """Judge each life of the guest.
+
+        Evidence that is missing or damaged is a finding of its own, never a pass.
+        """
+        lives = evidence.lives
+        if len(lives) == 1:
+            return self._of_life(evidence)
+        return [
+            replace(finding, what=f"life {number}: {finding.what}")
+            for number, life in enumerate(lives, start=1)
+            for finding in self._of_life(life)
+        ]
+
+    def _of_life(self, evidence: Evidence) -> list[Finding]:
         findings = []
         try:
             for finding in self.findings(evidence):

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.evidence.actions import ActionReport, parse_actions
 from harness.evidence.e820 import E820Entry, parse_e820
@@ -17,7 +17,7 @@ from harness.evidence.linux.memory_words import kernel_cmdline, map_in_use
 from harness.evidence.meminfo import Memory, memory_figures
 from harness.evidence.memory_map import MemoryDescriptor, parse_config_tables, parse_memory_map
 from harness.evidence.problems import EvidenceError
-from harness.evidence.record import EndingKind
+from harness.evidence.record import BootRecord, Ending, EndingKind, guest_document
 from harness.evidence.signatures.signatures import Signatures, shipped
 from harness.evidence.ssh import SSH_REPORT, SshReport, parse_ssh
 from harness.evidence.symbols.places import Places
@@ -29,10 +29,12 @@ from harness.recipes.action import GuestAction
 
 if TYPE_CHECKING:
     from harness.artifacts.traits import Traits
-    from harness.evidence.record import BootRecord
     from harness.intervals import IntervalSet
     from harness.matrix.cell import Cell
     from harness.platforms.platform import Platform
+
+
+_CONSOLES = ("serial.log", "debugcon.log")
 
 
 def handed_over(record: BootRecord) -> tuple[MemoryDescriptor, ...]:
@@ -46,6 +48,41 @@ def handed_over(record: BootRecord) -> tuple[MemoryDescriptor, ...]:
     return ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class LifeRecord(BootRecord):
+    """One life of a guest that was reset: what its consoles showed between two resets.
+
+    ``number`` counts from 0. Other files are those of the whole boot.
+    """
+
+    number: int
+
+    @classmethod
+    def of(cls, record: BootRecord) -> tuple[LifeRecord, ...]:
+        """Return a record for each life of a guest that had several."""
+        parts = {each.name: getattr(record, each.name) for each in fields(record)}
+        reset = Ending(EndingKind.RESET, "actions", "", "the guest was reset and launched anew")
+        last = len(record.lives)
+        return tuple(
+            cls(number=number, **parts | {"ending": record.ending if number == last else reset})
+            for number in range(last + 1)
+        )
+
+    def bytes_of(self, name: str) -> bytes:
+        """Return the content of a file, of a console's log that of this life."""
+        content = super().bytes_of(name)
+        if name not in _CONSOLES:
+            return content
+        console = _CONSOLES.index(name)
+        bounds = (0, *(begins[console] for begins in self.lives), len(content))
+        return content[bounds[self.number] : bounds[self.number + 1]]
+
+    @cached_property
+    def guest(self) -> dict[str, Any] | None:
+        """The document that the guest printed in this life, None when it did not print a whole one."""
+        return guest_document(self.serial_text)[0]
+
+
 @dataclass(frozen=True)
 class Evidence:
     """A record, the cell that was booted, the traits of its ingredients, and what lines mean.
@@ -57,6 +94,13 @@ class Evidence:
     cell: Cell
     traits: Traits
     signatures: Signatures = field(default_factory=shipped, repr=False)
+
+    @cached_property
+    def lives(self) -> tuple[Evidence, ...]:
+        """The evidence of each life of the guest, which begins anew at a reset; itself where it had one."""
+        if not self.record.lives or isinstance(self.record, LifeRecord):
+            return (self,)
+        return tuple(replace(self, record=life) for life in LifeRecord.of(self.record))
 
     @cached_property
     def ram(self) -> IntervalSet:
@@ -177,6 +221,17 @@ class Evidence:
 
     @cached_property
     def ledger_as_written(self) -> Ledger:
+        """The part of ``whole_ledger`` that is of this life."""
+        whole = self.whole_ledger
+        if not isinstance(self.record, LifeRecord) or whole.cut is not None:
+            return whole
+        if len(whole.resets) != len(self.record.lives):
+            seen = f"the ledger has {len(whole.resets)} resets, the boot saw {len(self.record.lives)}"
+            raise EvidenceError(seen, "the ledger is damaged; boot the cell again")
+        return whole.lives[self.record.number]
+
+    @cached_property
+    def whole_ledger(self) -> Ledger:
         """The ledger as the emulation wrote it, also one at its limit; EvidenceError if there is none."""
         path = self.record.ledger_path
         if path is None:

@@ -162,6 +162,7 @@ _PARTS: Mapping[str, Any] = {
     "durations": dict[str, float],
     "consoles": dict[str, ConsoleSize],
     "files": dict[str, StoredFile],
+    "lives": tuple[tuple[int, int], ...],
 }
 """What the index holds, by key."""
 
@@ -174,6 +175,7 @@ class BootRecord:
     only lived then). ``durations`` are seconds: ``launch`` (start to paused machine), ``boot`` (let run to
     the end), ``total``. ``started`` is an ISO 8601 time in UTC. ``files`` are those that the boot left beside
     the index, by name; empty in records of before they were listed, whose files nobody can vouch for.
+    ``lives``: bytes of both consoles, serial first, after which each life begins that followed a reset.
     """
 
     path: Path
@@ -192,6 +194,7 @@ class BootRecord:
     durations: Mapping[str, float] = field(default_factory=dict)
     consoles: Mapping[str, ConsoleSize] = field(default_factory=dict)
     files: Mapping[str, StoredFile] = field(default_factory=dict)
+    lives: tuple[tuple[int, int], ...] = ()
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -41,6 +41,9 @@ class Properties(Strict):
     implicit_conversion: Reaction = Field(
         default=None, alias="implicit-conversion", description="page state changes without a request"
     )
+    reset: Literal["end", "rebuild"] | None = Field(
+        default=None, description="rebuild: a reset launches the guest anew"
+    )
     host_faults: str | None = Field(
         default=None, alias="host-faults", description="what the host does wrong: names with + between them"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import re
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from harness.checks.finding import CANNOT_JUDGE, Check, Finding, Problem
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from harness.evidence.evidence import Evidence
 
-NO_EVIDENCE = cast("Evidence", None)
+NO_EVIDENCE = cast("Evidence", SimpleNamespace(lives=(None,)))
 
 
 def problems() -> Iterator[tuple[str, ast.Call]]:

@@ -31,6 +31,7 @@ def findings(check: Check, *events: Event, reserved: int = 3 * MIB) -> list[str]
     ]
     ledger = Ledger(PAGE, IntervalSet.span(0, 8 * MIB), None, events)
     evidence = SimpleNamespace(ledger=ledger, memory_map=tuple(map_), end="the boot ended")
+    evidence.lives = (evidence,)
     return [finding.what for finding in check(cast("Any", evidence))]
 
 

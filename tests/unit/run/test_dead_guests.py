@@ -30,6 +30,7 @@ def right(_evidence: Any) -> Iterator[Problem]:
 
 def run_with(handover: int | None = 7, ledger: Any = None, said: Any = NOTHING_SAID) -> CellRun:
     evidence = SimpleNamespace(ledger=ledger or SimpleNamespace(handover=handover))
+    evidence.lives = (evidence,)
     cell = SimpleNamespace(platform="snp-emulated")
     failure = "the guest used an unvalidated page"
     return cast(
