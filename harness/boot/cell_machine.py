@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harness.artifacts.guest.initramfs import CMDLINE
 from harness.boot.phases import DONE, DONE_WITH_ACTIONS, Limit, Phase, deadlines
 from harness.errors import HarnessError
+from harness.machine import backing
 from harness.machine.memory_layout import cpu_with_addresses
 from harness.machine.spec import CPU, Drive, MachineSpec
 from harness.matrix.choices import EMULATIONS, GUESTS
@@ -82,6 +83,7 @@ def machine_spec(cell: Cell, ingredients: Ingredients, host: Host, own: OwnParts
         accel="tcg",
         cpu=cpu_with_addresses(CPU, cell.memory_mib),
         measured_kernel=firmware.traits.kernel_hashes,
+        backing=backing.chosen(),
     )
     cmdline = " ".join(word for word in words if word)
     if cell.loader == DIRECT:

@@ -35,6 +35,6 @@ def difference(record: BootRecord, spec: MachineSpec) -> str:
         before = record.spec.get(name)
         if name == _GROWS and isinstance(before, list):
             before = before[: len(part)]
-        if name not in _FILES and before != part:
+        if name not in _FILES and (before or None) != (part or None):  # older records lack newer parts
             return name
     return ""

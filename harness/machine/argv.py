@@ -50,7 +50,8 @@ def argv(spec: MachineSpec, channels: Channels | ByHand) -> tuple[str, ...]:
     size = f"{spec.memory_mib}M"
     # memfd on every platform: confidential guests on KVM are documented with it; and its pages are not
     # reserved until touched, so that a 64 GiB guest runs under TCG on a small host, as with reserve=off.
-    memory = _options("memory-backend-memfd", id="ram1", size=size, share="on", prealloc="off")
+    usual = {"id": "ram1", "size": size, "share": "on", "prealloc": "off"}
+    memory = _options("memory-backend-memfd", **(usual | dict(spec.backing)))
     words = [
         *(str(spec.qemu), "-nodefaults", "-no-user-config"),
         *("-display", "none"),

@@ -46,7 +46,8 @@ class MachineSpec:
     ``firmware`` goes to ``-bios``: read-only flash cannot be guest_memfd memory. ``accel`` is QEMU's word
     (``kvm``, ``tcg``, ``tcg,thread=multi``). ``confidential`` is None for a plain machine.
     ``measured_kernel``: the firmware starts no kernel that the launch measurement does not cover, so the
-    confidential object must have it measured. ``devices`` are values of ``-device``; ``extra`` is appended to
+    confidential object must have it measured. ``backing`` are further options of the memory backend
+    (`harness.machine.backing`). ``devices`` are values of ``-device``; ``extra`` is appended to
     the command line as it is.
     """
 
@@ -64,6 +65,7 @@ class MachineSpec:
     cmdline: str = ""
     drives: tuple[Drive, ...] = ()
     devices: tuple[str, ...] = ()
+    backing: tuple[tuple[str, str], ...] = ()
     extra: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -40,6 +40,14 @@ class Host:
     family: int = 0
     kvm_trouble: Callable[[], str] = field(default=_runs, repr=False, compare=False)
 
+    @property
+    def free_asids(self) -> int | None:
+        """How many confidential guests can still start; None where nobody counts them."""
+        if self.asids is not None:
+            return max(0, self.asids.all - (self.asids.taken or 0))
+        found = self.answers.encryption
+        return found.asids if found is not None and found.snp else None
+
     def lacks(self, parameter: str, *devices: str) -> tuple[str, ...]:
         """Return what is missing for guests that need KVM, its ``parameter`` to be on, and ``devices``."""
         missing = [*self.lacks_parameter(parameter)]

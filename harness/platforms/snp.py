@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 GUEST = "sev-snp-guest"
 """QEMU's object."""
 _LAUNCH = {"cbitpos": "51", "reduced-phys-bits": "1", "policy": "0x30000"}
-"""C-bit and address bits of AMD Milan and later; the policy (SEV-SNP ABI, table "Guest policy") has bit 17
-reserved-one and bit 16 SMT allowed."""
+"""The C-bit of AMD Milan and later. A guest loses one address bit, the C-bit, whatever the host loses (QEMU's documentation of SEV). The policy
+(SEV-SNP ABI, table "Guest policy") has bit 17 reserved-one and bit 16 SMT allowed."""
 
 
 def snp_guest(spec: MachineSpec, kind: str, **properties: str) -> ConfidentialObject:
     """Return an SNP guest's confidential object; ``kind`` is QEMU's type, ``properties`` are further ones."""
     hashes = {"kernel-hashes": "on"} if spec.measured_kernel else {}
-    return ConfidentialObject(type=kind, properties=tuple((_LAUNCH | hashes | properties).items()))
+    every = _LAUNCH | hashes | properties
+    return ConfidentialObject(type=kind, properties=tuple(every.items()))
 
 
 class Snp:
@@ -67,9 +68,10 @@ class Snp:
         yield examination.launched(means, self.configure(examination.spec(means), host), found)
 
     def configure(self, spec: MachineSpec, host: Host) -> MachineSpec:
-        """Return the machine with KVM and QEMU's ``sev-snp-guest``."""
-        del host
-        return replace(spec, accel="kvm", confidential=snp_guest(spec, GUEST))
+        """Return the machine with KVM and QEMU's ``sev-snp-guest``; its C-bit is that of the processor."""
+        found = host.answers.encryption
+        own = {"cbitpos": str(found.c_bit)} if found is not None and found.snp else {}
+        return replace(spec, accel="kvm", confidential=snp_guest(spec, GUEST, **own))
 
 
 def _qemu(means: Means, *, able: bool) -> Iterator[Leaf]:

@@ -26,7 +26,7 @@ from harness.machine.process import LaunchError
 from harness.results.carried import take_over
 from harness.run.budget import GUEST, Budget
 from harness.run.estimate import demand_of
-from harness.run.pool import BootPool, Demand
+from harness.run.pool import BootPool, Demand, host_capacity, refuse_unevictable
 from harness.run.replay import OWN, TRAITS
 from harness.run.source import NotJudgedError, attempt_name, concerns_one_cell
 from harness.store.packing import packed_file
@@ -251,6 +251,7 @@ def boot_here(job: Job) -> BootRecord:
     is a record then, too.
     """
     cell, folder = job.cell, job.folder
+    refuse_unevictable(job.demand, host_capacity())
     with writable(folder):
         if job.earlier is not None and (record := _taken_over(job, job.earlier)) is not None:
             return record

@@ -43,7 +43,7 @@ class Budget:
         made = cls(path)
         path.touch()
         with made._changed() as state:
-            state["capacity"] = [capacity.cpus, capacity.memory_mib]
+            state["capacity"] = [capacity.cpus, capacity.memory_mib, capacity.asids]
         return made
 
     @contextmanager
@@ -66,14 +66,14 @@ class Budget:
 
     def _admitted(self, token: str, demand: Demand) -> bool:
         with self._changed() as state:
-            cpus, mib = state["capacity"]
-            for taken_cpus, taken_mib in state["running"].values():
-                cpus, mib = cpus - taken_cpus, mib - taken_mib
-            fits = demand.cpus <= cpus and demand.host_mib <= mib
+            wanted = [demand.cpus, demand.host_mib, demand.asids]
+            taken = [sum(each) for each in zip([0, 0, 0], *state["running"].values(), strict=True)]
+            left = (has - used for has, used in zip(state["capacity"], taken, strict=True))
+            fits = all(want <= room for want, room in zip(wanted, left, strict=True))
             if not _has_turn(token, state, fits=fits):
                 return False
             state["waiting"].remove(token)
-            state["running"][token] = [demand.cpus, demand.host_mib]
+            state["running"][token] = wanted
             return True
 
     @contextmanager

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.errors import HostError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -34,10 +36,30 @@ class Demand:
     memory_mib: int
     touched: float = TOUCHED
     """Share of its RAM that the guest touches at most."""
+    asids: int = 0
+    """Confidential guests on hardware: a host runs as many at once as it has ASIDs. Their memory cannot be
+    paged out."""
 
     @property
     def host_mib(self) -> int:
         return _OVERHEAD_MIB + int(self.memory_mib * self.touched)
+
+
+UNCOUNTED = 1 << 20
+"""ASIDs of a host that counts none."""
+
+
+def refuse_unevictable(demand: Demand, available: Demand) -> None:
+    """Raise HostError where a hardware guest takes more memory than the host has now.
+
+    KVM takes it page by page and gives none back: the host would kill something, the guest perhaps.
+    """
+    if demand.asids and demand.host_mib > available.memory_mib:
+        raise HostError(
+            f"the guest takes {demand.host_mib} MiB that cannot be paged out, and the host has "
+            f"{available.memory_mib} MiB left",
+            "end other guests and programs, or choose a smaller memory",
+        )
 
 
 def host_capacity() -> Demand:
@@ -69,6 +91,7 @@ class BootPool:
     def __init__(self, capacity: Demand) -> None:
         self._cpus = capacity.cpus
         self._mib = capacity.memory_mib
+        self._asids = capacity.asids
         self._running = 0
         self._guests = 0
         self._queue: deque[tuple[Demand, Callable[[], BootRecord], Future[BootRecord]]] = deque()
@@ -105,7 +128,8 @@ class BootPool:
             self._lock.notify_all()
 
     def _fits(self, demand: Demand) -> bool:
-        return demand.cpus <= self._cpus and demand.host_mib <= self._mib
+        room = demand.cpus <= self._cpus and demand.host_mib <= self._mib
+        return room and demand.asids <= self._asids
 
     def _has_room(self, demand: Demand) -> bool:
         return not self._queue and (not self._running or self._fits(demand))
@@ -113,6 +137,7 @@ class BootPool:
     def _take(self, demand: Demand, times: int) -> None:
         self._cpus -= times * demand.cpus
         self._mib -= times * demand.host_mib
+        self._asids -= times * demand.asids
         self._lock.notify_all()
 
     def _start(self) -> None:

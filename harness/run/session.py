@@ -35,7 +35,7 @@ from harness.run.boots import Boots, Earlier
 from harness.run.cell_run import CellRun
 from harness.run.estimate import by_end, by_record, longest_first, recorded_seconds
 from harness.run.options import Options, lacks, substitutions
-from harness.run.pool import Demand, host_capacity, host_size
+from harness.run.pool import UNCOUNTED, Demand, host_capacity, host_size
 from harness.run.replay import Replay
 from harness.run.source import Context, concerns_one_cell
 from harness.store.asking import Asking, NotMadeError
@@ -88,7 +88,9 @@ class Session:
     def capacity(self) -> Demand:
         """What boots may take of this host together."""
         capacity = host_capacity()
-        return Demand(self.options.boots or capacity.cpus, capacity.memory_mib)
+        free = self.host.free_asids
+        asids = UNCOUNTED if free is None else free
+        return Demand(self.options.boots or capacity.cpus, capacity.memory_mib, asids=asids)
 
     @cached_property
     def boots(self) -> Boots:

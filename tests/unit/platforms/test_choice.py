@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from harness.machine.argv import ByHand, argv
 from harness.machine.spec import MachineSpec
 from harness.platforms.choice import of_records, on_host, refusal, wanted
 from harness.platforms.registry import platform_named
-from tests.support.hosts import SNP_HOST, WITHOUT_DEV_SEV
+from harness.platforms.sev.cpuid import Encryption
+from tests.support.hosts import GENOA, GENOA_HOST, SNP_HOST, WITHOUT_DEV_SEV
 
 if TYPE_CHECKING:
     from harness.platforms.host import Host
@@ -86,6 +88,14 @@ def test_hardware_and_emulation_differ_in_object_accelerator_and_what_is_noted_a
             made.replace("sev-snp-guest", "sev-snp-emulated") + ",ledger=ledger.jsonl,private-mmio=report",
         ),
     ]
+
+
+def test_the_c_bit_is_that_of_the_processor() -> None:
+    found = replace(GENOA, encryption=Encryption(0x1F, 6 << 6 | 47, 1006, 100))
+    words = " ".join(command("snp", replace(GENOA_HOST, answers=found)))
+    assert "cbitpos=47,reduced-phys-bits=1" in words
+    assert "cbitpos=51,reduced-phys-bits=1" in " ".join(command("snp", SNP_HOST))
+    assert "cbitpos=51" in " ".join(command("snp-emulated", replace(GENOA_HOST, answers=found)))
 
 
 def test_a_firmware_that_measures_gets_a_measured_kernel() -> None:

@@ -48,6 +48,19 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "budget"
 
 
+def test_asids_are_shared(tmp_path: Path) -> None:
+    budget = Budget.create(tmp_path / "few", Demand(8, 1 << 20, asids=1))
+    guest = Demand(1, 1024, asids=1)
+    first = Holder(budget, guest)
+    assert first.has.wait(WAIT)
+    second = Holder(budget, guest)
+    assert waiting(tmp_path / "few", 1)
+    assert not second.has.is_set()
+    first.let_go()
+    assert second.has.wait(WAIT)
+    second.let_go()
+
+
 def waiting(path: Path, count: int) -> bool:
     """Wait until so many wait; a reader can meet the file half written."""
     for _ in range(1000):

@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from harness.run.estimate import boot_seconds, by_end, by_record, longest_first, recorded_seconds
-from harness.run.pool import BootPool, Demand, host_capacity, host_size
+from harness.errors import HostError
+from harness.matrix.cell import Cell
+from harness.recipes.catalog import load_catalog
+from harness.run.estimate import (
+    boot_seconds,
+    by_end,
+    by_record,
+    demand_of,
+    longest_first,
+    recorded_seconds,
+)
+from harness.run.pool import BootPool, Demand, host_capacity, host_size, refuse_unevictable
 from tests.support.expectations import FIRMWARE, KERNEL, expected
 from tests.support.runs import boot, check, end, write_run
 
@@ -213,3 +223,29 @@ def test_how_long_boots_took(tmp_path: Path) -> None:
 def test_what_has_no_record_is_guessed_on_the_same_scale() -> None:
     assert by_record({"a": 2.0, "b": 4.0, "c": 3.0}, {"a": 4.0, "b": 8.0}) == {"a": 4.0, "b": 8.0, "c": 6.0}
     assert by_record({"a": 2.0}, {}) == {"a": 2.0}
+
+
+def test_guests_on_hardware_take_all_of_their_memory_and_an_asid() -> None:
+    catalog = load_catalog()
+    emulated = Cell("debian-2025.02", "debian-6.12", "direct", 8192, platform="snp-emulated")
+    hardware = replace(emulated, platform="snp")
+    assert demand_of(emulated, catalog) == Demand(1, 8192)
+    assert demand_of(hardware, catalog) == Demand(1, 8192, touched=1.0, asids=1)
+
+
+def test_asids_limit_the_boots_at_once(boots: Boots) -> None:
+    pool = BootPool(Demand(cpus=8, memory_mib=1 << 20, asids=2))
+    guest = Demand(1, 1024, asids=1)
+    futures = [pool.submit(guest, boots.make(name)) for name in "abc"]
+    boots.expect("a", "b")
+    boots.let_go("a")
+    boots.expect("a", "b", "c")
+    boots.let_go("b", "c")
+    assert [str(future.result(WAIT)) for future in futures] == [f"record of {name}" for name in "abc"]
+
+
+def test_memory_that_cannot_be_paged_out_must_be_there() -> None:
+    refuse_unevictable(Demand(1, 8192), Demand(2, 1024))
+    refuse_unevictable(Demand(1, 8192, touched=1.0, asids=1), Demand(2, 9000))
+    with pytest.raises(HostError, match=r"takes 8448 MiB that cannot be paged out, .* has 8000 MiB left\n"):
+        refuse_unevictable(Demand(1, 8192, touched=1.0, asids=1), Demand(2, 8000))
