@@ -287,6 +287,16 @@ void ledger_ram_range(hwaddr base, uint64_t size);
 const char *snp_op_name(SnpOp op);
 const char *snp_phase_name(SnpPhase phase);
 
+/*
+ * trace.c: what a host with KVM would see, as trace events.  The caller holds
+ * snp_emu->lock.
+ */
+/* Done of a request, in order; host_flush_psc() after the last one. */
+void host_psc(hwaddr gpa, uint64_t size, bool private);
+void host_flush_psc(void);
+void host_implicit_conversion(hwaddr gpa, bool private);
+void host_launch(hwaddr gpa, uint64_t size, const char *type);
+
 /* vmsa.c */
 bool snp_is_vmsa_page(hwaddr gpa);
 /*

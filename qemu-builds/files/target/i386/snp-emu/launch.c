@@ -127,6 +127,21 @@ enum {
     PAGE_TYPE_CPUID = 6,
 };
 
+/* As QEMU's snp_page_type_to_str() has them */
+static const char *page_type_name(int page_type)
+{
+    switch (page_type) {
+    case PAGE_TYPE_NORMAL:
+        return "Normal";
+    case PAGE_TYPE_SECRETS:
+        return "Secrets";
+    case PAGE_TYPE_CPUID:
+        return "Cpuid";
+    default:
+        return "Zero";
+    }
+}
+
 static void populate(hwaddr gpa, const void *data, size_t len, size_t area)
 {
     if (len) {
@@ -357,6 +372,7 @@ static void populate_metadata(const OvmfSevMetadata *metadata, bool measure)
         } else {
             g_free(measured);
         }
+        host_launch(desc->base, desc->len, page_type_name(page_type));
         populate(desc->base, &page, len, desc->len);
     }
 }
@@ -513,6 +529,7 @@ void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size)
     }
     WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
         snp_measure(gpa, size, PAGE_TYPE_NORMAL, image);
+        host_launch(gpa, size, page_type_name(PAGE_TYPE_NORMAL));
         populate(gpa, NULL, 0, size);
     }
     qemu_add_machine_init_done_notifier(&machine_done);

@@ -50,9 +50,8 @@ static bool may_be_in_use(hwaddr gpa, uint64_t size)
     return size > 4096 || rmp_get(gpa) & RMP_VMSA;
 }
 
-/* Change @pages pages from @gpa on, 1 or a whole aligned block. */
-static PscResult change(const SnpOrigin *o, hwaddr gpa, int operation,
-                        unsigned pages)
+static PscResult change_pages(const SnpOrigin *o, hwaddr gpa, int operation,
+                              unsigned pages)
 {
     uint64_t size = pages * 4096ULL;
 
@@ -85,6 +84,19 @@ static PscResult change(const SnpOrigin *o, hwaddr gpa, int operation,
         return PSC_GENERIC;
     }
     return PSC_OK;
+}
+
+/* Change @pages pages from @gpa on, 1 or a whole aligned block. */
+static PscResult change(const SnpOrigin *o, hwaddr gpa, int operation,
+                        unsigned pages)
+{
+    PscResult result = change_pages(o, gpa, operation, pages);
+
+    if (result == PSC_OK &&
+        (operation == PSC_PRIVATE || operation == PSC_SHARED)) {
+        host_psc(gpa, pages * 4096ULL, operation == PSC_PRIVATE);
+    }
+    return result;
 }
 
 /* One entry of a request; a started one goes on at its cur_page, as 4K. */
@@ -179,6 +191,7 @@ void snp_psc(CPUX86State *env, const SnpOrigin *o, Ghcb *g)
         stq_le_p(p, deposit64(entry, 0, 12,
                               extract64(entry, 56, 1) ? BLOCK_PAGES : 1));
     }
+    host_flush_psc();
     stw_le_p(desc, cur);
     rmp_flush_stale(env);
     ghcb_answer(g, RESP_NO_ACTION, result_code(result));
@@ -190,6 +203,7 @@ uint64_t snp_psc_msr(CPUX86State *env, const SnpOrigin *o, uint64_t req)
     bool ok = (operation == PSC_PRIVATE || operation == PSC_SHARED) &&
               change(o, extract64(req, 12, 40) << 12, operation, 1) == PSC_OK;
 
+    host_flush_psc();
     rmp_flush_stale(env);
     return ok ? 0 : 1ULL << 32;
 }

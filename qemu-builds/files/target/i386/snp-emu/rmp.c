@@ -326,6 +326,7 @@ void rmp_implicit_conversion(CPUX86State *env, const SnpOrigin *o, hwaddr page,
 {
     ledger_event(private ? SNP_OP_IMPLICIT_PRIVATE : SNP_OP_IMPLICIT_SHARED,
                  o, page, 4096);
+    host_implicit_conversion(page, private);
     rmp_change_owner(page, 4096, private ? RMP_ASSIGNED : 0);
     rmp_flush_stale(env);
     snp_report(private ? SNP_OP_IMPLICIT_PRIVATE : SNP_OP_IMPLICIT_SHARED, o,
