@@ -22,6 +22,7 @@ from harness.checks import (
     handoff,
     host_faults,
     memory,
+    page_states,
     protocol,
     reserved_pages,
 )
@@ -195,11 +196,12 @@ TABLE = (
     Row(acceptance.EXIT_GRANTED_AT_ONCE,    LINUX,  UNACCEPTED),
     Row(acceptance.EXIT_RETRIED_ONCE,       LINUX,  NOTHING | ACCEPTED),
     Row(acceptance.EXIT_ACCEPTS_EXACTLY,    LINUX,  ACCEPTED),
-    Row(acceptance.EXITS_AS_REPORTED,       PROBE,  CONFIDENTIAL),
+    Row(handoff.EXITS_AS_REPORTED,          PROBE,  CONFIDENTIAL),
     Row(exit_acceptance.ACCEPTS_NOTHING_AT_EXIT, EITHER, PLAIN | UNACCEPTED),
     Row(exit_acceptance.ACCEPTS_ONCE_AT_EXIT, EITHER, NOTHING | ACCEPTED),
     # Who accepted which page, and how?
     Row(acceptance.LEDGER_WHOLE,            EITHER, CONFIDENTIAL | LOUD),
+    Row(page_states.TRACE_IS_LEDGER,        EITHER, CONFIDENTIAL),
     Row(acceptance.HANDOFF_AUDIT,           EITHER, CONFIDENTIAL),
     Row(acceptance.VALIDATED_ONCE,          EITHER, CONFIDENTIAL),
     Row(acceptance.NO_UNVALIDATED_ACCESS,   LINUX,  CONFIDENTIAL),

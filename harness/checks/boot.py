@@ -7,6 +7,7 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from harness.checks import page_states
 from harness.checks.ended import ended
 from harness.checks.finding import Check, Needs, Problem
 from harness.evidence.kernel_log import kernel_release, sev_lines
@@ -210,6 +211,7 @@ DIES_IN_LOADER = Check(
     "Known fault: does the loader die of a page that it uses wrongly, before the kernel runs?",
     _dies_in_loader,
     Needs.LEDGER,
+    by_page_states=page_states.dies_in_loader,
 )
 NEVER_STARTED = Check(
     "never-started",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.checks import page_states
 from harness.checks.finding import Check, Needs, Problem
 from harness.evidence.e820 import ranges_of_kind
 from harness.evidence.kernel_log import memory_line
@@ -143,4 +144,5 @@ UNVALIDATED_IS_UNACCEPTED = Check(
     "Is all usable memory validated, or counted as Unaccepted by the kernel?",
     _unvalidated_is_unaccepted,
     Needs.LEDGER,
+    by_page_states=page_states.unvalidated_is_unaccepted,
 )

@@ -81,6 +81,10 @@ class Check:
     ``judge`` yields what is wrong: a `Problem`, or its text alone. The question is one that a good boot
     answers with yes. ``asked_of``: whether a cell is asked, by what it should do; None for the checks of the
     table ``harness.checks.asked``.
+
+    Of a check that needs the ledger, ``by_page_states`` is the form that takes its place where a host shows
+    page state changes alone, as hardware does; ``strength`` says how much that answers. None: there is none,
+    and ``why_not`` says why.
     """
 
     name: str
@@ -88,6 +92,9 @@ class Check:
     judge: Callable[[Evidence], Iterator[Problem | str]]
     needs: Needs = Needs.RECORD
     asked_of: Callable[[Expectation], bool] | None = None
+    by_page_states: Callable[[Evidence], Iterator[Problem]] | None = None
+    strength: str = "upper bound"
+    why_not: str = "hardware shows PVALIDATE to nobody"
 
     def __call__(self, evidence: Evidence) -> list[Finding]:
         """Judge each life of the guest.
@@ -115,14 +122,27 @@ class Check:
 
     def findings(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield what is wrong; EvidenceError where evidence is missing or damaged."""
-        for problem in self.judge(evidence):
+        judge = self.judge
+        if self.by_page_states is not None and self._weaker(evidence.record.platform):
+            judge = self.by_page_states
+        for problem in judge(evidence):
             said = Problem("as-worded", problem) if isinstance(problem, str) else problem
             yield Finding(self.name, said.what, said.evidence, said.kind, said.values)
 
     def not_applicable(self, platform: str, traits: Traits) -> str:
         """Return why nothing can answer this check on ``platform`` or with these ingredients; else ""."""
         if self.needs in _EXACT and platform_named(platform).acceptance != "exact":
-            return "only emulation has an exact ledger; hardware shows PVALIDATE to nobody"
+            if self.by_page_states is None or not self._weaker(platform):
+                return f"only emulation has an exact ledger; {self.why_not}"
+            return ""
         if self.needs is Needs.FIRMWARE_LOG and not traits.firmware.debug_output:
             return "the firmware logs nothing: it was built without DEBUG output (RELEASE)"
         return ""
+
+    def _weaker(self, platform: str) -> bool:
+        """Return whether a platform shows page state changes, and no ledger."""
+        return self.needs in _EXACT and platform_named(platform).acceptance == "page-states"
+
+    def strength_on(self, platform: str) -> str:
+        """Return how much an answer says of a boot on ``platform``: "" for all that the question asks."""
+        return self.strength if self.by_page_states is not None and self._weaker(platform) else ""

@@ -6,6 +6,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from harness.checks import page_states
+from harness.checks.acceptance import told_exit
 from harness.checks.exit_acceptance import CONVENTIONAL
 from harness.checks.finding import Check, Needs, Problem
 from harness.checks.protocol import UNACCEPTED
@@ -261,6 +263,25 @@ def _faults_are_ours(evidence: Evidence) -> Iterator[Problem]:
             )
 
 
+def _exits_as_reported(evidence: Evidence) -> Iterator[Problem]:
+    """Compare what the EFI probe says of its calls with what QEMU saw; stale keys are made up."""
+    calls, attempts = evidence.ledger.exits, evidence.probe.attempts
+    seen = [
+        (call.status, None if attempt.stale else call.map_key)
+        for call, attempt in zip(calls, attempts, strict=False)
+    ]
+    said = [(attempt.status, None if attempt.stale else attempt.map.key) for attempt in attempts]
+    if seen != said or len(calls) != len(attempts):
+        yield Problem(
+            "exits-differ",
+            f"the probe reports {len(attempts)} calls of ExitBootServices, the ledger {len(calls)} or others",
+            *(f"probe: map key {attempt.map.key:#x}: status {attempt.status:#x}" for attempt in attempts),
+            *map(told_exit, calls),
+            reported=len(attempts),
+            seen=len(calls),
+        )
+
+
 MAPS_WELL_FORMED = Check(
     "maps-well-formed",
     "Are the memory maps free of overlaps, and within their buffers?",
@@ -287,19 +308,35 @@ HIGH_VALIDATED_EXACTLY = Check(
     "Was exactly the unaccepted memory validated, and once?",
     _high_validated_exactly,
     Needs.LEDGER,
+    by_page_states=page_states.high_validated_exactly,
 )
 LARGE_ENTRIES = Check(
-    "large-entries", "Was memory accepted by entries of 2 MiB?", _large_entries, Needs.LEDGER
+    "large-entries",
+    "Was memory accepted by entries of 2 MiB?",
+    _large_entries,
+    Needs.LEDGER,
+    by_page_states=page_states.large_entries,
+    strength="exact",
 )
 BATCHED = Check(
     "batched",
     "Were page state changes asked for in batches, as many as fit into a VMGEXIT?",
     _batched,
     Needs.LEDGER,
+    by_page_states=page_states.batched,
+    strength="exact",
 )
 FAULTS_ARE_OURS = Check(
     "faults-are-ours",
     "Was every page validated that anybody but the probe touched?",
     _faults_are_ours,
     Needs.LEDGER,
+    why_not="a #VC for an unvalidated page stays in the guest",
+)
+EXITS_AS_REPORTED = Check(
+    "exits-as-reported",
+    "Does the ledger show the calls of ExitBootServices that the EFI probe reports?",
+    _exits_as_reported,
+    Needs.LEDGER,
+    why_not="a host does not see calls of ExitBootServices",
 )

@@ -11,6 +11,7 @@ from harness.evidence.actions import ActionReport, parse_actions
 from harness.evidence.e820 import E820Entry, parse_e820
 from harness.evidence.efi_probe import ProbeReport, parse_probe
 from harness.evidence.guest_report import GuestReport, parse_guest
+from harness.evidence.host.page_states import PageStates, read_page_states
 from harness.evidence.kernel_log import sev_features
 from harness.evidence.ledger import Ledger, read_ledger
 from harness.evidence.linux.memory_words import kernel_cmdline, map_in_use
@@ -218,6 +219,11 @@ class Evidence:
         return attributed(
             self.ledger_as_written, handed_over(self.record), "efi-stub" if by_stub else "loader"
         )
+
+    @cached_property
+    def page_states(self) -> PageStates:
+        """The page state changes that QEMU traced; EvidenceError without a trace that is known here."""
+        return read_page_states(self.record)
 
     @cached_property
     def ledger_as_written(self) -> Ledger:

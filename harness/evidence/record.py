@@ -15,6 +15,7 @@ SHA-256: one of them that is missing, cut or changed is damaged evidence, and ne
 ``counters.json``       properties of the confidential object, and QEMU's state, at the end
 ``guest.json``          the document that the guest printed between the sentinels, when it is whole
 ``qemu.log``            QEMU's own output
+``trace.log``           QEMU's trace events of page state changes, of a confidential guest
 ``ssh.json``            what a Debian guest said over SSH
 ``registers.txt``       the vCPUs' registers, code bytes and stacks, after a boot that went wrong
 ``images.json``         the EFI images that were loaded then, where the guest's memory still told

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.machine.spec import TRACE
+
 if TYPE_CHECKING:
     from harness.machine.spec import Drive, MachineSpec
 
@@ -77,7 +79,7 @@ def argv(spec: MachineSpec, channels: Channels | ByHand) -> tuple[str, ...]:
         words += _drive(number, drive, by_hand=isinstance(channels, ByHand))
     for device in spec.devices:
         words += ["-device", device]
-    words += ["-no-reboot", *_channels(channels), *spec.extra]
+    words += ["-no-reboot", *_channels(channels), *_trace(spec.trace), *spec.extra]
     return tuple(words)
 
 
@@ -137,6 +139,12 @@ def _drive(number: int, drive: Drive, *, by_hand: bool) -> list[str]:
         own = {"if": "none", "id": name, "format": drive.format, "file": str(drive.path), "snapshot": "on"}
         return ["-drive", ",".join(f"{key}={value.replace(',', ',,')}" for key, value in own.items()), *disk]
     return ["-blockdev", _options(f"driver={drive.format}", **backend), *disk]
+
+
+def _trace(events: tuple[str, ...]) -> list[str]:
+    """Return the options for trace events; the file belongs to each, for QEMU goes by the last one."""
+    each = [word for name in events for word in ("-trace", _options(f"enable={name}", file=TRACE))]
+    return ["-msg", "timestamp=on", *each] if each else []
 
 
 def _channels(channels: Channels | ByHand) -> list[str]:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+TRACE = "trace.log"
+"""File in the run's folder."""
 CPU = "EPYC-v4"
 """The CPU model of a machine that asks for no other."""
 
@@ -47,8 +49,9 @@ class MachineSpec:
     (``kvm``, ``tcg``, ``tcg,thread=multi``). ``confidential`` is None for a plain machine.
     ``measured_kernel``: the firmware starts no kernel that the launch measurement does not cover, so the
     confidential object must have it measured. ``backing`` are further options of the memory backend
-    (`harness.machine.backing`). ``devices`` are values of ``-device``; ``extra`` is appended to
-    the command line as it is.
+    (`harness.machine.backing`). ``trace`` are trace events that QEMU writes to ``TRACE`` in the run's
+    folder, each with the time of the host's clock. ``devices`` are values of ``-device``; ``extra`` is
+    appended to the command line as it is.
     """
 
     qemu: Path
@@ -66,6 +69,7 @@ class MachineSpec:
     drives: tuple[Drive, ...] = ()
     devices: tuple[str, ...] = ()
     backing: tuple[tuple[str, str], ...] = ()
+    trace: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

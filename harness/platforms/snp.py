@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     from harness.platforms.leaf import Leaf
     from harness.platforms.platform import Acceptance, Technology, Tier
 
+TRACED = ("kvm_sev_snp_launch_update", "kvm_hc_map_gpa_range", "kvm_memory_fault", "kvm_convert_memory")
+"""QEMU's trace events of page state changes, from 9.1 on; the project's emulation has the same."""
 GUEST = "sev-snp-guest"
 """QEMU's object."""
 _LAUNCH = {"cbitpos": "51", "reduced-phys-bits": "1", "policy": "0x30000"}
-"""The C-bit of AMD Milan and later. A guest loses one address bit, the C-bit, whatever the host loses (QEMU's documentation of SEV). The policy
-(SEV-SNP ABI, table "Guest policy") has bit 17 reserved-one and bit 16 SMT allowed."""
+"""The C-bit of AMD Milan and later. A guest loses one address bit, the C-bit, whatever the host loses (QEMU's
+documentation of SEV). The policy (SEV-SNP ABI, table "Guest policy") has bit 17 reserved-one and bit 16 SMT
+allowed."""
 
 
 def snp_guest(spec: MachineSpec, kind: str, **properties: str) -> ConfidentialObject:
@@ -71,7 +74,7 @@ class Snp:
         """Return the machine with KVM and QEMU's ``sev-snp-guest``; its C-bit is that of the processor."""
         found = host.answers.encryption
         own = {"cbitpos": str(found.c_bit)} if found is not None and found.snp else {}
-        return replace(spec, accel="kvm", confidential=snp_guest(spec, GUEST, **own))
+        return replace(spec, accel="kvm", confidential=snp_guest(spec, GUEST, **own), trace=TRACED)
 
 
 def _qemu(means: Means, *, able: bool) -> Iterator[Leaf]:

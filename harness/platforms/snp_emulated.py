@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.platforms import examination, qemu_answers
-from harness.platforms.snp import snp_guest
+from harness.platforms.snp import TRACED, snp_guest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ class SnpEmulated:
         """
         del host
         told = {"ledger": LEDGER, "private-mmio": "report"}
-        return replace(spec, accel="tcg", confidential=snp_guest(spec, GUEST, **told))
+        return replace(spec, accel="tcg", confidential=snp_guest(spec, GUEST, **told), trace=TRACED)
 
 
 PLATFORM = SnpEmulated()

@@ -70,6 +70,9 @@ class CheckLine(Strict):
     expectation: ExpectationData | None = None
     state: State
     reason: str = Field(default="", description="why it is known-bad, not asked, or cannot be judged")
+    strength: str = Field(
+        default="", description="how much the answer says on this platform, such as upper bound; empty: all"
+    )
     known_bad: KnownBadData | None = None
     known_in: str = Field(default="", description="in what that this cell replaces its findings are known")
     findings: tuple[FindingData, ...] = ()

@@ -239,6 +239,7 @@ def check_line(
         expectation=_expectation(run),
         state=answer.state,
         reason=answer.reason,
+        strength=answer.check.strength_on(cell.platform),
         known_bad=known,
         findings=tuple(
             FindingData(kind=it.kind, says=it.what, values=dict(it.values), evidence=it.evidence)

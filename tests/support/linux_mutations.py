@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness.evidence.record import EndingKind
+from harness.machine.spec import TRACE
 from tests.support.data import DATA
 from tests.support.linux_sample import DXE_LOG
 
@@ -73,6 +74,11 @@ def drop_firmware_validation(start: int, end: int) -> Callable[[Sample], None]:
         ]
 
     return mutate
+
+
+def lose_a_traced_line(sample: Sample) -> None:
+    path = sample.path / TRACE
+    path.write_text(re.sub(r"(?m)^.*gpa 0xffc00000 len.*\n", "", path.read_text()))
 
 
 def crash(sample: Sample) -> None:
@@ -344,6 +350,7 @@ MUTATIONS: list[tuple[str, str, Callable[[Sample], None]]] = [
     ("lazy", "handoff-audit", before_exit(op="psc-shared", gpa=0x178_0000)),
     ("lazy", "handoff-audit", before_exit()),
     ("lazy", "handoff-audit", before_exit(op="psc-shared")),
+    ("eager", "trace-is-ledger", lose_a_traced_line),
     ("eager", "validated-once", validate_again),
     ("lazy", "validated-once", validate_silently),
     ("lazy", "no-unvalidated-access", add_fault),

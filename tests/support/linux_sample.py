@@ -22,6 +22,7 @@ from harness.formats.json_text import write_json
 from harness.matrix.cell import Cell
 from tests.support.data import DATA
 from tests.support.expectations import expected
+from tests.support.traces import trace_of, write_trace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,6 +86,7 @@ class Sample:
         shutil.copy(DATA / f"{self.stem}.serial.log", path / "serial.log")
         if (DATA / f"{self.stem}.ledger.jsonl").exists():
             shutil.copy(DATA / f"{self.stem}.ledger.jsonl", path / "ledger.jsonl")
+            write_trace(path, trace_of(self.ledger))
         (path / "debugcon.log").write_text(DXE_LOG)
         document, _why = guest_document(self.serial)
         kind = EndingKind.COMPLETED if document else EndingKind.HANG
@@ -131,7 +133,11 @@ class Sample:
     def evidence(self, files: Mapping[str, StoredFile]) -> Evidence:
         """Return what the record shows, whose index lists ``files``."""
         record = BootRecord(
-            path=self.path, cell=self.stem, platform=self.platform, ending=self.outcome, files=files
+            path=self.path,
+            cell=self.stem,
+            platform=self.platform,
+            ending=self.outcome,
+            files=files,
         )
         cell = Cell("fw", "k", "direct", self.memory_mib, self.platform)
         return Evidence(record, cell, Traits(FIRMWARE, self.kernel))

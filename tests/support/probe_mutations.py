@@ -252,6 +252,10 @@ def firmware_says(times: int) -> Mutate:
     return mutate
 
 
+def lose_a_traced_line(sample: Sample) -> None:
+    sample.trace = [line for line in sample.trace if "gpa 0xffc00000 len" not in line]
+
+
 MUTATIONS: list[tuple[str, str, Mutate]] = [
     ("eager", "probe-reports", crash),
     ("eager", "probe-reports", set_in("cmdline", value="allow=1")),
@@ -326,6 +330,7 @@ MUTATIONS: list[tuple[str, str, Mutate]] = [
     ("lazy", "exits-as-reported", change_exits("status", 1 << 63 | 2)),
     ("nothing", "exits-as-reported", change_exits("map-key", 1)),
     ("stale", "exits-as-reported", change_exits("status", 0)),
+    ("lazy", "trace-is-ledger", lose_a_traced_line),
     ("lazy", "validated-once", add_event(op="validate-again", gpa=0x10_0000)),
     ("eager", "validated-once", add_event(gpa=GIB4)),
     ("lazy", "no-private-mmio", add_event(op="private-mmio", gpa=0xFEE0_0000)),

@@ -20,6 +20,7 @@ from harness.matrix.cell import Cell
 from tests.support.data import DATA
 from tests.support.expectations import expected
 from tests.support.linux_sample import DXE_LOG
+from tests.support.traces import trace_of, write_trace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,6 +68,7 @@ class Sample:
         if self.platform != "plain":
             lines = (DOCUMENTS / f"{name}.ledger.jsonl").read_text().splitlines()
             self.ledger = [json.loads(line) for line in lines]
+        self.trace = trace_of(self.ledger)
 
     @property
     def first(self) -> Line:
@@ -93,11 +95,16 @@ class Sample:
         if self.ledger:
             text = "".join(json.dumps(line) + "\n" for line in self.ledger)
             (self.path / "ledger.jsonl").write_text(text)
+            write_trace(self.path, self.trace)
 
     def evidence(self, files: Mapping[str, StoredFile]) -> Evidence:
         """Return what the record shows, whose index lists ``files``."""
         record = BootRecord(
-            path=self.path, cell="x", platform=self.platform, ending=self.outcome, files=files
+            path=self.path,
+            cell="x",
+            platform=self.platform,
+            ending=self.outcome,
+            files=files,
         )
         cell = Cell("fw", "k", "direct", self.memory_mib, self.platform)
         return Evidence(record, cell, Traits(self.firmware, self.traits))

@@ -145,7 +145,8 @@ def test_expected_refuses_unknown_platform() -> None:
 def test_ledger_checks_are_not_applicable_on_hardware() -> None:
     checks, traits = checks_of(expected(FIRMWARE, K612, 8192, "snp")), Traits(FIRMWARE, K612)
     refused = {check.name for check in checks if check.not_applicable("snp", traits)}
-    assert {"firmware-left-high", "validated-once", "ledger-whole"} <= refused
+    assert {"no-unvalidated-access", "validated-once", "ledger-whole"} <= refused
+    assert "firmware-left-high" not in refused
     assert "technology-active" not in refused
     assert not any(check.not_applicable("snp-emulated", traits) for check in checks)
 
