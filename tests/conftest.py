@@ -15,6 +15,7 @@ from harness.paths import PROJECT_FILE
 from harness.platforms.registry import platforms
 from harness.pytest_plugin.cell_items import SESSION
 from harness.run import boots, session
+from harness.run.host.leases import SETTING
 from tests.support.hosts import WITHOUT_DEV_SEV
 from tests.support.pytest_runs import PLAIN, TWO, run
 from tests.support.stand_ins import RECORDS, StandInIngredients, StandIns
@@ -126,3 +127,11 @@ def edit_index() -> Callable[..., None]:
         path.write_text(json.dumps(index))
 
     return edit
+
+
+@pytest.fixture(autouse=True, scope="session")
+def leases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let tests have a place for leases of their own: they wait for nobody else on this host."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(SETTING, str(tmp_path_factory.mktemp("leases")))
+        yield

@@ -6,8 +6,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from harness.checks import page_states
 from harness.checks.finding import Check, Needs, Problem
+from harness.checks.host import page_states
 from harness.checks.protocol import UNACCEPTED
 from harness.checks.where import history
 from harness.evidence.efi_probe import INVALID_PARAMETER

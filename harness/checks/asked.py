@@ -22,11 +22,11 @@ from harness.checks import (
     handoff,
     host_faults,
     memory,
-    page_states,
     protocol,
     reserved_pages,
 )
 from harness.checks.finding import Check
+from harness.checks.host import page_states
 from harness.checks.rollout import OUTCOMES
 from harness.documents.document import near
 from harness.errors import HarnessError

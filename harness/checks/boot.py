@@ -7,9 +7,9 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from harness.checks import page_states
 from harness.checks.ended import ended
 from harness.checks.finding import Check, Needs, Problem
+from harness.checks.host import page_states
 from harness.evidence.kernel_log import kernel_release, sev_lines
 from harness.evidence.problems import EvidenceError
 from harness.evidence.record import INDEX, EndingKind

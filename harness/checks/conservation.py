@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.checks import page_states
 from harness.checks.finding import Check, Needs, Problem
+from harness.checks.host import page_states
 from harness.evidence.e820 import ranges_of_kind
 from harness.evidence.kernel_log import memory_line
 from harness.evidence.linux.memory_words import huge_bytes, kernel_cmdline

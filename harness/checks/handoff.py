@@ -6,10 +6,10 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from harness.checks import page_states
 from harness.checks.acceptance import told_exit
 from harness.checks.exit_acceptance import CONVENTIONAL
 from harness.checks.finding import Check, Needs, Problem
+from harness.checks.host import page_states
 from harness.checks.protocol import UNACCEPTED
 from harness.evidence.memory_map import ranges_of
 from harness.intervals import IntervalSet, amount

@@ -70,6 +70,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the machine stays when its boot has gone wrong, with sockets for gdb and console",
     )
+    parser.add_argument(
+        "--no-wait", action="store_true", help="fail where others have the host, in place of waiting for it"
+    )
     parser.add_argument("--monitor", action="store_true", help=f"QEMU's monitor as a socket, {MONITOR}")
     parser.add_argument(
         "--gdb", action="store_true", help=f"wait for gdb at the first instruction, on a socket, {GDB}"
@@ -93,7 +96,9 @@ def _add_own(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     """Boot, show the console, say what came of it; the exit code is as of a run."""
-    session = Session(Options(platform=options.platform), find_project(Path.cwd()), say)
+    session = Session(
+        Options(platform=options.platform, wait=not options.no_wait), find_project(Path.cwd()), say
+    )
     names = (axis.name for axis in TABLE if axis.name != "platform")
     written = {name: value for name in names if (value := getattr(options, name)) is not None}
     cell = chosen_cell(options.cell, written, session)

@@ -54,13 +54,14 @@ COMMANDS = MappingProxyType(
         "store": "move what has been fetched and built to another machine, as one file",
         "schema": "print the JSON Schema of a kind of file, for editors",
         "doctor": "say what this host can do, question by question, and what mends it",
+        "leases": "list who boots on this host, with which part of it, what for and since when",
         "host": "say which platforms run on this host, and where the cache is",
     }
 )
 """What each command does, in the order of the help."""
 _RESULTS = ("runs", "history", "compare", "ab", "summary", "report", "table", "records", "cache", "store")
 _RECORD = ("show", "ledger", "diff", "judge", "repro", "debug", "coverage", "pack", "unpack")
-_HOST = ("doctor", "host")
+_HOST = ("doctor", "leases", "host")
 _SUB_ROOMS = MappingProxyType(
     {
         **dict.fromkeys(_RESULTS, "results."),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The line of pytest's header that says what this host can do: the answers of ``harness doctor`` in short."""
+"""The host in a run of pytest: what it can do, in the header, and whether to wait for its other users."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ from harness.pytest_plugin.cell_items import SESSION
 
 if TYPE_CHECKING:
     import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that says not to wait."""
+    group = parser.getgroup("harness", "confidential guests")
+    group.addoption(
+        "--no-wait", action="store_true", help="fail where others have the host, in place of waiting for it"
+    )
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -121,6 +121,7 @@ def pytest_configure(config: pytest.Config) -> None:
         records=Path(records) if records else config.getoption("--records"),
         replay=config.getoption("--replay"),
         boots=config.getoption("--boots"),
+        wait=not config.getoption("--no-wait"),
         full=config.getoption("--full"),
         attempts=config.getoption("--attempts"),
         against=config.getoption("--against"),

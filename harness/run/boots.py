@@ -26,6 +26,7 @@ from harness.machine.process import LaunchError
 from harness.results.carried import take_over
 from harness.run.budget import GUEST, Budget
 from harness.run.estimate import demand_of
+from harness.run.host.leases import held
 from harness.run.pool import BootPool, Demand, host_capacity, refuse_unevictable
 from harness.run.replay import OWN, TRAITS
 from harness.run.source import NotJudgedError, attempt_name, concerns_one_cell
@@ -62,6 +63,7 @@ class Boots:
     ``budget``: the file by which several processes share the host, None for one process. ``signatures`` say
     what console lines mean, None: those that come with the harness. ``earlier``: the run of which records are
     taken over. ``holds``: what tells of a boot that went wrong and whose machine stays, None: all end.
+    ``wait``: whether boots wait for a part of the host that others have.
     """
 
     def __init__(
@@ -74,6 +76,8 @@ class Boots:
         signatures: Signatures | None = None,
         earlier: Earlier | None = None,
         holds: Progress | None = None,
+        *,
+        wait: bool = True,
     ) -> None:
         self._ingredients = ingredients
         self._host = host
@@ -82,6 +86,7 @@ class Boots:
         self._budget = budget
         self._signatures = signatures
         self._earlier = earlier
+        self._wait = wait
         self._holds = holds
         self._specs: dict[Cell, MachineSpec] = {}
         self._boots: dict[str, Future[BootRecord]] = {}
@@ -166,6 +171,7 @@ class Boots:
                 attendant=self._holder(cell),
                 signatures=self._signatures,
                 earlier=self._earlier,
+                wait=self._wait,
             )
             self._boots[name] = self._pool.submit(job.demand, partial(_boot, job, self._budget))
         return self._boots[name]
@@ -219,6 +225,7 @@ class Job:
     invites: Callable[[str], None] | None = None
     signatures: Signatures | None = None
     earlier: Earlier | None = None
+    wait: bool = True
 
 
 def _boot(job: Job, budget: Path | None) -> BootRecord:
@@ -259,7 +266,8 @@ def boot_here(job: Job) -> BootRecord:
         own = {OWN: dict(job.own)} if job.own else {}
         write_json(folder / TRAITS, {"cell": asdict(cell), **own, **job.traits.to_json()})
         try:
-            return _boot_now(job)
+            with held(job.demand, cell.id, wait=job.wait):
+                return _boot_now(job)
         except LaunchError as error:
             ending = never_started(error.returncode, error.output)
             BootRecord(path=folder, cell=cell.id, platform=cell.platform, ending=ending).write_index()

@@ -35,6 +35,7 @@ class Options:
     the same; with ``resume`` this run is that one, and goes on. ``elsewhere``: nothing boots here, so a
     platform that this host lacks something for is no mistake. ``against``: a firmware as on the command line,
     whose own failures are none of the others. ``hold_on_fail``: the machine of a boot that went wrong stays.
+    ``wait``: whether boots wait for what others have of the host.
     """
 
     platform: str = "auto"
@@ -51,6 +52,7 @@ class Options:
     resume: bool = False
     hold_on_fail: bool = False
     elsewhere: bool = False
+    wait: bool = True
     against: str = ""
 
 

@@ -105,6 +105,7 @@ class Session:
             self.signatures,
             Earlier(folder.absolute(), folder.name) if folder is not None else None,
             self.progress if self.options.hold_on_fail else None,
+            wait=self.options.wait,
         )
 
     @cached_property

@@ -127,6 +127,7 @@ class Prepared:
             unlimited=wanted.unlimited,
             invites=wanted.invites,
             signatures=self.session.signatures,
+            wait=self.session.options.wait,
         )
         return boot_here(job)
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.artifacts.traits import Traits
-from harness.checks import page_states
 from harness.checks.asked import checks
 from harness.checks.finding import CANNOT_JUDGE, Needs
-from harness.checks.page_states import TRACE_IS_LEDGER
+from harness.checks.host import page_states
+from harness.checks.host.page_states import TRACE_IS_LEDGER
 from harness.evidence.record import Ending, EndingKind, PhaseMark
 from harness.machine.memory_layout import FOUR_GIB, GIB
 from tests.support.linux_sample import FIRMWARE, K612, Sample
