@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.boot.phases import Phase, phase_named
 from harness.checks.finding import Check, Needs, Problem
+from harness.evidence.host.firmware_lines import parse_firmware_lines
 from harness.evidence.host.page_states import LARGE, PAGE, covered
 from harness.evidence.problems import EvidenceError
 from harness.evidence.record import EndingKind
@@ -61,6 +62,19 @@ def accepted_before_kernel(evidence: Evidence) -> Iterator[Problem]:
             "not-made-private",
             f"{missing.amount} at 4 GiB and above were not made private before the kernel began: {missing}",
             *_told(made),
+            bytes=missing.size,
+        )
+    yield from _as_said(evidence)
+
+
+def _as_said(evidence: Evidence) -> Iterator[Problem]:
+    """Ask that a firmware which tells its ranges tells of all high RAM: it validates what it tells of."""
+    said = parse_firmware_lines(f"{evidence.record.debugcon_text}\n{evidence.record.serial_text}")
+    if said.lines and (missing := evidence.high_ram - said.private):
+        yield Problem(
+            "not-said-private",
+            f"the firmware tells {said.lines} ranges that it made private, and {missing.amount} at 4 GiB and "
+            f"above are in none: {missing}",
             bytes=missing.size,
         )
 

@@ -108,6 +108,19 @@ def test_an_exit_that_is_not_granted_is_on_the_console(tmp_path: Path) -> None:
     assert "exit-not-granted" in {it.kind for it in checks()["exit-retried-at-most-once"](of(sample))}
 
 
+def test_a_firmware_that_tells_its_ranges_is_held_to_them(tmp_path: Path) -> None:
+    sample = Sample("eager", tmp_path)
+    console = tmp_path / "debugcon.log"
+    line = "AmdSevDxe:InternalSetPageState Address 0x100000000 - 0x{} State = Private LargeEntry = 1\n"
+    check, kinds = checks()["accepted-before-kernel"], []
+    evidence = of(sample)
+    for end in ("280000000", "27FE00000"):
+        console.write_text(line.format(end))
+        again = replace(evidence, record=replace(evidence.record))
+        kinds.append([it.kind for it in check(again)])
+    assert kinds == [[], ["not-said-private"]]
+
+
 def test_the_probe_accepts_all_once(tmp_path: Path) -> None:
     """Of the boot only what came before the kernel, which is what a boot of the probe has."""
     sample = Sample("eager", tmp_path)
