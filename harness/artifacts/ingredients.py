@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.artifacts.debian_qemu import SUITES, debian_qemu, package_sets
 from harness.artifacts.firmware.choice import choose_firmware
 from harness.artifacts.firmware.resolve import Firmware, explain, resolve_firmware
 from harness.artifacts.guest.debian_disk import debian_disk
@@ -147,11 +149,11 @@ class Ingredients:
         return (*self.catalog.queries(own), *shared)
 
     def own_guests(self) -> tuple[GuestRecipe, ...]:
-        """Return the Debian guests whose packages are the project's own to renew."""
+        """Return the Debian guests and Debian's QEMUs whose packages are the project's own to renew."""
         own = self.lock_file.parent
-        return tuple(
-            it for name, it in self.catalog.guests.items() if self.catalog.homes["guest", name] == own
-        )
+        qemus = package_sets(self.project) if own == self.project.roots[-1] else ()
+        guests = (it for name, it in self.catalog.guests.items() if self.catalog.homes["guest", name] == own)
+        return (*guests, *qemus)
 
     @cached_property
     def qemu(self) -> Path:
@@ -171,6 +173,15 @@ class Ingredients:
         if not made.path.is_relative_to(self._apt.store.root):
             self._apt.progress(f"QEMU comes built, in {DISTRIBUTION}")
         return made.path / BINARY
+
+    def other_qemu(self, name: str) -> Path:
+        """Return a QEMU of the axis ``qemu`` other than the built one; HostError where none is installed."""
+        if name in SUITES:
+            return debian_qemu(name, self._apt, self.project)
+        found = shutil.which(BINARY)
+        if found is None:
+            raise HostError(f"{BINARY} is not installed on this host", "apt-get install qemu-system-x86")
+        return Path(found)
 
     def why_qemu(self) -> str:
         """Return whether QEMU would be built anew, and which of its inputs changed."""

@@ -12,7 +12,7 @@ from harness.errors import HarnessError
 from harness.machine import backing
 from harness.machine.memory_layout import cpu_with_addresses
 from harness.machine.spec import CPU, Drive, MachineSpec
-from harness.matrix.choices import EMULATIONS, GUESTS
+from harness.matrix.choices import EMULATIONS, GUESTS, QEMUS
 from harness.platforms.registry import platform_named
 from harness.recipes.loader import DIRECT
 
@@ -76,7 +76,7 @@ def machine_spec(cell: Cell, ingredients: Ingredients, host: Host, own: OwnParts
         initrd = own.initrd
     disks += own.disks
     spec = MachineSpec(
-        qemu=ingredients.qemu,
+        qemu=ingredients.qemu if cell.qemu == QEMUS[0] else ingredients.other_qemu(cell.qemu),
         firmware=firmware.path,
         memory_mib=cell.memory_mib,
         vcpus=cell.vcpus,
@@ -105,7 +105,9 @@ def _emulated(cell: Cell, spec: MachineSpec, ingredients: Ingredients) -> Machin
 
 
 def elsewhere(cell: Cell) -> str:
-    """Return why a cell's emulated host does not go with its platform; "" when it does."""
+    """Return why a cell's emulated host or QEMU does not go with its platform; "" when both do."""
+    if cell.qemu != QEMUS[0] and platform_named(cell.platform).tier == "emulated":
+        return f"{cell.platform} is the project's own QEMU, so no {cell.qemu}"
     if cell.emulation == EMULATIONS[0] or platform_named(cell.platform).tier == "emulated":
         return ""
     return f"{cell.platform} emulates nothing, so no {cell.emulation}"
@@ -114,7 +116,7 @@ def elsewhere(cell: Cell) -> str:
 def _refuse_impossible(cell: Cell, ingredients: Ingredients) -> None:
     """Raise HarnessError for a guest, a kernel or a loader that cannot do what the cell asks of it."""
     if reason := elsewhere(cell):
-        raise HarnessError(f"{cell.id}: {reason}", "leave the emulation out")
+        raise HarnessError(f"{cell.id}: {reason}", "leave that out")
     kernel = ingredients.kernel(cell.kernel)
     actions = ingredients.catalog.actions_of(cell)
     usual = cell.guest == GUESTS[0]

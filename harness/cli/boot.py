@@ -15,6 +15,7 @@ from harness.cli.completion import recipes
 from harness.errors import ExitCode
 from harness.matrix.cell import TABLE
 from harness.matrix.cell_form import FORM
+from harness.matrix.choices import QEMUS
 from harness.platforms.choice import AUTO, USUAL
 from harness.progress import say
 from harness.recipes.project import find_project
@@ -37,13 +38,17 @@ if TYPE_CHECKING:
 _FORMS = {axis: form for axis, (form, _) in AXIS_OPTIONS.items()} | {"loader": LOADER_FORMS}
 
 
+_OWN_WORDS = frozenset({"platform", "qemu"})
+"""Axes whose options have words of their own."""
+
+
 def add(parser: argparse.ArgumentParser) -> None:
     """Add its arguments."""
     parser.add_argument(
         "cell", nargs="?", default="", metavar="CELL", help=f"a cell's id, or {FORM}; options change it"
     )
     for axis in TABLE:
-        if axis.name == "platform":
+        if axis.name in _OWN_WORDS:
             continue
         usual = USUAL_VALUES.get(axis.name, axis.show(axis.default) if axis.default else "")
         option = parser.add_argument(
@@ -88,7 +93,12 @@ def _add_own(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--disk", default="", metavar="file:PATH", help="one more disk, qcow2 or raw; it is never written"
     )
-    parser.add_argument("--qemu", default="", metavar="PATH", help="a QEMU of your own")
+    parser.add_argument(
+        "--qemu",
+        default=QEMUS[0],
+        metavar="NAME|PATH",
+        help=f"what runs the machine: {', '.join(QEMUS)} (default: {QEMUS[0]}), or a QEMU of your own",
+    )
     parser.add_argument(
         "--record", type=Path, metavar="DIR", help="this new folder becomes the boot's record"
     )
@@ -99,10 +109,11 @@ def _run(options: argparse.Namespace) -> int:
     session = Session(
         Options(platform=options.platform, wait=not options.no_wait), find_project(Path.cwd()), say
     )
-    names = (axis.name for axis in TABLE if axis.name != "platform")
+    names = (axis.name for axis in TABLE if axis.name not in _OWN_WORDS)
     written = {name: value for name in names if (value := getattr(options, name)) is not None}
-    cell = chosen_cell(options.cell, written, session)
-    own = Own(options.initrd, options.disk, options.qemu)
+    own_qemu = "" if options.qemu in QEMUS else options.qemu
+    cell = chosen_cell(options.cell, written | ({} if own_qemu else {"qemu": options.qemu}), session)
+    own = Own(options.initrd, options.disk, own_qemu)
     own.parts()  # before anything is built
     out = sys.stderr if options.json else sys.stdout
     terminal = Terminal(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Completer = Callable[..., Iterable[str]]
 
 _FILES = ("file:", "tree:")
-_AXES = ("firmware", "kernel", "loader", "guest", "emulation")
+_AXES = ("firmware", "kernel", "loader", "guest", "emulation", "qemu")
 
 
 def complete() -> None:
@@ -81,7 +81,7 @@ def cells(prefix: str, **_given: Any) -> Iterable[str]:
 
 
 def _names() -> Mapping[str, Iterable[str]]:
-    from harness.matrix.choices import EMULATIONS, GUESTS  # noqa: PLC0415  # only completers need it
+    from harness.matrix.choices import EMULATIONS, GUESTS, QEMUS  # noqa: PLC0415  # only completers need it
     from harness.recipes.catalog import load_catalog  # noqa: PLC0415
     from harness.recipes.project import find_project  # noqa: PLC0415
 
@@ -92,4 +92,5 @@ def _names() -> Mapping[str, Iterable[str]]:
         "loader": list(catalog.loaders),
         "guest": [*GUESTS, *catalog.guests],
         "emulation": [*EMULATIONS, *catalog.emulations],
+        "qemu": [*QEMUS],
     }

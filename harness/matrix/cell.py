@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
 from harness.documents.document import near
-from harness.matrix.choices import EMULATIONS, GUESTS, Known
+from harness.matrix.choices import EMULATIONS, GUESTS, QEMUS, Known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -31,6 +31,8 @@ _ARGUMENT = r"[0-9A-Z_][A-Za-z0-9_]*(?:\.[0-9A-Z_][A-Za-z0-9_]*)*"
 """An argument that an id shows as it is: neither a word of the action's name nor the next action's."""
 _PLAIN_ACTION = re.compile(f"({ACTION_NAME})((?::{_ARGUMENT})*)")
 _SHOWN_ACTION = re.compile(f"({ACTION_NAME})((?:-{_ARGUMENT})*)")
+_QEMU = "qemu-"
+"""Before the name of a QEMU in an id."""
 _SHORTENED = re.compile(r"[A-Za-z0-9._-]*-[0-9a-f]{6}")
 
 
@@ -123,7 +125,7 @@ class Cell:
 
     ``cmdline`` holds words added to the kernel's command line; ``action`` is what the guest does after it has
     reported: words such as ``touch:4096``, done in order; ``guest`` names what runs in it; ``emulation``
-    names the host that an emulated platform emulates.
+    names the host that an emulated platform emulates; ``qemu`` names what runs the machine.
     """
 
     firmware: str
@@ -136,6 +138,7 @@ class Cell:
     action: str = ""
     guest: str = GUESTS[0]
     emulation: str = EMULATIONS[0]
+    qemu: str = QEMUS[0]
 
     @property
     def whole_system(self) -> bool:
@@ -147,8 +150,9 @@ class Cell:
         """Such as ``debian-2025.02+debian-6.12+direct+8G+plain``; unique, and safe as a file name.
 
         What has its usual value is left out: one vCPU, nothing added to the command line, no action, the
-        initramfs guest, the usual emulation. Words added to the command line show as their beginning and a
-        digest (``+accept_memory-eager-1b2c3d``), as do actions that could not be read back.
+        initramfs guest, the usual emulation, the project's QEMU. Words added to the command line show as
+        their beginning and a digest (``+accept_memory-eager-1b2c3d``), as do actions that could not be read
+        back.
         """
         parts = [self.firmware, self.kernel, self.loader, format_memory(self.memory_mib), self.platform]
         if self.vcpus != 1:
@@ -161,6 +165,8 @@ class Cell:
             parts.append(self.guest)
         if self.emulation != EMULATIONS[0]:
             parts.append(self.emulation)
+        if self.qemu != QEMUS[0]:
+            parts.append(f"{_QEMU}{self.qemu}")
         return "+".join(parts)
 
     @property
@@ -190,7 +196,9 @@ class Cell:
         vcpus = 1
         if rest and (match := re.fullmatch(r"([1-9][0-9]{0,3})cpu", rest[0], re.ASCII)):
             vcpus, rest = int(match[1]), rest[1:]
-        guest, action, emulation = GUESTS[0], "", EMULATIONS[0]
+        guest, action, emulation, qemu = GUESTS[0], "", EMULATIONS[0], QEMUS[0]
+        if rest and rest[-1].startswith(_QEMU) and rest[-1].removeprefix(_QEMU) in QEMUS:
+            qemu, rest = rest[-1].removeprefix(_QEMU), rest[:-1]
         if rest and rest[-1] in emulations:
             emulation, rest = rest[-1], rest[:-1]
         if rest and rest[-1] in guests:
@@ -198,7 +206,7 @@ class Cell:
         if rest and (read := _read_action(rest[-1], actions)):
             action, rest = read, rest[:-1]
         mib = parse_memory(memory)
-        cell = cls(firmware, kernel, loader, mib, platform, vcpus, "", action, guest, emulation)
+        cell = cls(firmware, kernel, loader, mib, platform, vcpus, "", action, guest, emulation, qemu)
         if not rest and cell.id == text:
             return cell
         if 0 < len(rest) <= 2 and all(map(_SHORTENED.fullmatch, rest)):
@@ -255,6 +263,14 @@ TABLE = (
         "names of emulated hosts; kvm: an upstream KVM host of today. Cells of others run on emulated "
         "platforms alone",
         EMULATIONS[0],
+        named=True,
+    ),
+    Axis(
+        "qemu",
+        str,
+        "what runs the machine: built is the project's QEMU, host the installed one, the others Debian's of "
+        "a suite; only built emulates",
+        QEMUS[0],
         named=True,
     ),
 )

@@ -19,6 +19,10 @@ LOADERS = ("direct",)
 EMULATIONS = ("kvm",)
 """Emulated hosts without a recipe. ``kvm``: an upstream KVM host of today."""
 
+QEMUS = ("built", "host", "debian-trixie", "debian-sid")
+"""QEMUs, which have no recipes of their own. ``built``: the project's. ``host``: the one that is installed.
+The others: Debian's of a suite."""
+
 GUESTS = ("initramfs", "initramfs-large")
 """Guests without a recipe. ``initramfs``: busybox and our reporter. ``initramfs-large``: the same, but
 more than a GiB."""
@@ -37,7 +41,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 }
 COMPARISON = r"(>=|<=|==|!=|>|<)"
 GROUP = "@"
-_WITHOUT_RECIPE = {"loader": LOADERS, "guest": GUESTS, "emulation": EMULATIONS}
+_WITHOUT_RECIPE = {"loader": LOADERS, "guest": GUESTS, "emulation": EMULATIONS, "qemu": QEMUS}
 
 
 @dataclass(frozen=True)

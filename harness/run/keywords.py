@@ -50,7 +50,7 @@ def also_taken(expression: Expression | None, cells: Sequence[Cell]) -> list[str
     """Return a line for each word of ``-k`` that is a whole name and took longer names, too."""
     lines = []
     for word in expression.idents() if expression is not None else ():
-        for axis in ("firmware", "kernel", "loader", "guest", "emulation"):
+        for axis in ("firmware", "kernel", "loader", "guest", "emulation", "qemu"):
             names = {getattr(cell, axis) for cell in cells}
             longer = sorted(name for name in names if word in name and name != word)
             if word in names and longer:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from harness.errors import HarnessError
 from harness.matrix.cell import ACTION_NAME, Cell, ShortenedError
 from harness.matrix.cell_form import read_form, write_form
-from harness.matrix.choices import EMULATIONS, GUESTS
+from harness.matrix.choices import EMULATIONS, GUESTS, QEMUS
 
 ACTIONS = ("touch", "cpu-cycle", "kexec", "kexec-done", "stress-ng")
 GUEST_NAMES = (*GUESTS, "debian-trixie", "touch-2")
@@ -32,6 +32,7 @@ CELLS = st.builds(
     action=st.lists(WORDS, max_size=3).map(" ".join),
     guest=st.sampled_from([guest for guest in GUEST_NAMES if guest != "touch-2"]),
     emulation=st.sampled_from(EMULATION_NAMES),
+    qemu=st.sampled_from(QEMUS),
 )
 ANY_LINE = st.text().filter(str.isprintable)
 CELL = Cell("debian-2025.02", "debian-6.12", "direct", 8192, "snp-emulated")

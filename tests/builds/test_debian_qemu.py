@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Debian's own QEMUs, each in a root of its suite: they run here, and know the command line of hardware."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.artifacts.debian_qemu import SUITES
+from harness.machine.argv import ByHand, argv
+from harness.platforms import qemu_answers, snp_launch
+from harness.platforms.registry import platform_named
+from harness.platforms.snp import GUEST, TRACED
+from tests.support.hosts import SNP_HOST
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.artifacts.ingredients import Ingredients
+
+pytestmark = pytest.mark.nightly  # 110 MB are fetched and unpacked when they are new
+
+
+@pytest.fixture(params=SUITES)
+def qemu(request: pytest.FixtureRequest, ingredients: Ingredients) -> Path:
+    return ingredients.other_qemu(request.param)
+
+
+def test_it_runs_here_and_has_what_hardware_needs(qemu: Path) -> None:
+    answers = qemu_answers.ask(qemu, GUEST)
+    assert answers.version[:3] in {"10.", "11."}
+    assert answers.objects == {GUEST}
+    known = subprocess.run([str(qemu), "-trace", "help"], capture_output=True, text=True, check=False).stdout
+    assert set(TRACED) <= set(known.split())
+
+
+def test_it_takes_the_command_line_of_hardware_until_it_needs_kvm(qemu: Path, tmp_path: Path) -> None:
+    firmware = tmp_path / "launch.fd"
+    firmware.write_bytes(snp_launch.image())
+    spec = replace(platform_named("snp").configure(snp_launch.spec(qemu), SNP_HOST), firmware=firmware)
+    done = subprocess.run(
+        argv(spec, ByHand()), cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    lines = [line for line in done.stderr.splitlines() if "warning: " not in line]
+    assert lines, "QEMU started a guest: this host has the hardware"
+    assert all("kvm" in line.lower() for line in lines), done.stderr
