@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 from importlib import import_module
 from itertools import product
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 from typing import TYPE_CHECKING
 
 import pytest
@@ -40,7 +40,8 @@ NEGATED = re.compile(r"\b(not?|none|nothing|nobody|never|n't)\b")
 
 
 def defined() -> set[Check]:
-    modules = [import_module(found.name) for found in iter_modules(room.__path__, f"{room.__name__}.")]
+    found = walk_packages(room.__path__, f"{room.__name__}.")
+    modules = [import_module(each.name) for each in found]
     return {value for module in modules for value in vars(module).values() if isinstance(value, Check)}
 
 

@@ -21,7 +21,7 @@ NO_EVIDENCE = cast("Evidence", SimpleNamespace(lives=(None,)))
 
 
 def problems() -> Iterator[tuple[str, ast.Call]]:
-    for path in sorted((PROJECT / "harness/checks").glob("*.py")):
+    for path in sorted((PROJECT / "harness/checks").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Problem":
                 yield f"{path.name}:{node.lineno}", node

@@ -160,7 +160,7 @@ def test_the_others_say_why_not() -> None:
     told = {
         name: check.not_applicable("snp", sound)
         for name, check in checks().items()
-        if check.needs is Needs.LEDGER and check.by_page_states is None
+        if check.needs in {Needs.LEDGER, Needs.HANDOVER} and check.by_page_states is None
     }
     assert {"validated-once", "no-unvalidated-access", "faults-are-ours"} <= told.keys()
     assert all(reason.startswith("only emulation has an exact ledger; ") for reason in told.values())

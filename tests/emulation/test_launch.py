@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""The smallest guest, by which ``harness doctor`` tries a launch, and its trace events, on the emulation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.evidence.host.page_states import parse_page_states
+from harness.machine.argv import ByHand, argv
+from harness.machine.spec import TRACE
+from harness.platforms import snp_launch
+from harness.platforms.examination import LAUNCH, Means, launched, spec
+from harness.platforms.host import Host
+from harness.platforms.registry import platform_named
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from harness.machine.spec import MachineSpec
+
+
+@pytest.fixture
+def guest(qemu_binary: Path) -> MachineSpec:
+    return platform_named("snp-emulated").configure(spec(Means(qemu_binary)), Host())
+
+
+@pytest.mark.qemu
+def test_it_asks_for_its_end(guest: MachineSpec) -> None:
+    leaf = launched(Means(guest.qemu), guest)
+    assert (leaf.name, leaf.state, leaf.said) == (
+        LAUNCH,
+        "pass",
+        "an SNP guest started and asked for its end",
+    )
+
+
+@pytest.mark.qemu
+def test_another_end_is_no_pass(guest: MachineSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = snp_launch.image()
+    monkeypatch.setattr(
+        snp_launch, "image", lambda: whole.replace(b"\x66\xb8\x00\xa1\xcc\x00", b"\x66\xb8\x00\x01\x01\x00")
+    )
+    leaf = launched(Means(guest.qemu), guest)
+    assert leaf.state == "fail"
+    assert "0x0:0x1" in leaf.said
+
+
+@pytest.mark.qemu
+def test_a_launch_that_qemu_refuses_is_no_pass(guest: MachineSpec) -> None:
+    there = guest.confidential
+    assert there is not None
+    properties = tuple((dict(there.properties) | {"policy": "0x10000"}).items())
+    refused = replace(guest, confidential=replace(there, properties=properties))
+    leaf = launched(Means(guest.qemu, mend_of=lambda line: "mend" if "policy" in line else ""), refused)
+    assert (leaf.state, leaf.mend) == ("fail", "mend")
+    assert "policy 0x10000 is refused" in leaf.said
+
+
+@pytest.mark.qemu
+def test_its_launch_is_traced(guest: MachineSpec, tmp_path: Path) -> None:
+    def command(firmware: Path) -> Sequence[str]:
+        words = argv(replace(guest, firmware=firmware), ByHand())
+        return [word.replace(f"file={TRACE}", f"file={tmp_path / TRACE}") for word in words]
+
+    snp_launch.launch(command)
+    states = parse_page_states((tmp_path / TRACE).read_text())
+    assert [(it.start, it.end - it.start) for it in states.changes] == [
+        (0xFFFF_0000, 0x1_0000),
+        (0x1_0000, 0x1000),
+        (0x1_1000, 0x1000),
+    ]
