@@ -222,8 +222,14 @@ class Evidence:
 
     @cached_property
     def page_states(self) -> PageStates:
-        """The page state changes that QEMU traced; EvidenceError without a trace that is known here."""
-        return read_page_states(self.record)
+        """The page state changes that QEMU traced in this life; EvidenceError without a trace known here."""
+        whole = read_page_states(self.record)
+        if not isinstance(self.record, LifeRecord):
+            return whole
+        if len(whole.lives) != len(self.record.lives) + 1:
+            seen = f"the trace has {len(whole.lives)} launches, the boot saw {len(self.record.lives) + 1}"
+            raise EvidenceError(seen, "the trace is damaged; boot the cell again")
+        return whole.lives[self.record.number]
 
     @cached_property
     def ledger_as_written(self) -> Ledger:

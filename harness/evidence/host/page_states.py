@@ -79,6 +79,16 @@ class PageStates:
     changes: tuple[Change, ...]
     cut: bool = False
 
+    @property
+    def lives(self) -> tuple[PageStates, ...]:
+        """The changes of each life of a guest that QEMU launched anew: each begins with a launch."""
+        parts: list[list[Change]] = [[]]
+        for change in self.changes:
+            if change.by == "launch" and parts[-1] and parts[-1][-1].by != "launch":
+                parts.append([])
+            parts[-1].append(change)
+        return tuple(PageStates(tuple(part), self.cut) for part in parts)
+
     def select(self, by: By, *, private: bool = True, within: IntervalSet | None = None) -> Iterator[Change]:
         """Yield changes of one kind, with ``within`` those that touch it."""
         for change in self.changes:

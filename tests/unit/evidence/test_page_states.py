@@ -46,6 +46,13 @@ def test_a_whole_trace() -> None:
     assert states.covered("request").size == 0x1FA00000
 
 
+def test_a_guest_that_was_launched_anew_has_two_lives() -> None:
+    first, second = read(*WHOLE, *WHOLE).lives
+    assert len(first.changes) == len(second.changes) == 3
+    assert second.changes[0].line == 6
+    assert len(read(*WHOLE).lives) == 1
+
+
 def test_lines_without_times_have_none() -> None:
     assert {it.t for it in read(*(line.partition(":")[2] for line in WHOLE)).changes} == {None}
 
