@@ -43,6 +43,9 @@ def _history(options: argparse.Namespace) -> None:
             _never(history, options)
             return
         stories = history.stories(options.about, most=options.runs, every=options.all)
+    if not stories:
+        what = "nothing was asked" if options.all else "nothing failed, and --all lists what was asked"
+        say(f"harness: {options.about + ': ' if options.about else ''}in the last {options.runs} runs {what}")
     print_rows(
         [
             {
