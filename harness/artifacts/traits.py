@@ -24,6 +24,7 @@ class Traits:
 
     ``entry``: how the loader enters the kernel. ``actions``: what the files of the cell's actions say, in the
     order in which the guest does them. ``faults``: what the cell's emulated host does wrong.
+    ``console``: the kernel gets a command line, and with it a console.
     """
 
     firmware: FirmwareTraits
@@ -31,6 +32,7 @@ class Traits:
     entry: Entry = "efi-stub"
     actions: tuple[GuestAction, ...] = ()
     faults: tuple[str, ...] = ()
+    console: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """Return the traits as JSON values, for ``from_json``."""
@@ -45,4 +47,5 @@ class Traits:
         """
         firmware, kernel = FirmwareTraits.from_json(data["firmware"]), KernelTraits.from_json(data["kernel"])
         actions = tuple(GuestAction.from_json(each) for each in data.get("actions", ()))
-        return cls(firmware, kernel, data.get("entry", "efi-stub"), actions, tuple(data.get("faults", ())))
+        faults, console = tuple(data.get("faults", ())), data.get("console", True) is True
+        return cls(firmware, kernel, data.get("entry", "efi-stub"), actions, faults, console)

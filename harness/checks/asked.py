@@ -100,6 +100,7 @@ SAMPLES = Where(
 )
 FAULTS = Where("the emulated host does something wrong", lambda what: bool(what.traits.faults))
 FAIR = Where("the emulated host does nothing wrong", lambda what: not what.traits.faults)
+SILENT = Where("the kernel has no console", lambda what: not what.traits.console)
 SYSTEM = Where("the guest is a Debian", lambda what: what.cell.whole_system)
 
 
@@ -119,6 +120,17 @@ def judged_by(check: str) -> Where:
     return Where(str(condition.__doc__), condition)
 
 
+WITHOUT_CONSOLE = (
+    *(boot.NEVER_STARTED, boot.HANGS, boot.NO_USERSPACE, boot.DIES_ON_UNVALIDATED, boot.KERNEL_RAN),
+    *(acceptance.EXIT_GRANTED_AT_ONCE, acceptance.EXIT_RETRIED_ONCE, acceptance.EXIT_ACCEPTS_EXACTLY),
+    *(exit_acceptance.ACCEPTS_NOTHING_AT_EXIT, exit_acceptance.ACCEPTS_ONCE_AT_EXIT),
+    *(acceptance.LEDGER_WHOLE, acceptance.VALIDATED_ONCE, acceptance.NO_UNVALIDATED_ACCESS),
+    *(acceptance.NO_PRIVATE_MMIO, acceptance.NO_TERMINATION, acceptance.ACCEPTED_BEFORE_KERNEL),
+    *(acceptance.FIRMWARE_LEFT_HIGH, handoff.LARGE_ENTRIES, handoff.BATCHED),
+)
+"""What the ledger and the firmware's log alone can answer."""
+
+
 @dataclass(frozen=True)
 class Row:
     """A check, and where it is asked."""
@@ -131,7 +143,8 @@ class Row:
     def asks(self, what: Expectation) -> bool:
         """Return whether a cell of which one expects ``what`` is asked the check."""
         there = what.outcome in self.outcomes and what.traits.kernel.probe in self.kernels
-        return there and self.where.holds(what)
+        answers = what.traits.console or self.check in WITHOUT_CONSOLE
+        return there and answers and self.where.holds(what)
 
     def __str__(self) -> str:
         """Return in words which cells are asked, such as ``Linux expected to end as lazy``."""
@@ -151,6 +164,7 @@ TABLE = (
     Row(boot.DIES_IN_LOADER,                LINUX,  REFUSES,            IN_LOADER),
     Row(boot.NO_SNP_CLAIM,                  LINUX,  REFUSES,            STUB_RUNS),
     Row(boot.DIES_ON_UNVALIDATED,           LINUX,  REFUSES,            IN_KERNEL),
+    Row(boot.KERNEL_RAN,                    LINUX,  CONFIDENTIAL,       SILENT),
     Row(boot.REACHES_USERSPACE,             LINUX,  BOOTS),
     Row(protocol.PROBE_REPORTS,             PROBE,  BOOTS),
     Row(boot.NO_ALARMS,                     LINUX,  BOOTS - LOST),

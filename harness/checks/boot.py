@@ -49,6 +49,12 @@ def _reaches_userspace(evidence: Evidence) -> Iterator[Problem]:
         )
 
 
+def _kernel_ran(evidence: Evidence) -> Iterator[Problem]:
+    """Ask the ledger alone: a kernel without a console says nothing, and ends in silence without an init."""
+    if evidence.ledger.first(phase="kernel") is None:
+        yield ended(evidence)
+
+
 def _no_alarms(evidence: Evidence) -> Iterator[Problem]:
     for found in evidence.signatures.alarms(evidence.record.serial_text):
         yield Problem("alarm", f"the kernel log shows a {found.alarm}", found.line, alarm=str(found.alarm))
@@ -195,6 +201,7 @@ def _dies_on_unvalidated_access(evidence: Evidence) -> Iterator[Problem]:
 REACHES_USERSPACE = Check(
     "reaches-userspace", "Did the guest report and power off?", _reaches_userspace, Needs.REPORT
 )
+KERNEL_RAN = Check("kernel-ran", "Does the ledger show that the kernel ran?", _kernel_ran, Needs.LEDGER)
 NO_ALARMS = Check("no-alarms", "Is the kernel log free of panics, bugs and warnings?", _no_alarms, Needs.LOG)
 ALL_CPUS_ONLINE = Check("all-cpus-online", "Did every vCPU come up?", _all_cpus_online, Needs.REPORT)
 TECHNOLOGY_ACTIVE = Check(

@@ -43,6 +43,7 @@ def expectation(cell: Cell, traits: Traits) -> Expectation:
     """Return what a cell should do, by ``rollout.yaml``; HarnessError for an unknown platform."""
     firmware, kernel = traits.firmware, traits.kernel
     technology = platform_named(cell.platform).technology
+    words = cell.cmdline if traits.console else ""
     row = deciding_row(
         Facts(
             entry=traits.entry,
@@ -53,7 +54,7 @@ def expectation(cell: Cell, traits: Traits) -> Expectation:
             acceptance_protocol=firmware.memory_acceptance,
             kernel_unaccepted=kernel.unaccepted_memory,
             host="failing" if DEADLY.intersection(traits.faults) else "fair",
-            accept_memory="eager" if _last_word(cell.cmdline, "accept_memory=") == "eager" else "lazy",
+            accept_memory="eager" if _last_word(words, "accept_memory=") == "eager" else "lazy",
         )
     )
     read_from = {

@@ -23,6 +23,7 @@ from harness.errors import HarnessError, HostError
 from harness.evidence.record import BootRecord, EndingKind
 from harness.formats.json_text import write_json
 from harness.machine.process import LaunchError
+from harness.platforms.registry import platform_named
 from harness.results.carried import take_over
 from harness.run.budget import GUEST, Budget
 from harness.run.estimate import demand_of
@@ -110,13 +111,14 @@ class Boots:
         ingredients = self._ingredients
         firmware, kernel = ingredients.firmware(cell.firmware).traits, ingredients.kernel(cell.kernel).traits
         loader = ingredients.loader(cell.loader).traits
-        if not loader.passes_cmdline:
+        has_ledger = platform_named(cell.platform).acceptance == "exact"
+        if not loader.passes_cmdline and (kernel.probe or not has_ledger):
             raise NotJudgedError(
                 f"{cell.id}: the kernel has no console with {cell.loader}: nothing can be judged",
-                f"boot the disk of `harness build {cell.loader}` by hand",
+                "a Linux on an emulated SNP guest has a ledger, which can be judged alone",
             )
         actions, faults = ingredients.catalog.actions_of(cell), ingredients.catalog.faults_of(cell)
-        return Traits(firmware, kernel, loader.entry(kernel), actions, faults)
+        return Traits(firmware, kernel, loader.entry(kernel), actions, faults, loader.passes_cmdline)
 
     def spec(self, cell: Cell) -> MachineSpec:
         """Return the machine that boots the cell; what it needs is fetched and built."""

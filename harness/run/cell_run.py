@@ -113,6 +113,8 @@ class CellRun:
             outcome = self.record.ending
             if self.expectation.ends_early or outcome.kind is EndingKind.COMPLETED:
                 return ""
+            if not self.traits.console and self.evidence.ledger.first(phase="kernel") is not None:
+                return ""  # a kernel that nobody hears ends in silence
             if self.cell.action and self.record.guest is not None:
                 return ""  # the boot itself went well; the checks of the action say the rest
             return headline(self.evidence)
