@@ -10,7 +10,7 @@ import os
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.artifacts.ingredients import Ingredients
 from harness.artifacts.wanted import lacking
@@ -151,8 +151,9 @@ class Session:
     def _cell_filter(self) -> CellFilter:
         """The cells that the user names; a value that takes the place of scenarios' is a name, too."""
         own = {it.axis: frozenset(it.values) for it in self.substitutions if it.axis != "memory"}
-        names: dict[str, Any] = {axis: self.known.names(axis) | values for axis, values in own.items()}
-        return read_filter(self.options.cells, replace(self.known, **names))
+        names = {axis: self.known.names(axis) | values for axis, values in own.items()}
+        known = replace(self.known, recipes={**self.known.recipes, **names})
+        return read_filter(self.options.cells, known)
 
     def narrow(self, plan: Plan) -> Plan:
         """Return the plan with the cells alone that the user's ``--cell`` names; all of it without one."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.results.folder import StoredRun
-from tests.support.pytest_runs import PLAIN, known_bad, run
+from tests.support.pytest_runs import PLAIN, TWO, known_bad, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,6 +79,18 @@ def test_a_build_is_judged_relative_to_another(
         assert result.ret == 1
         assert line.state == "failed"
         assert f"new: {BASE} passes" in text
+
+
+def test_cells_are_named_with_the_firmware_that_is_in_its_place(
+    scenario: Callable[[str], Path], pytester: pytest.Pytester
+) -> None:
+    scenario(TWO)
+    words = ["scenarios", "--firmware", OURS, "--collect-only", "-q"]
+    for named in (f"firmware={OURS},platform=plain", CELL):
+        result, text = run(pytester, *words, "--cell", named)
+        assert result.ret == 0
+        assert f"scenarios/s.yaml::{CELL}::unmade" in text
+        assert "scenarios: 1 cell" in text
 
 
 def test_against_a_firmware_that_is_not_there(ours: Path, pytester: pytest.Pytester, records: Path) -> None:
