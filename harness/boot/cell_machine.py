@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.artifacts.guest.initramfs import CMDLINE
-from harness.boot.phases import DONE, DONE_WITH_ACTIONS, Limit, Phase, deadlines
+from harness.boot.phases import DONE, DONE_WITH_ACTIONS, Limit, Phase, limits_of
 from harness.errors import HarnessError
 from harness.machine import backing
 from harness.machine.memory_layout import cpu_with_addresses
@@ -48,8 +48,7 @@ def done_line(cell: Cell) -> re.Pattern[str]:
 
 def limits(cell: Cell, spec: MachineSpec) -> dict[Phase, Limit]:
     """Return the limits of each phase of the cell's boot."""
-    factor = platform_named(cell.platform).deadline_factor
-    return deadlines(spec.accel, spec.memory_mib, factor, debian=cell.whole_system)
+    return limits_of(spec, platform_named(cell.platform).deadline_factor, debian=cell.whole_system)
 
 
 def machine_spec(cell: Cell, ingredients: Ingredients, host: Host, own: OwnParts = NO_PARTS) -> MachineSpec:

@@ -17,12 +17,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from harness.boot.by_ledger import with_ledger
-from harness.boot.ending import ends, judge, next_look
+from harness.boot.ending import ends, judge
 from harness.boot.interrogation import interrogate
 from harness.boot.lives import Story
-from harness.boot.phases import DONE, Limit, Phase
-from harness.boot.phases import deadlines as default_deadlines
+from harness.boot.phases import DONE, Limit, Phase, limits_of
 from harness.boot.talk import Conversation, Talk
+from harness.boot.waiting.patience import Patience
 from harness.boot.watch import Watch
 from harness.errors import HarnessError
 from harness.evidence.exception_dump import exception_dump
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Mapping
 
+    from harness.boot.ending import Pauses
     from harness.boot.talk import Attendant
     from harness.evidence.signatures.signatures import Signatures
     from harness.machine.spec import MachineSpec
@@ -155,7 +156,7 @@ def _durations(begin: float, launched: float, ended: float) -> dict[str, float]:
 
 
 def _limits(spec: MachineSpec, platform: str) -> dict[Phase, Limit]:
-    return default_deadlines(spec.accel, spec.memory_mib, platform_named(platform).deadline_factor)
+    return limits_of(spec, platform_named(platform).deadline_factor)
 
 
 def _end(
@@ -175,7 +176,8 @@ def _end(
         if outcome.kind is not EndingKind.RESET or not story.goes_on():
             break
     ended = machine.clock()
-    interrogate(machine, outcome)
+    if outcome.kind is not EndingKind.HOST:
+        interrogate(machine, outcome)
     if attendant is not None:
         attendant.stay(machine, outcome)
     return outcome, ended
@@ -191,11 +193,22 @@ def _follow(
 ) -> Ending:
     """Wait for a life's end; each wait is also a race against death, silence and the phase's deadline."""
     machine, watch = story.machine, story.watch
+    patience = Patience(machine, limits)
+    prompts = not attended and not conversation.types
 
     def look() -> Ending | None:
         failure = conversation.failure
+        if not attended and (stopped := patience.look(watch.seen())) is not None:
+            return stopped
         outcome = ending_of(
-            machine, watch, limits, survives_faults=survives_faults, attended=attended, since=story.since
+            machine,
+            watch,
+            limits,
+            survives_faults=survives_faults,
+            attended=attended,
+            since=story.since,
+            pauses=patience.pauses,
+            prompts=prompts,
         )
         if outcome is None and failure:
             seen = watch.seen()
@@ -204,7 +217,9 @@ def _follow(
 
     outcome = None
     while outcome is None:
-        outcome = machine.wait(look, next_look(watch.seen(), limits))
+        outcome = machine.wait(look, patience.until(watch.seen()))
+        if outcome is not None and outcome.kind is EndingKind.HANG and watch.seen().death is None:
+            outcome = patience.at_limit(watch.seen(), outcome)
     if outcome.kind in DYING:
         told = machine.clock()
 
@@ -225,12 +240,14 @@ def ending_of(
     survives_faults: bool = False,
     attended: bool = False,
     since: int = 0,
+    pauses: Pauses = (),
+    prompts: bool = False,
 ) -> Ending | None:
     """Return how a running machine's guest has ended, None while it may go on.
 
     Events before the one of number ``since`` are of the guest's earlier lives.
 
-    The machine's consoles feed ``watch``. `judge` says what ``limits`` and ``survives_faults`` mean; where
+    The machine's consoles feed ``watch``. `judge` says what ``limits`` and what follows mean; where
     somebody is there, a guest that is merely stopped has not ended.
     """
     returncode, events = machine.ended, machine.events[since:]
@@ -246,6 +263,8 @@ def ending_of(
         now=machine.clock(),
         limits=limits,
         survives_faults=survives_faults,
+        pauses=pauses,
+        prompts=prompts,
     )
 
 

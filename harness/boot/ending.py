@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from typing import TYPE_CHECKING
 
 from harness.boot.phases import Limit, Phase
@@ -30,6 +31,25 @@ SEV_TERM), which QEMU 10.0 does not know and stops at."""
 _BY_DEVICE = "dma-"
 """Faults of this kind raise nothing in the guest: its data got lost, and it may go on."""
 
+Pauses = tuple[tuple[float, float], ...]
+"""Spans of time, in seconds since the guest was let run, in which the host stood still."""
+
+PROMPTS = (
+    (re.compile(r"^(?:Shell|FS\d+:[^>]*)>$"), "the UEFI shell waits for a command"),
+    (re.compile(r"^grub(?: rescue)?>$"), "GRUB waits for a command"),
+    (re.compile(r"^Press any key to continue\b"), "the loader waits for a key"),
+    (re.compile(r"for a command-line\.(?!.*executed automatically)"), "GRUB waits in its menu"),
+)
+"""Lines without an end, at which firmware and loaders wait for a person."""
+PROMPT_SECONDS = 5.0
+"""A prompt after which nothing comes for this long is no echo of a command."""
+_BEFORE_KERNEL = {Phase.FIRMWARE, Phase.SEC, Phase.PEI, Phase.DXE, Phase.BDS, Phase.LOADER, Phase.STUB}
+_KILLED: dict[int, str] = {
+    signal.SIGKILL: "the host's OOM killer",
+    signal.SIGTERM: "whoever ends processes there",
+}
+"""Signals that QEMU does not send itself, and whose they usually are."""
+
 _ENDS = {"SHUTDOWN", "RESET", "GUEST_PANICKED", "STOP"}
 
 
@@ -48,13 +68,16 @@ def judge(
     now: float,
     limits: Mapping[Phase, Limit],
     survives_faults: bool = False,
+    pauses: Pauses = (),
+    prompts: bool = False,
 ) -> Ending | None:
     """Return the outcome, None while the boot may go on.
 
     What the consoles said comes first: a panic explains the reset that follows it. ``returncode`` is
     QEMU's if it has ended, ``qemu_log`` the end of its output (may be empty while no event `ends` the boot),
     ``confidential`` says whether the guest is, ``now`` is in seconds since it was let run. A guest that
-    ``survives_faults`` goes on after it has used a page that it had not validated.
+    ``survives_faults`` goes on after it has used a page that it had not validated. ``pauses`` count for no
+    limit; ``prompts`` of firmware and loaders are an end, as nobody is there to answer them.
     """
     if seen.death is not None:
         kind, remark = seen.death.kind, seen.death.remark
@@ -68,10 +91,11 @@ def judge(
     elif ending is not None and ending[0] is EndingKind.RESET and (fault := _by_fault(events)):
         ending = fault[0], f"{fault[1]}; then {ending[1]}"  # a triple fault resets the machine
     if ending is None and returncode is not None:
-        kind = EndingKind.TERMINATED if TERMINATION_LOG.search(qemu_log) else EndingKind.QEMU_EXIT
-        ending = kind, f"QEMU ended with exit code {returncode}{_said(qemu_log)}"
+        ending = _by_exit(returncode, qemu_log)
+    if ending is None and prompts:
+        ending = _by_prompt(seen, now)
     if ending is None:
-        ending = _by_limit(seen, now, limits)
+        ending = _by_limit(seen, now, limits, pauses)
     return Ending(ending[0], seen.phase.label, seen.last_line, ending[1]) if ending else None
 
 
@@ -81,19 +105,47 @@ def never_started(returncode: int | None, qemu_log: str) -> Ending:
     return Ending(EndingKind.QEMU_EXIT, Phase.LAUNCH.label, "", detail)
 
 
-def next_look(seen: Seen, limits: Mapping[Phase, Limit]) -> float:
-    """Return the time at which the boot is a hang, unless something happens before."""
+def next_look(seen: Seen, limits: Mapping[Phase, Limit], pauses: Pauses = ()) -> float:
+    """Return the time at which the boot is a hang, unless something happens before.
+
+    ``pauses`` do not count.
+    """
     limit, began = limits[seen.phase], seen.marks[-1].t
-    return min(began + limit.deadline, max(seen.last_byte, began) + limit.silence)
+    quiet = max(seen.last_byte, began)
+    silence = quiet + limit.silence + _lost(pauses, quiet)
+    return min(began + limit.deadline + _lost(pauses, began), silence)
 
 
-def _by_limit(seen: Seen, now: float, limits: Mapping[Phase, Limit]) -> tuple[EndingKind, str] | None:
-    if now < next_look(seen, limits):
+def _lost(pauses: Pauses, since: float) -> float:
+    return sum(end - max(start, since) for start, end in pauses if end > since)
+
+
+def _by_limit(
+    seen: Seen, now: float, limits: Mapping[Phase, Limit], pauses: Pauses
+) -> tuple[EndingKind, str] | None:
+    if now < next_look(seen, limits, pauses):
         return None
-    limit, phase = limits[seen.phase], seen.phase.label
-    if now >= seen.marks[-1].t + limit.deadline:
+    limit, phase, began = limits[seen.phase], seen.phase.label, seen.marks[-1].t
+    if now >= began + limit.deadline + _lost(pauses, began):
         return EndingKind.HANG, f"phase {phase} lasted longer than {limit.deadline:g} s"
     return EndingKind.HANG, f"no console byte for {limit.silence:g} s in phase {phase}"
+
+
+def _by_prompt(seen: Seen, now: float) -> tuple[EndingKind, str] | None:
+    if seen.phase not in _BEFORE_KERNEL or now < seen.last_byte + PROMPT_SECONDS:
+        return None
+    for pattern, meaning in PROMPTS:
+        if pattern.search(seen.last_line):
+            return EndingKind.GAVE_UP, meaning + (f", after: {seen.status}" if seen.status else "")
+    return None
+
+
+def _by_exit(returncode: int, qemu_log: str) -> tuple[EndingKind, str]:
+    if (who := _KILLED.get(-returncode)) is not None:
+        name = signal.Signals(-returncode).name
+        return EndingKind.HOST, f"QEMU was killed ({name}), as by {who}{_said(qemu_log)}"
+    kind = EndingKind.TERMINATED if TERMINATION_LOG.search(qemu_log) else EndingKind.QEMU_EXIT
+    return kind, f"QEMU ended with exit code {returncode}{_said(qemu_log)}"
 
 
 def _by_event(

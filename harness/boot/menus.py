@@ -9,7 +9,7 @@ whose names end in ``-menu`` wait a minute, and have a second entry.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pexpect
 
@@ -76,6 +76,7 @@ class Menu:
 
     script: Script
     seconds: float = _SECONDS
+    types: ClassVar[bool] = True
     serial: Serial | None = field(default=None, init=False)
 
     def attach(self, machine: Machine) -> None:

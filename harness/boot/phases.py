@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from harness.evidence.record import ACTION_BEGIN, ACTIONS_DONE, DOCUMENT_BEGIN, DOCUMENT_END
+
+if TYPE_CHECKING:
+    from harness.machine.spec import MachineSpec
 
 
 class Phase(IntEnum):
@@ -122,17 +127,49 @@ _BASE = {
 _DEBIAN = {**_BASE, Phase.INIT: (180.0, 120.0), Phase.DONE: (90.0, 60.0)}
 """A whole system starts and stops many services, and is talked to in between."""
 _PER_GIB = 1.5
+_PER_GIB_READ = 150.0
+"""GRUB 2.12 reads 1088 MiB in 90 s on two busy processors, without a word."""
+_READING = frozenset(Phase) - {Phase.LAUNCH, Phase.ACTIONS, Phase.DONE}
+"""A loader reads, or the firmware does (QEMU's -kernel); the kernel unpacks what was read."""
+_PER_SHARER = 0.2
+"""42 vCPUs on two processors calibrate for 99 s: each further vCPU of a processor adds a fifth."""
 _KVM = 0.5
 """KVM's share of TCG's time: it runs much faster, but page state changes go through the host's kernel."""
 
 
+def limits_of(spec: MachineSpec, factor: float = 1.0, *, debian: bool = False) -> dict[Phase, Limit]:
+    """Return the limits of a machine's boot on this host, times ``factor``."""
+    first = [drive.path for drive in spec.drives[:1]] if spec.kernel is None and not debian else []
+    files = [path for path in (spec.kernel, spec.initrd, *first) if path is not None and path.is_file()]
+    read = sum(min(path.stat().st_size, path.stat().st_blocks * 512) for path in files)
+    share = spec.vcpus / len(os.sched_getaffinity(0))
+    return deadlines(
+        spec.accel, spec.memory_mib, factor, debian=debian, read_mib=read / (1 << 20), share=share
+    )
+
+
 def deadlines(
-    accel: str, memory_mib: int, factor: float = 1.0, *, debian: bool = False
+    accel: str,
+    memory_mib: int,
+    factor: float = 1.0,
+    *,
+    debian: bool = False,
+    read_mib: float = 0.0,
+    share: float = 1.0,
 ) -> dict[Phase, Limit]:
-    """Return each phase's limits for an accelerator (QEMU's word) and a memory size, times ``factor``."""
+    """Return each phase's limits for an accelerator (QEMU's word) and a memory size, times ``factor``.
+
+    ``read_mib``: what loader and kernel read before the guest's first program runs, in MiB, mostly the
+    initramfs. ``share``: how many vCPUs share one processor of the host, 1 or more.
+    """
     scale = factor * (_KVM if accel.partition(",")[0] == "kvm" else 1.0)
+    scale *= 1.0 + _PER_SHARER * (max(share, 1.0) - 1.0)
     extra = _PER_GIB * memory_mib / 1024
+    reading = _PER_GIB_READ * read_mib / 1024
     return {
-        phase: Limit((deadline + extra) * scale, (silence + extra) * scale)
+        phase: Limit(
+            (deadline + extra + (reading if phase in _READING else 0.0)) * scale,
+            (silence + extra + (reading if phase in _READING else 0.0)) * scale,
+        )
         for phase, (deadline, silence) in (_DEBIAN if debian else _BASE).items()
     }

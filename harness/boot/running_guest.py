@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from harness.boot.phases import Phase, deadlines
+from harness.boot.phases import Phase, limits_of
 from harness.boot.running_machine import WAIT_SECONDS, RunningMachine, running_machine
 from harness.boot.ssh_session import login_command, with_ssh
 from harness.errors import HarnessError
@@ -101,7 +101,7 @@ def running_guest(spec: MachineSpec, folder: Path) -> Iterator[RunningGuest]:
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     spec, session = with_ssh(spec, (), folder)
-    limits = deadlines(spec.accel, spec.memory_mib, debian=True)
+    limits = limits_of(spec, debian=True)
     with running_machine(spec, folder, RunningGuest) as guest:
 
         def reported() -> bool | None:

@@ -8,7 +8,7 @@ import math
 import secrets
 import shlex
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from harness.evidence.record import DOCUMENT_END
 from harness.evidence.ssh import IS_RUNNING, LIST_FAILED, OS_RELEASE, RELEASE, SSH_REPORT
@@ -40,6 +40,7 @@ class SshSession:
     last: bool
     folder: Path
     nonce: str = field(default_factory=lambda: secrets.token_hex(64))
+    types: ClassVar[bool] = False
 
     def attach(self, machine: Machine) -> None:
         """Have nothing to watch: the console keeps the end of what it got."""
@@ -80,6 +81,7 @@ class Invitation:
 
     session: SshSession
     said: Callable[[str], None]
+    types: ClassVar[bool] = False
 
     def attach(self, machine: Machine) -> None:
         """Have nothing to watch."""

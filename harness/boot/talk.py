@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from harness.errors import HarnessError
 
@@ -17,7 +17,12 @@ _END_SECONDS = 10.0
 
 
 class Talk(Protocol):
-    """What a boot runs on a thread of its own, from the guest's first instruction on."""
+    """What a boot runs on a thread of its own, from the guest's first instruction on.
+
+    ``types``: it answers the prompts of firmware and loaders.
+    """
+
+    types: ClassVar[bool]
 
     def attach(self, machine: Machine) -> None:
         """Prepare while the guest is paused: watch consoles."""
@@ -48,10 +53,11 @@ class Attendant(Protocol):
 
 
 class Conversation:
-    """One talk on its thread. ``failure`` is what it raised, in one line."""
+    """One talk on its thread. ``failure`` is what it raised, in one line; ``types`` is the talk's own."""
 
     def __init__(self, talk: Talk | None, machine: Machine) -> None:
         self.failure = ""
+        self.types = talk is not None and talk.types
         self._talk = talk
         self._machine = machine
         self._thread = threading.Thread(target=self._run, name="harness-talk", daemon=True)

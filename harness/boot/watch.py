@@ -25,6 +25,11 @@ MOST_REMARKS, MOST_OF_ONE = 200, 50
 
 MOST_REPEATS = 500
 """Lines of serial output in a row that may be the same, outside of the guest's document."""
+STATUS = re.compile(
+    r"BdsDxe: failed to (?:load|start) |Script Error Status: |^Error: Image at \S+ start failed: |^error: |"
+    r"^(?:Error|Failed|Unable) \S.*: \S|^Unsupported$|is not recognized as an internal or external command"
+)
+"""Lines of firmware, shell, GRUB and systemd-boot that tell what LoadImage or StartImage gave."""
 _NEWLINE = re.compile(rb"[\r\n]+")
 
 
@@ -43,12 +48,16 @@ class Death:
 
 @dataclass(frozen=True)
 class Seen:
-    """What the consoles have shown so far; times in seconds since the guest was let run."""
+    """What the consoles have shown so far; times in seconds since the guest was let run.
+
+    ``status``: the latest line in which firmware or a loader says what an attempt to start something gave.
+    """
 
     phase: Phase = Phase.LAUNCH
     marks: tuple[PhaseMark, ...] = (PhaseMark(Phase.LAUNCH.label, 0.0),)
     last_byte: float = 0.0
     last_line: str = ""
+    status: str = ""
     death: Death | None = None
     remarks: tuple[Remark, ...] = ()
 
@@ -66,6 +75,7 @@ class Watch:
         self._marks = [PhaseMark(Phase.LAUNCH.label, 0.0)]
         self._last_byte = 0.0
         self._last_line = ""
+        self._status = ""
         self._repeats = 0
         self._death: Death | None = None
         self._remarks: list[Remark] = []
@@ -104,6 +114,7 @@ class Watch:
                 marks=tuple(self._marks),
                 last_byte=self._last_byte,
                 last_line=started or self._last_line,
+                status=self._status,
                 death=self._death,
                 remarks=tuple(self._remarks),
             )
@@ -118,6 +129,8 @@ class Watch:
             return
         if self._phase < Phase.BDS and (began := firmware_phase_of(line)) is not None:
             self._enter(began, t)
+        if STATUS.search(line):
+            self._status = line
         if console == "serial":
             self._count_repeats(line, t)
             self._last_line = line

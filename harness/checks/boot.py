@@ -26,8 +26,8 @@ FEATURES: Mapping[Technology, frozenset[str]] = {
     "sev": frozenset({"SEV"}),
 }
 """What Linux calls active, by technology (arch/x86/mm/mem_encrypt.c, print_mem_encrypt_feature_info())."""
-_NOT_THE_GUESTS_OWN = frozenset({EndingKind.QEMU_EXIT, EndingKind.UNREACHABLE})
-"""Ends that say nothing about the guest: QEMU died, or the harness could not talk to it."""
+_NOT_THE_GUESTS_OWN = frozenset({EndingKind.QEMU_EXIT, EndingKind.UNREACHABLE, EndingKind.HOST})
+"""Ends that say nothing about the guest: QEMU died or was stopped, or the harness could not talk to it."""
 _MOST_VCPUS = 4096
 """Of q35; a record of somebody else may say anything."""
 # 5.10 says "SEV-ES: Unsupported exit-code 0x404 in early #VC", and "PANIC: Unsupported" before it gives up.

@@ -32,6 +32,8 @@ _WHAT = {
     EndingKind.HANG: "the guest hung",
     EndingKind.QEMU_EXIT: "QEMU ended",
     EndingKind.UNREACHABLE: "the guest did not answer",
+    EndingKind.GAVE_UP: "firmware or loader gave up and wait for a person",
+    EndingKind.HOST: "the host did not let the guest run",
 }
 _PANICS = {
     "loader": "the loader gave up",

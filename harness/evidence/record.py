@@ -68,23 +68,21 @@ _PRINTK = re.compile(r"^(?:<\d+>)?\[ *\d+\.\d{6}\]")
 class EndingKind(StrEnum):
     """How a boot ended."""
 
-    COMPLETED = "completed"
-    """The guest's document ended and the guest then powered off."""
+    COMPLETED = "completed"  # the guest's document ended and the guest then powered off
     POWERED_OFF_EARLY = "powered-off-early"
     GUEST_PANIC = "guest-panic"
     FIRMWARE_ASSERT = "firmware-assert"
-    FIRMWARE_EXCEPTION = "firmware-exception"
-    """The firmware's handler met a processor's exception, of its own code or of what it had started."""
-    TERMINATED = "terminated"
-    """The guest asked for its own termination (GHCB MSR protocol 0x100), or SNP ended it."""
+    FIRMWARE_EXCEPTION = "firmware-exception"  # of its own code or of what it had started
+    TERMINATED = "terminated"  # it asked for that (GHCB MSR protocol 0x100), or SNP ended it
     UNVALIDATED_ACCESS = "unvalidated-access"
     """The guest used a page that it had not validated; no firmware and no kernel survives that #VC."""
     RESET = "reset"
-    HANG = "hang"
-    """Silence, or a phase that outlived its deadline."""
+    HANG = "hang"  # silence, or a phase that outlived its deadline
     QEMU_EXIT = "qemu-exit"
-    UNREACHABLE = "unreachable"
-    """The guest runs, but did not answer as it should where the harness talked to it: a menu, SSH."""
+    UNREACHABLE = "unreachable"  # the guest runs, but did not answer in a menu or over SSH
+    GAVE_UP = "gave-up"  # firmware or loader wait for a person: a shell, a prompt, a menu
+    HOST = "host"
+    """The host killed or stopped QEMU, or gave it no processor: nothing is known of the guest."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from harness.evidence.record import BootRecord, EndingKind
 from harness.formats.json_text import write_json
 from harness.machine.process import LaunchError
 from harness.platforms.registry import platform_named
+from harness.progress import say
 from harness.results.carried import take_over
 from harness.run.budget import GUEST, Budget
 from harness.run.estimate import demand_of
@@ -266,9 +267,18 @@ def boot_here(job: Job) -> BootRecord:
             return record
         folder.mkdir(parents=True, exist_ok=True)
         own = {OWN: dict(job.own)} if job.own else {}
-        write_json(folder / TRAITS, {"cell": asdict(cell), **own, **job.traits.to_json()})
+        traits = {"cell": asdict(cell), **own, **job.traits.to_json()}
+        write_json(folder / TRAITS, traits)
         try:
             with held(job.demand, cell.id, wait=job.wait):
+                record = _boot_now(job)
+                if record.ending.kind is not EndingKind.HOST or job.attendant is not None:
+                    return record
+                # It says nothing of the guest: once more, and what the host does again is its answer.
+                say(f"{cell.id} boots once more: {record.ending.detail}")
+                shutil.rmtree(folder)
+                folder.mkdir()
+                write_json(folder / TRAITS, traits)
                 return _boot_now(job)
         except LaunchError as error:
             ending = never_started(error.returncode, error.output)

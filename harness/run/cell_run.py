@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, cast
 from harness.checks.asked import checks_of
 from harness.checks.ended import headline
 from harness.checks.model import Expectation, expectation
-from harness.errors import HarnessError
+from harness.errors import HarnessError, HostError
 from harness.evidence.evidence import Evidence
 from harness.evidence.record import BootRecord, EndingKind
 from harness.machine.process import LaunchError
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from harness.matrix.plan import Said
     from harness.run.pool import Demand
     from harness.run.source import Context
+
+_HOST_HINT = "look at the host: its memory, its load, who ends processes there; then boot the cell again"
 
 
 class CellRun:
@@ -95,11 +97,14 @@ class CellRun:
         """
         source = self._context.source
         try:
-            return source.record(self.cell, self.attempt)
+            record = source.record(self.cell, self.attempt)
         except LaunchError:
             if self.expectation.refused_by != "hypervisor":
                 raise
             return BootRecord.load(source.folder(self.cell, self.attempt))
+        if record.ending.kind is EndingKind.HOST:
+            raise HostError(f"the host did not let the guest run: {record.ending.detail}", _HOST_HINT)
+        return record
 
     @cached_property
     def evidence(self) -> Evidence:

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 _STAMP = re.compile(r"^(?:<\d+>)?\[ *\d+\.\d+\] +")
 _VARIES = re.compile(r"0x[0-9A-Fa-f]+|\b[0-9A-Fa-f]{8,}\b|\d+")
 _NAME_WORDS = 4
-_NEVER_ENDS = {EndingKind.COMPLETED, EndingKind.HANG, EndingKind.QEMU_EXIT, EndingKind.UNREACHABLE}
+_NEVER_ENDS = {
+    EndingKind.COMPLETED,
+    EndingKind.HANG,
+    EndingKind.QEMU_EXIT,
+    EndingKind.UNREACHABLE,
+    EndingKind.HOST,
+}
 
 
 def draft_for(ending: Ending, signatures: Signatures) -> str:

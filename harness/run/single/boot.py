@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.boot.cell_machine import machine_spec
 from harness.errors import ExitCode
+from harness.evidence.record import EndingKind
 from harness.evidence.symbols.executed import COVERAGE_WORDS
 from harness.machine.argv import ByHand, argv, shell_script
 from harness.paths import SHIPPED, cache_dir
@@ -208,6 +209,8 @@ def command(cell: Cell, session: Session) -> str:
 def exit_code(record: BootRecord, run: CellRun, answers: Iterable[Answer]) -> ExitCode:
     """Return how the command ends: by the answers, as a run does; without any, by how the boot ended."""
     answers = tuple(answers)
+    if record.ending.kind is EndingKind.HOST:
+        return ExitCode.HOST
     if not answers:
         return ExitCode.OK if record.ending.kind is run.evidence.good_end else ExitCode.WRONG
     bad = {answer.state for answer in answers} & BAD

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,14 +25,9 @@ from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, BootRecord, En
 from harness.machine.console import CAP, TAIL_BYTES
 from harness.machine.machine import Machine
 from harness.machine.process import LaunchError
-from harness.machine.spec import ConfidentialObject, Drive, MachineSpec
+from harness.machine.spec import Drive, MachineSpec
 from tests.support.data import DATA, FAKE_QEMU, PROJECT
-
-Run = Callable[..., BootRecord]
-QUICK = dict.fromkeys(Phase, Limit(deadline=60.0, silence=40.0))
-OFF: dict[str, object] = {"event": ["SHUTDOWN", {"guest": True, "reason": "guest-shutdown"}]}
-RESET: dict[str, object] = {"event": ["SHUTDOWN", {"guest": True, "reason": "guest-reset"}]}
-KERNEL = {"serial": "EFI stub: hello\r\nLinux version 6.12\r\nRun /init as init process\r\n"}
+from tests.support.fake_boots import KERNEL, OFF, QUICK, RESET, Run, document, fake_boots
 
 
 def resident() -> int:
@@ -42,32 +36,10 @@ def resident() -> int:
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def document(body: str) -> dict[str, object]:
-    return {"serial": f"{DOCUMENT_BEGIN}\r\n{body}\r\n{DOCUMENT_END}\r\n"}
-
-
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Boot the fake through the given steps."""
-    firmware = tmp_path / "fw.fd"
-    firmware.write_bytes(b"firmware")
-
-    def go(
-        *steps: dict[str, object], confidential: bool = True, accel: str = "tcg", **arguments: Any
-    ) -> BootRecord:
-        ledger = (("ledger", str(tmp_path / "record" / "ledger.jsonl")),)
-        spec = MachineSpec(
-            qemu=FAKE_QEMU,
-            firmware=firmware,
-            memory_mib=64,
-            accel=accel,
-            cmdline=json.dumps(steps),
-            confidential=ConfidentialObject(type="fake", properties=ledger) if confidential else None,
-        )
-        settings: dict[str, Any] = {"cell_id": "a+b", "platform": "fake", "deadlines": QUICK} | arguments
-        return boot(spec, tmp_path / "record", **settings)
-
-    return go
+    return fake_boots(tmp_path)
 
 
 def test_completed(run: Run, tmp_path: Path) -> None:
@@ -165,7 +137,7 @@ def test_hang_by_silence(run: Run) -> None:
     limits = {**QUICK, Phase.INIT: Limit(deadline=60.0, silence=0.4)}
     record = run(KERNEL, deadlines=limits)
     assert record.ending.kind is EndingKind.HANG
-    assert record.ending.detail == "no console byte for 0.4 s in phase init"
+    assert record.ending.detail.startswith("no console byte for 0.4 s in phase init; ")
     assert record.ending.last_line == "Run /init as init process"
     assert record.bytes_of("registers.txt") == (b"RIP=0\nCode of vCPU 0\nRIP=0\nStack of vCPU 0\nRIP=0")
 
@@ -174,7 +146,7 @@ def test_hang_by_deadline_although_the_guest_talks(run: Run) -> None:
     limits = {**QUICK, Phase.EARLY_KERNEL: Limit(deadline=0.5, silence=40.0)}
     talk: list[dict[str, object]] = [{"serial": "tick\n"}, {"sleep": 0.05}] * 400
     record = run({"serial": "Linux version 6\n"}, *talk, deadlines=limits)
-    assert record.ending.detail == "phase early-kernel lasted longer than 0.5 s"
+    assert record.ending.detail.startswith("phase early-kernel lasted longer than 0.5 s; ")
     assert record.durations["boot"] < 20  # what the guest would talk
 
 

@@ -240,7 +240,7 @@ def test_a_guest_that_does_not_come_up(guest: Callable[..., Any], steps: list[St
 
 def test_a_guest_that_falls_silent(guest: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     quick = dict.fromkeys(Phase, Limit(20.0, 0.4))
-    monkeypatch.setattr(running_guest_module, "deadlines", lambda *_, **__: quick)
+    monkeypatch.setattr(running_guest_module, "limits_of", lambda *_, **__: quick)
     with (
         pytest.raises(HarnessError, match="has ended: hang in phase early-kernel: no console byte"),
         guest({"serial": "Linux version 6\r\n"}),

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from harness.boot.driver import boot
 from harness.boot.phases import Limit, Phase
@@ -33,6 +33,7 @@ class Answer:
     answer: bytes
     failure: Exception | None = None
     attached: bool = False
+    types: ClassVar[bool] = True
 
     def attach(self, machine: Machine) -> None:
         self.attached = machine.clock() == 0

@@ -173,6 +173,7 @@ def test_a_name_of_the_projects_own_is_refused(site: Path) -> None:
 def test_the_projects_own_have_the_accelerators_limits(name: str, guest: str) -> None:
     cell = Cell("f", "k", "direct", 8192, name, guest=guest)
     for accel in ("kvm", "tcg"):
-        spec: Any = type("Spec", (), {"accel": accel, "memory_mib": 8192})
+        files = {"kernel": None, "initrd": None, "drives": (), "vcpus": 1}
+        spec: Any = type("Spec", (), {"accel": accel, "memory_mib": 8192, **files})
         assert limits(cell, spec) == deadlines(accel, 8192, debian=cell.whole_system)
     assert platform_named(name).deadline_factor == 1.0

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""Whether a silent guest hangs or computes, or its host stands still: what registers and /proc say."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.boot.ending import next_look
+from harness.evidence.record import Ending, EndingKind
+from harness.machine.qmp import MonitorError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from harness.boot.ending import Pauses
+    from harness.boot.phases import Limit, Phase
+    from harness.boot.watch import Seen
+    from harness.machine.machine import Machine
+
+STOPPED_SECONDS = 60.0
+"""How long QEMU may stand still, stopped, before the boot is over."""
+_GAP = 5.0
+"""Seconds between two looks, which are due four times a second, in which the harness itself stood still."""
+_EVERY = 1.0
+_STARVED = 0.25
+"""Share of the processor time that QEMU asked for, and could have had, from which on it does not starve."""
+_SAMPLES, _BETWEEN = 5, 0.1
+_LOOP_BYTES = 256
+_RIP = re.compile(r"^RIP=(?P<rip>[0-9a-f]+) .*\bHLT=(?P<halted>[01])", re.MULTILINE)
+_STOPPED = {"T", "t"}
+_NANO = 1e9
+
+
+@dataclass(frozen=True)
+class Ran:
+    """At ``t`` seconds: the seconds that QEMU's threads have run, and have waited for a processor."""
+
+    t: float
+    ran: float
+    waited: float
+
+
+class Patience:
+    """One boot's; asked at every look, and when a limit is reached."""
+
+    def __init__(self, machine: Machine, limits: Mapping[Phase, Limit]) -> None:
+        self._machine = machine
+        self._limits = limits
+        self._pauses: list[tuple[float, float]] = []
+        self._last = 0.0
+        self._stopped = 0.0
+        self._samples: list[Ran] = []
+        self._extended = False
+
+    @property
+    def pauses(self) -> Pauses:
+        """The spans of time in which the guest could not run: they count for no limit."""
+        return tuple(self._pauses)
+
+    def until(self, seen: Seen) -> float:
+        """Return the time at which the boot is a hang, unless something happens before."""
+        return next_look(seen, self._limits, self.pauses)
+
+    def look(self, seen: Seen) -> Ending | None:
+        """Note what the host does; return the end of a boot whose QEMU stands still for too long."""
+        now = self._machine.clock()
+        gap = now - self._last
+        if gap < _EVERY:
+            return None
+        stopped = state_of(self._machine.pid) in _STOPPED
+        if stopped or gap > _GAP:
+            self._pauses.append((self._last, now))
+        self._stopped = self._stopped + gap if stopped else 0.0
+        self._last = now
+        self._samples.append(ran_by(self._machine.pid, now))
+        if self._stopped < STOPPED_SECONDS:
+            return None
+        what = f"QEMU was stopped for {self._stopped:.0f} s (SIGSTOP, or a debugger): its guest could not run"
+        return Ending(EndingKind.HOST, seen.phase.label, seen.last_line, what)
+
+    def at_limit(self, seen: Seen, hang: Ending) -> Ending | None:
+        """Return what a hang is, once a limit is reached; None for a guest that computes: it gets more."""
+        quiet = max(seen.last_byte, seen.marks[-1].t)
+        samples = [sample for sample in self._samples if sample.t >= quiet]
+        if samples and (share := share_of(samples[0], samples[-1], _processors())) < _STARVED:
+            what = f"QEMU got {share:.0%} of the processor time that it asked for: the host was busy"
+            return Ending(EndingKind.HOST, hang.phase, hang.last_line, f"{what}; {hang.detail}")
+        told, computes = pulse(list(self._registers()))
+        if computes and not self._extended:
+            self._extended = True
+            self._pauses.append((quiet, self._machine.clock()))
+            return None
+        return Ending(hang.kind, hang.phase, hang.last_line, f"{hang.detail}; {told}")
+
+    def _registers(self) -> Iterator[str]:
+        arguments = {"command-line": "info registers -a"}
+        for _ in range(_SAMPLES):
+            try:
+                yield str(self._machine.qmp.execute("human-monitor-command", **arguments))
+            except MonitorError:
+                return
+            time.sleep(_BETWEEN)
+
+
+def pulse(texts: Sequence[str]) -> tuple[str, bool]:
+    """Return what vCPUs do, and if they compute, by QEMU's texts of their registers, one after the other.
+
+    A vCPU computes that is found in places further apart than a short loop is long.
+    """
+    seen = [
+        [(int(match["rip"], 16), match["halted"] == "1") for match in _RIP.finditer(text)] for text in texts
+    ]
+    if not seen or not seen[0]:
+        return "QEMU did not answer when it was asked for the registers", False
+    if all(halted for vcpus in seen for _, halted in vcpus):
+        return "all its vCPUs wait for an interrupt (HLT)", False
+    running = [[rip for rip, halted in vcpu if not halted] for vcpu in zip(*seen, strict=False)]
+    spans = [(max(rips) - min(rips), min(rips)) for rips in running if rips]
+    widest, place = max(spans)
+    if widest > _LOOP_BYTES:
+        return f"it computes: a vCPU was found in places up to {widest:#x} bytes apart", True
+    return f"a vCPU runs in a loop at {place:#x}", False
+
+
+def share_of(first: Ran, last: Ran, processors: int) -> float:
+    """Return which share QEMU got of the processor time that it wanted, if that was much; else 1."""
+    ran, waited, seconds = last.ran - first.ran, last.waited - first.waited, last.t - first.t
+    asked = min(ran + waited, seconds * processors)
+    return ran / asked if asked > seconds / 2 else 1.0
+
+
+def state_of(pid: int) -> str:
+    """Return the state of a process as proc(5) has it (R, S, D, T, …), "" for none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return ""
+
+
+def ran_by(pid: int, now: float) -> Ran:
+    """Return what a process's threads have run, and have waited for a processor (``schedstat``)."""
+    ran = waited = 0
+    for stat in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        try:
+            fields = stat.read_text().split()
+        except OSError:
+            continue
+        ran, waited = ran + int(fields[0]), waited + int(fields[1])
+    return Ran(now, ran / _NANO, waited / _NANO)
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0))

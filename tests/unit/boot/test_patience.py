@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: BSD-2-Clause-Patent
+"""A host that stops is no guest that hangs, and a guest that computes gets more time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pytest
+
+from harness.boot.ending import judge, next_look
+from harness.boot.phases import Limit, Phase, deadlines
+from harness.boot.waiting import patience
+from harness.boot.waiting.patience import Ran, pulse, ran_by, share_of, state_of
+from harness.boot.watch import Seen, Watch
+from harness.evidence.record import EndingKind, PhaseMark
+from harness.machine import qmp
+from tests.support.fake_boots import KERNEL, OFF, QUICK, Run, document, fake_boots
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.machine.machine import Machine
+
+LIMITS = dict.fromkeys(Phase, Limit(100.0, 10.0))
+SEEN = Seen(phase=Phase.KERNEL, marks=(PhaseMark("kernel", 10.0),), last_byte=20.0)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Boot the fake through the given steps."""
+    return fake_boots(tmp_path)
+
+
+class Signals:
+    """A talk that sends QEMU signals, each after some seconds."""
+
+    types: ClassVar[bool] = False
+
+    def __init__(self, *sent: tuple[float, signal.Signals]) -> None:
+        self.sent = sent
+
+    def attach(self, machine: Machine) -> None:
+        """Have nothing to watch."""
+
+    def run(self, machine: Machine) -> None:
+        for seconds, what in self.sent:
+            machine.wait(lambda: True if machine.ended is not None else None, machine.clock() + seconds)
+            if machine.ended is None:
+                os.kill(machine.pid, what)
+
+
+def registers(*vcpus: tuple[int, int]) -> str:
+    return "".join(
+        f"\nCPU#{number}\nRAX=0 RBX=0\nRIP={rip:016x} RFL=00000246 [---Z-P-] CPL=0 A20=1 SMM=0 HLT={halted}\n"
+        for number, (rip, halted) in enumerate(vcpus)
+    )
+
+
+def test_pauses_count_for_no_limit() -> None:
+    assert next_look(SEEN, LIMITS) == 30.0
+    assert next_look(SEEN, LIMITS, ((5.0, 8.0),)) == 30.0
+    assert next_look(SEEN, LIMITS, ((15.0, 25.0), (26.0, 27.0))) == 36.0
+    asked: dict[str, Any] = {"returncode": None, "confidential": False, "qemu_log": "", "limits": LIMITS}
+    assert judge(SEEN, (), now=35.0, pauses=((20.0, 26.0),), **asked) is None
+    ending = judge(SEEN, (), now=36.0, pauses=((20.0, 26.0),), **asked)
+    assert ending is not None
+    assert ending.detail == "no console byte for 10 s in phase kernel"
+
+
+def test_what_registers_say() -> None:
+    waits = [registers((0x10, 1), (0x20, 1))] * 5
+    assert pulse(waits) == ("all its vCPUs wait for an interrupt (HLT)", False)
+    loops = [registers((0x10, 1), (0x1000 + number, 0)) for number in range(5)]
+    assert pulse(loops) == ("a vCPU runs in a loop at 0x1000", False)
+    works = [registers((0x10, 1), (0x1000 * number, 0)) for number in range(5)]
+    told, computes = pulse(works)
+    assert computes
+    assert "0x4000 bytes apart" in told
+    assert pulse([]) == ("QEMU did not answer when it was asked for the registers", False)
+
+
+def test_a_share_of_the_processors() -> None:
+    began = Ran(10.0, 5.0, 1.0)
+    assert share_of(began, Ran(20.0, 7.0, 9.0), 2) == pytest.approx(0.2)  # wanted 10 s of 20, got 2
+    assert share_of(began, Ran(20.0, 25.0, 200.0), 2) == 1.0  # its vCPUs wait for each other
+    assert share_of(began, Ran(20.0, 5.1, 1.1), 2) == 1.0  # it sleeps
+
+
+def test_proc_says_that_a_process_is_stopped() -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        os.kill(process.pid, signal.SIGSTOP)
+        give_up = time.monotonic() + 60
+        while state_of(process.pid) != "T" and time.monotonic() < give_up:
+            time.sleep(0.01)
+        assert state_of(process.pid) == "T"
+        assert ran_by(process.pid, 1.0).t == 1.0
+        process.kill()
+    assert state_of(process.pid) == ""
+
+
+def test_a_qemu_that_is_stopped_for_a_while_boots_on(run: Run) -> None:
+    limits = {**QUICK, Phase.INIT: Limit(deadline=60.0, silence=3.0)}
+    talk = Signals((0.5, signal.SIGSTOP), (8.0, signal.SIGCONT))
+    record = run(KERNEL, {"sleep": 1.0}, document("{}"), OFF, deadlines=limits, talk=talk)
+    assert record.ending.kind is EndingKind.COMPLETED
+
+
+def test_a_qemu_that_stays_stopped_is_the_host_s_doing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "STOPPED_SECONDS", 2.5)
+    monkeypatch.setattr(qmp, "ANSWER_SECONDS", 0.5)
+    ending = run(KERNEL, {"sleep": 600.0}, OFF, talk=Signals((0.2, signal.SIGSTOP))).ending
+    assert (ending.kind, ending.phase) == (EndingKind.HOST, "init")
+    assert "QEMU was stopped for" in ending.detail
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_a_qemu_that_is_killed_is_the_host_s_doing(run: Run, sent: signal.Signals) -> None:
+    ending = run(KERNEL, {"sleep": 600.0}, OFF, talk=Signals((0.2, sent))).ending
+    assert (ending.kind, sent.name in ending.detail) == (EndingKind.HOST, True)
+
+
+def test_a_guest_that_computes_gets_its_limit_once_more(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def said(texts: list[str]) -> tuple[str, bool]:
+        asked.append(len(texts))
+        return "it computes", True
+
+    monkeypatch.setattr(patience, "pulse", said)
+    limits = {**QUICK, Phase.INIT: Limit(deadline=60.0, silence=0.5)}
+    ending = run(KERNEL, {"sleep": 600.0}, OFF, deadlines=limits).ending
+    assert (ending.kind, len(asked)) == (EndingKind.HANG, 2)
+    assert ending.detail == "no console byte for 0.5 s in phase init; it computes"
+
+
+FAILED = 'BdsDxe: failed to start Boot0001 "X" from PciRoot(0x0): Load Error'
+SCRIPT = "Script Error Status: Unsupported (line number 2)"
+NO_FILE = "error: file `/x' not found."
+NO_IMAGE = "error: cannot load image."
+
+
+@pytest.mark.parametrize(
+    ("said", "detail"),
+    [
+        (
+            f"{FAILED}\r\nUEFI Shell\r\n\x1b[1mShell> ",
+            f"the UEFI shell waits for a command, after: {FAILED}",
+        ),
+        (f"FS0:\\> vmlinuz\r\n{SCRIPT}\r\nFS0:\\> ", f"the UEFI shell waits for a command, after: {SCRIPT}"),
+        (f"{NO_FILE}\r\ngrub rescue> ", f"GRUB waits for a command, after: {NO_FILE}"),
+        (
+            f"{NO_IMAGE}\n\r\n\rPress any key to continue...",
+            f"the loader waits for a key, after: {NO_IMAGE}",
+        ),
+        ("before booting or `c' for a command-line.      *guest", "GRUB waits in its menu"),
+    ],
+)
+def test_a_loader_that_gives_up_is_told_at_once(said: str, detail: str) -> None:
+    watch = Watch()
+    watch.feed("serial", f"BdsDxe: starting Boot0001\r\n{said}".encode(), 3.0)
+    seen = watch.seen()
+    asked: dict[str, Any] = {"returncode": None, "confidential": False, "qemu_log": "", "limits": LIMITS}
+    assert judge(seen, (), now=7.0, prompts=True, **asked) is None
+    assert judge(seen, (), now=8.5, prompts=False, **asked) is None
+    ending = judge(seen, (), now=8.5, prompts=True, **asked)
+    assert ending is not None
+    assert (ending.kind, ending.phase, ending.detail) == (EndingKind.GAVE_UP, "loader", detail)
+
+
+def test_a_menu_that_counts_down_and_a_kernel_wait_for_nobody() -> None:
+    asked: dict[str, Any] = {"returncode": None, "confidential": False, "qemu_log": "", "limits": LIMITS}
+    counts = b"for a command-line.   *guest   The highlighted entry will be executed automatically in 9s."
+    for said in (b"Welcome to GRUB!\r\n" + counts, b"Linux version 6.12\r\ngrub> "):
+        watch = Watch()
+        watch.feed("serial", said, 3.0)
+        assert judge(watch.seen(), (), now=9.0, prompts=True, **asked) is None
+
+
+def test_what_is_read_and_who_shares_lengthen_the_limits() -> None:
+    plain, reading = deadlines("tcg", 6144), deadlines("tcg", 6144, read_mib=1088)
+    assert reading[Phase.LOADER].silence > 92 > plain[Phase.LOADER].silence
+    assert reading[Phase.LAUNCH] == plain[Phase.LAUNCH]
+    assert deadlines("tcg", 6144, share=21)[Phase.KERNEL].silence > 99
+    assert deadlines("tcg", 6144, share=0.5) == plain
