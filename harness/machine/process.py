@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 OUTPUT_SHOWN = 4000
 """How many of the last characters of QEMU's own output an error message repeats."""
 
+_BYTES_READ = 4 * OUTPUT_SHOWN
+"""A character of UTF-8 takes four bytes at most."""
+
 KILL_SECONDS = 60.0
 """How long the host may take to tear down a killed QEMU (tens of GiB of guest memory)."""
 
@@ -134,10 +137,16 @@ class Process:
 
 
 def read_tail(log: Path) -> str:
-    """Return the end of a log file as text, in whole lines, empty when there is none."""
+    """Return the end of a log file as text, in whole lines, empty when there is none.
+
+    A guest can make QEMU say a lot: no more of it is read than is shown.
+    """
     try:
-        text = log.read_text(errors="replace").strip()
+        with log.open("rb") as file:
+            begins = max(0, file.seek(0, os.SEEK_END) - _BYTES_READ)
+            file.seek(begins)
+            text = file.read().decode(errors="replace").strip()
     except FileNotFoundError:
         return ""
     tail = text[-OUTPUT_SHOWN:]
-    return tail if tail == text else tail.partition("\n")[2] or tail
+    return tail if tail == text and not begins else tail.partition("\n")[2] or tail

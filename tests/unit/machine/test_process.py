@@ -15,7 +15,7 @@ import pytest
 
 from harness.machine import machine as machine_module
 from harness.machine.machine import Machine
-from harness.machine.process import LaunchError
+from harness.machine.process import OUTPUT_SHOWN, LaunchError, read_tail
 from harness.machine.spec import MachineSpec
 from tests.support.data import FAKE_QEMU, PROJECT
 from tests.support.processes import HOLDER, alive, gone, wait_for
@@ -138,3 +138,29 @@ def test_nothing_is_said_at_interpreter_exit(tmp_path: Path) -> None:
         [sys.executable, "-X", "dev", "-c", script, str(FAKE_QEMU), str(tmp_path)],
         cwd=PROJECT, capture_output=True, text=True, check=True, timeout=30,
     ).stderr  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("", ""),
+        ("a\nb\n", "a\nb"),
+        ("x" * 10 + "\n" + "é" * (OUTPUT_SHOWN - 1), "é" * (OUTPUT_SHOWN - 1)),
+        ("line\n" * 100_000, "line\n" * (OUTPUT_SHOWN // 5 - 1) + "line"),
+    ],
+)
+def test_the_end_of_a_log_in_whole_lines(text: str, shown: str, tmp_path: Path) -> None:
+    log = tmp_path / "qemu.log"
+    assert read_tail(log) == ""
+    log.write_text(text)
+    assert read_tail(log) == shown
+
+
+def test_of_a_long_log_no_more_is_read_than_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "qemu.log"
+    with log.open("wb") as file:
+        file.truncate(1 << 36)  # takes no space
+        file.seek(0, os.SEEK_END)
+        file.write(b"\nlast words\n")
+    monkeypatch.setattr(Path, "read_text", None)
+    assert read_tail(log) == "last words"
