@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from harness.boot.phases import Phase, phase_named
 from harness.evidence.efi_probe import SUCCESS
 from harness.evidence.record import PhaseMark
+from harness.evidence.symbols.modules import Module, Modules
+from harness.evidence.symbols.registers import read_registers
 from harness.formats.json_text import parsed
 
 if TYPE_CHECKING:
@@ -43,6 +45,32 @@ def with_ledger(marks: Sequence[PhaseMark], ledger: Path) -> tuple[PhaseMark, ..
     for phase in sorted(found):
         told.append(PhaseMark(phase.label, max(found[phase], told[-1].t if told else 0.0)))
     return tuple(told)
+
+
+def with_registers(
+    marks: Sequence[PhaseMark], registers: str, images: Sequence[Module], ended: float
+) -> tuple[PhaseMark, ...]:
+    """Return the phases of a boot, with that which its first vCPU was in at the end, where nothing else told.
+
+    ``registers`` is ``registers.txt``, ``images`` are those that were loaded then; ``ended`` in seconds. A
+    confidential guest's registers on hardware are nobody's to read: what QEMU shows in their place is in none
+    of the firmware's places.
+    """
+    if not marks or phase_named(marks[-1].name) not in {Phase.LAUNCH, Phase.FIRMWARE}:
+        return tuple(marks)
+    rip = next(iter(read_registers(registers).rips), 0)
+    if rip in _FLASH:
+        phase = Phase.SEC
+    elif rip in _PEI:
+        phase = Phase.PEI
+    elif Modules.of(images).at(rip) is not None:
+        phase = Phase.DXE
+    else:
+        return tuple(marks)
+    before = [mark for mark in marks if mark.name != Phase.FIRMWARE.label]
+    known = phase is Phase.SEC or marks[-1].name == Phase.FIRMWARE.label
+    began = marks[-1].t if known else ended
+    return (*before, PhaseMark(phase.label, began))
 
 
 def _of_ledger(ledger: Path) -> dict[Phase, float]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from harness.boot.by_ledger import with_ledger
+from harness.boot.by_ledger import with_ledger, with_registers
 from harness.boot.ending import ends, judge
 from harness.boot.interrogation import interrogate
 from harness.boot.lives import Story
@@ -28,6 +28,7 @@ from harness.errors import HarnessError
 from harness.evidence.exception_dump import exception_dump
 from harness.evidence.record import (
     INDEX,
+    REGISTERS,
     BootRecord,
     ConsoleSize,
     Ending,
@@ -36,6 +37,7 @@ from harness.evidence.record import (
     guest_document,
     stored_files,
 )
+from harness.evidence.symbols.modules import stored_images
 from harness.formats.json_text import write_json
 from harness.machine.argv import ByHand, argv, shell_script
 from harness.machine.machine import Machine
@@ -269,6 +271,11 @@ def ending_of(
 
 
 def _finish(record: BootRecord) -> None:
+    if record.ending.phase == record.phases[-1].name:  # else a later life of the guest has ended
+        registers = record.bytes_of(REGISTERS).decode(errors="replace")
+        ended = record.durations.get("boot", 0.0)
+        phases = with_registers(record.phases, registers, stored_images(record), ended)
+        record = replace(record, phases=phases, ending=replace(record.ending, phase=phases[-1].name))
     document, trouble = guest_document(record.serial_text)
     details = [record.ending.detail]
     if document is not None:

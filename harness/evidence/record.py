@@ -17,8 +17,7 @@ SHA-256: one of them that is missing, cut or changed is damaged evidence, and ne
 ``qemu.log``            QEMU's own output
 ``trace.log``           QEMU's trace events of page state changes, of a confidential guest
 ``ssh.json``            what a Debian guest said over SSH
-``registers.txt``       the vCPUs' registers, code bytes and stacks, after a boot that went wrong
-``images.json``         the EFI images that were loaded then, where the guest's memory still told
+``registers.txt``       registers, code and stacks after a boot that went wrong; ``images.json``: EFI images
 """
 
 from __future__ import annotations
