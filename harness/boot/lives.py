@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The lives of a guest: QEMU from version 11 on launches an SNP guest anew when it is reset."""
+"""The lives of a guest: QEMU from version 11 on launches a confidential guest anew when it is reset."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def _add_own(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--qemu",
-        default=QEMUS[0],
+        default="",
         metavar="NAME|PATH",
         help=f"what runs the machine: {', '.join(QEMUS)} (default: {QEMUS[0]}), or a QEMU of your own",
     )
@@ -111,8 +111,9 @@ def _run(options: argparse.Namespace) -> int:
     )
     names = (axis.name for axis in TABLE if axis.name not in _OWN_WORDS)
     written = {name: value for name in names if (value := getattr(options, name)) is not None}
-    own_qemu = "" if options.qemu in QEMUS else options.qemu
-    cell = chosen_cell(options.cell, written | ({} if own_qemu else {"qemu": options.qemu}), session)
+    named = {"qemu": options.qemu} if options.qemu in QEMUS else {}
+    own_qemu = "" if named else options.qemu
+    cell = chosen_cell(options.cell, written | named, session)
     own = Own(options.initrd, options.disk, own_qemu)
     own.parts()  # before anything is built
     out = sys.stderr if options.json else sys.stdout

@@ -52,7 +52,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source",
         metavar="REGEX",
-        help="source files to tell of (default: those by which an SNP guest accepts memory)",
+        help="source files to tell of (default: those by which a guest accepts memory)",
     )
     parser.add_argument("--symbols", type=Path, metavar="DIR", help="a folder of .debug files")
     parser.add_argument("--lcov", type=Path, metavar="FILE", help="write lcov's trace file")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,11 +14,15 @@ from harness.artifacts.debian_qemu import SUITES, package_sets
 from harness.artifacts.guest.package_set import load_set
 from harness.artifacts.ingredients import Ingredients
 from harness.boot.cell_machine import elsewhere, machine_spec
-from harness.errors import HarnessError, HostError
+from harness.cli import boot, entry
+from harness.errors import ExitCode, HarnessError, HostError
 from harness.matrix.cell import Cell
 from harness.matrix.choices import QEMUS
 from harness.platforms.host import Host
 from harness.recipes.catalog import load_catalog
+
+if TYPE_CHECKING:
+    from harness.run.single.boot import SingleBoot
 
 CELL = Cell("debian-2025.02", "debian-6.12", "direct", 2048, "plain")
 INGREDIENTS: Any = SimpleNamespace(
@@ -62,3 +66,29 @@ def test_debians_are_locked_each_with_its_own_libc() -> None:
     assert set(found) == {f"qemu-{name}" for name in SUITES}
     assert found["qemu-debian-trixie"]["qemu-system-x86"].startswith("1:10.0.")
     assert all("libc6" in packages for packages in found.values())
+
+
+@pytest.mark.usefixtures("stand_ins")
+@pytest.mark.parametrize(
+    ("arguments", "name", "own"),
+    [
+        (("platform=plain,qemu=host",), "host", ""),
+        (("platform=plain", "--qemu", "debian-sid"), "debian-sid", ""),
+        (("platform=plain,qemu=host", "--qemu", "built"), "built", ""),
+        (("platform=plain", "--qemu", "/own/qemu"), "built", "/own/qemu"),
+    ],
+)
+def test_a_single_boot_takes_the_cells_or_the_options(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], name: str, own: str
+) -> None:
+    wanted: list[SingleBoot] = []
+
+    def prepare(_session: object, asked: SingleBoot) -> None:
+        wanted.append(asked)
+        raise HarnessError("seen")
+
+    monkeypatch.setattr(boot, "prepare", prepare)
+    cell, *options = arguments
+    whole = f"firmware=debian-2025.02,kernel=debian-6.12,memory=2G,{cell}"
+    assert entry.main(["boot", whole, *options]) == ExitCode.MISTAKE
+    assert [(it.cell.qemu, it.own.qemu) for it in wanted] == [(name, own)]
