@@ -80,8 +80,7 @@ class EndingKind(StrEnum):
     QEMU_EXIT = "qemu-exit"
     UNREACHABLE = "unreachable"  # the guest runs, but did not answer in a menu or over SSH
     GAVE_UP = "gave-up"  # firmware or loader wait for a person: a shell, a prompt, a menu
-    HOST = "host"
-    """The host killed or stopped QEMU, or gave it no processor: nothing is known of the guest."""
+    HOST = "host"  # it killed or stopped QEMU, or gave it no processor: nothing is known of the guest
 
 
 @dataclass(frozen=True)
