@@ -53,7 +53,8 @@ def recipes(axis: str) -> Completer:
 
 def named(**_given: Any) -> Iterable[str]:
     """Complete whatever can be made."""
-    return ["qemu", *(name for names in _names().values() for name in names), *_FILES]
+    made = (names for axis, names in _names().items() if axis not in {"emulation", "qemu"})
+    return ["qemu", *(name for names in made for name in names), *_FILES]
 
 
 def checks(**_given: Any) -> Iterable[str]:

@@ -116,7 +116,7 @@ class Boots:
         if not loader.passes_cmdline and (kernel.probe or not has_ledger):
             raise NotJudgedError(
                 f"{cell.id}: the kernel has no console with {cell.loader}: nothing can be judged",
-                "a Linux on an emulated SNP guest has a ledger, which can be judged alone",
+                "a Linux in an emulated confidential guest has a ledger, which can be judged alone",
             )
         actions, faults = ingredients.catalog.actions_of(cell), ingredients.catalog.faults_of(cell)
         return Traits(firmware, kernel, loader.entry(kernel), actions, faults, loader.passes_cmdline)
