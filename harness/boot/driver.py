@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from harness.boot.by_ledger import with_ledger, with_registers
 from harness.boot.ending import ends, judge
 from harness.boot.interrogation import interrogate
-from harness.boot.lives import Story
+from harness.boot.lives import Story, is_relaunched
 from harness.boot.phases import DONE, Limit, Phase, limits_of
 from harness.boot.talk import Conversation, Talk
 from harness.boot.waiting.patience import Patience
@@ -82,7 +82,7 @@ def boot(
     inputs: Mapping[str, Path | str] | None = None,
     done: re.Pattern[str] = DONE,
     survives_faults: bool = False,
-    lives: int = 1,
+    resets: bool = False,
     talk: Talk | None = None,
     attendant: Attendant | None = None,
     signatures: Signatures | None = None,
@@ -91,8 +91,8 @@ def boot(
 
     ``inputs`` are recorded with digests, beside the files that the spec names. ``done`` is the serial line
     after which a power-off completes the boot. ``survives_faults``: the guest handles the #VC for a page that
-    is not validated, so that this is no end. ``lives``: how often QEMU launches it; a reset begins another
-    life while there are some left. ``talk`` runs beside the boot, which ends when it fails;
+    is not validated, so that this is no end. ``resets``: the guest resets itself; where QEMU then launches
+    it anew, the next reset ends it. ``talk`` runs beside the boot, which ends when it fails;
     ``attendant`` is a person who is there. ``signatures`` say what lines mean (None: the shipped ones). Raise
     ``LaunchError`` when QEMU does not come up and ``HarnessError`` for files that are not there; however a
     boot ends, it is an outcome in the record.
@@ -115,7 +115,7 @@ def boot(
         conversation.start()
         digests = {name: digest_of(value) for name, value in ingredients.items()}  # while the guest runs
         limits = deadlines if deadlines is not None else _limits(spec, platform)
-        story = Story(machine, watch, lives)
+        story = Story(machine, watch, lives=2 if resets and is_relaunched(spec, version) else 1)
         outcome, ended = _end(story, limits, conversation, attendant, survives_faults=survives_faults)
         command, consoles = machine.command, machine.consoles
     conversation.finish()

@@ -11,9 +11,25 @@ if TYPE_CHECKING:
     from harness.boot.watch import Watch
     from harness.evidence.record import PhaseMark
     from harness.machine.machine import Machine
+    from harness.machine.spec import MachineSpec
 
 ANSWER_SECONDS = 30.0
 """Within which QEMU stops a machine, or resets one: both are a matter of milliseconds."""
+
+
+RELAUNCHES_SINCE = 11
+"""QEMU's major version since which KVM's SNP guests live on after a reset."""
+
+
+def is_relaunched(spec: MachineSpec, version: str) -> bool:
+    """Return whether a machine's QEMU, of a version such as ``10.0.2``, launches its guest anew on reset."""
+    own = spec.confidential
+    if own is None:
+        return False
+    if not spec.accel.startswith("kvm"):
+        return ("reset", "rebuild") in own.properties
+    major = version.partition(".")[0]
+    return own.type == "sev-snp-guest" and major.isdigit() and int(major) >= RELAUNCHES_SINCE
 
 
 class Story:

@@ -298,7 +298,7 @@ class BootRecord:
     @cached_property
     def serial_text(self) -> str:
         """The serial console until the guest has reported: firmware, loader and the first kernel."""
-        return first_kernel(self.whole_text)
+        return self.whole_text.partition(f"{ACTION_BEGIN} ")[0]
 
     @property
     def later_text(self) -> str:
@@ -370,11 +370,6 @@ def stored_files(folder: Path) -> dict[str, StoredFile]:
             with path.open("rb") as file:
                 found[path.name] = StoredFile.of(file)
     return found
-
-
-def first_kernel(serial_text: str) -> str:
-    """Return the log up to the first action of the guest, all of it when there is none."""
-    return serial_text.partition(f"{ACTION_BEGIN} ")[0]
 
 
 def guest_document(serial_text: str) -> tuple[dict[str, Any] | None, str]:

@@ -322,18 +322,11 @@ def _boot_now(job: Job) -> BootRecord:
         deadlines=NO_LIMITS if job.unlimited else limits(cell, spec),
         done=done_line(cell),
         survives_faults=job.traits.kernel.probe or bool(job.traits.faults),
-        lives=2 if _is_relaunched(job) else 1,
+        resets=any(action.ends_by_reset for action in job.traits.actions),
         talk=talk,
         attendant=job.attendant,
         signatures=job.signatures,
     )
-
-
-def _is_relaunched(job: Job) -> bool:
-    """Return whether the guest resets itself on a host whose QEMU launches it anew."""
-    own = job.spec.confidential
-    resets = any(action.ends_by_reset for action in job.traits.actions)
-    return resets and own is not None and ("reset", "rebuild") in own.properties
 
 
 @contextmanager

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from harness.boot.lives import Story
+from harness.boot.lives import Story, is_relaunched
 from harness.boot.watch import Watch
 from harness.evidence.record import PhaseMark
 from harness.machine.qmp import Event, MonitorError
+from harness.machine.spec import ConfidentialObject, MachineSpec
 
 
 class Machine:
@@ -94,3 +96,28 @@ def test_a_machine_that_did_not_stop_is_left_alone() -> None:
     machine.events = machine.events[:1]
     assert not story(machine).goes_on()
     assert machine.asked == []
+
+
+@pytest.mark.parametrize(
+    ("accel", "kind", "properties", "version", "relaunched"),
+    [
+        ("kvm", "sev-snp-guest", (), "10.2.1 Debian", False),
+        ("kvm", "sev-snp-guest", (), "11.0.0", True),
+        ("kvm", "sev-guest", (), "11.0.0", False),
+        ("kvm", "sev-snp-guest", (), "", False),
+        ("tcg", "sev-snp-emulated", (), "11.0.0", False),
+        ("tcg", "sev-snp-emulated", (("reset", "end"),), "10.0.2", False),
+        ("tcg", "sev-snp-emulated", (("reset", "rebuild"),), "10.0.2", True),
+    ],
+)
+def test_which_qemu_launches_a_guest_anew(
+    accel: str, kind: str, properties: tuple[tuple[str, str], ...], version: str, *, relaunched: bool
+) -> None:
+    own = ConfidentialObject(type=kind, properties=properties)
+    spec = MachineSpec(qemu=Path("/q"), firmware=Path("/f"), memory_mib=1, accel=accel, confidential=own)
+    assert is_relaunched(spec, version) is relaunched
+
+
+def test_a_plain_guest_is_reset_for_good() -> None:
+    spec = MachineSpec(qemu=Path("/q"), firmware=Path("/f"), memory_mib=1, accel="kvm")
+    assert not is_relaunched(spec, "11.0.0")

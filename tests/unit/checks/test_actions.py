@@ -31,7 +31,6 @@ from harness.evidence.record import (
     BootRecord,
     Ending,
     EndingKind,
-    first_kernel,
 )
 from harness.formats.json_text import write_json
 from harness.matrix.cell import Cell
@@ -160,7 +159,6 @@ def test_reports_are_read_in_order() -> None:
         ActionReport("reboot"),
     )
     assert parse_actions(text)[0].unaccepted_kb == (8, 4)
-    assert first_kernel("boot\n" + text) == "boot\n"
 
 
 @pytest.mark.parametrize(
