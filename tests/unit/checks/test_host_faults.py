@@ -99,6 +99,8 @@ def test_a_loud_end(kind: EndingKind, sample: Sample) -> None:
         EndingKind.HANG,
         EndingKind.QEMU_EXIT,
         EndingKind.UNREACHABLE,
+        EndingKind.GAVE_UP,
+        EndingKind.HOST,
     }
     findings = judged(ENDS_LOUDLY, sample, "psc-refused")
     assert [it.kind for it in findings] == (["not-loud"] if kind in quiet else [])
