@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from harness.documents.strict import Strict
 
@@ -136,7 +136,7 @@ class EndLine(Strict):
 
 
 Line = Annotated[CheckLine | BootLine | LackLine | EndLine, Field(discriminator="line")]
-LINE: TypeAdapter[Line] = TypeAdapter(Line)
+LINE: TypeAdapter[Line] = TypeAdapter(Line, config=ConfigDict(defer_build=True))
 
 
 class HostData(Strict):
