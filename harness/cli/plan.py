@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from harness.cli.completion import completed
 from harness.cli.output import add_json
@@ -74,7 +75,8 @@ def _run(options: argparse.Namespace) -> int:
         selected = frozenset(planned.cell for planned in selection(made, full=False))
         shown.append(Shown(made, selected))
     if options.json:
-        print(json.dumps([as_json(one) for one in shown], indent=1))
+        told = msgspec.json.encode([as_json(one) for one in shown])
+        print(msgspec.json.format(told, indent=1).decode())  # json's own indenting takes half of the time
     elif shown:
         print("\n\n".join(map({"text": as_text, "markdown": as_markdown}[options.format], shown)))
     for line in also_taken(words, [cell for one in shown for cell in one.plan.cells]):
