@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """The memory of a running guest, as the host has it: what an emulated or a plain guest wrote can be read.
 
-QEMU's memory is a memfd that it shares, and its files are open to whoever started it. On hardware, an SNP
-guest's private pages are elsewhere: here they read as zeros.
+QEMU's memory is a memfd that it shares, and its files are open to whoever started it. On hardware, a
+confidential guest's private pages are elsewhere: here they read as zeros.
 """
 
 from __future__ import annotations
