@@ -43,8 +43,11 @@ _SHIM = (
 class LaunchError(HostError):
     """QEMU did not come up; carries its exit code (None: still alive but mute), command, output and log."""
 
-    def __init__(self, why: str, command: Sequence[str], returncode: int | None, log: Path) -> None:
+    def __init__(
+        self, why: str, command: Sequence[str], returncode: int | None, log: Path, mend: str = ""
+    ) -> None:
         output = read_tail(log)
+        self.why = why
         self.command = tuple(command)
         self.returncode = returncode
         self.output = output
@@ -55,8 +58,12 @@ class LaunchError(HostError):
         said = "\n".join(f"    {line}" for line in lines) or "    (nothing)"
         super().__init__(
             f"QEMU did not start: {why}\n  QEMU said:\n{said}\n  command: {shlex.join(command)}",
-            f"its whole output is in {log}",
+            f"{mend}; its whole output is in {log}" if mend else f"its whole output is in {log}",
         )
+
+    def mended(self, mend: str) -> LaunchError:
+        """Return the same error, whose hint says what mends it."""
+        return LaunchError(self.why, self.command, self.returncode, self.log, mend)
 
 
 class Process:

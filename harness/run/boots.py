@@ -21,6 +21,7 @@ from harness.boot.running_machine import NO_LIMITS
 from harness.boot.same_boot import difference
 from harness.errors import HarnessError, HostError
 from harness.evidence.record import BootRecord, EndingKind
+from harness.evidence.signatures.signatures import shipped
 from harness.formats.json_text import write_json
 from harness.machine.process import LaunchError
 from harness.platforms.registry import platform_named
@@ -283,7 +284,14 @@ def boot_here(job: Job) -> BootRecord:
         except LaunchError as error:
             ending = never_started(error.returncode, error.output)
             BootRecord(path=folder, cell=cell.id, platform=cell.platform, ending=ending).write_index()
-            raise
+            raise explained(error, job.signatures or shipped()) from None
+
+
+def explained(error: LaunchError, signatures: Signatures) -> LaunchError:
+    """Return a launch that failed with what mends it, where a signature knows one of QEMU's lines."""
+    known = (match.signature.says.try_ for match in signatures.matches(error.output, "qemu"))
+    mend = next((each for each in known if each), "")
+    return error.mended(mend) if mend else error
 
 
 def _taken_over(job: Job, earlier: Earlier) -> BootRecord | None:
