@@ -43,7 +43,7 @@ def completed(line: str) -> set[str]:
     [
         ("harness fi", {"firmware"}),
         ("harness firmware show stock-", {"stock-2022.11", "stock-2025.02"}),
-        ("harness why qe", {"qemu", "qemu-11"}),
+        ("harness why qe", {"qemu"}),
         ("harness check show no-led", {"no-ledger"}),
         ("harness loader show uki-26", {"uki-262"}),
         ("harness plan --cel", {"--cell"}),
