@@ -46,6 +46,7 @@ from harness.machine.process import read_tail
 from harness.paths import cache_dir
 from harness.platforms.registry import platform_named
 from harness.store.packing import holds_file
+from harness.store.vouching import vouch
 
 if TYPE_CHECKING:
     import re
@@ -94,8 +95,8 @@ def boot(
     is not validated, so that this is no end. ``resets``: the guest resets itself; where QEMU then launches
     it anew, the next reset ends it. ``talk`` runs beside the boot, which ends when it fails;
     ``attendant`` is a person who is there. ``signatures`` say what lines mean (None: the shipped ones). Raise
-    ``LaunchError`` when QEMU does not come up and ``HarnessError`` for files that are not there; however a
-    boot ends, it is an outcome in the record.
+    ``LaunchError`` when QEMU does not come up and ``HarnessError`` for files that are missing or damaged.
+    However a boot ends, it is an outcome in the record.
     """
     record_dir = record_dir.absolute()
     ingredients = ingredients_of(spec, inputs or {})
@@ -113,7 +114,7 @@ def boot(
         launched = time.monotonic()
         machine.cont(by_gdb=attendant is not None and attendant.by_gdb)
         conversation.start()
-        digests = {name: digest_of(value) for name, value in ingredients.items()}  # while the guest runs
+        digests = _digests(ingredients)  # while the guest runs
         limits = deadlines if deadlines is not None else _limits(spec, platform)
         story = Story(machine, watch, lives=2 if resets and is_relaunched(spec, version) else 1)
         outcome, ended = _end(story, limits, conversation, attendant, survives_faults=survives_faults)
@@ -319,6 +320,15 @@ def ingredients_of(
         if isinstance(value, Path) and not value.is_file():
             raise HarnessError(f"{name}: no such file: {value}")
     return every
+
+
+def _digests(ingredients: Mapping[str, Path | str]) -> dict[str, Input]:
+    """Return what the record says of each; HostError for a file of the store that is not what was made."""
+    digests = {name: digest_of(value) for name, value in ingredients.items()}
+    for name, value in ingredients.items():
+        if isinstance(value, Path):
+            vouch(value, digests[name].sha256)
+    return digests
 
 
 def digest_of(value: Path | str) -> Input:
