@@ -12,7 +12,9 @@ Progress = Callable[[str], None]
 
 def say(line: str) -> None:
     """Print a progress line to standard error: the default for every ``progress`` parameter."""
-    print(line, file=sys.stderr, flush=True)
+    # In one piece: print writes the newline apart, and other processes may write between the two.
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def say_over(line: str) -> None:
