@@ -39,6 +39,7 @@ def is_qemu(pid: int, binary: Path) -> bool:
     return False
 
 
+@pytest.mark.faults
 @pytest.mark.qemu
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_qemu_survives_a_pytest_that_is_killed(

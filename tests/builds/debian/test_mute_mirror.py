@@ -60,6 +60,7 @@ def mute(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mute]:
         thread.join()
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("says", [b"", HALF], ids=["nothing", "half-a-file"])
 def test_a_mute_mirror_is_given_up_once(mute: Mute, says: bytes, tmp_path: Path, signer: Signer) -> None:
     mute.says = says

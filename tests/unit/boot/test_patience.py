@@ -102,6 +102,7 @@ def test_proc_says_that_a_process_is_stopped() -> None:
     assert state_of(process.pid) == ""
 
 
+@pytest.mark.faults
 def test_a_qemu_that_is_stopped_for_a_while_boots_on(run: Run) -> None:
     limits = {**QUICK, Phase.INIT: Limit(deadline=60.0, silence=3.0)}
     talk = Signals((0.5, signal.SIGSTOP), (8.0, signal.SIGCONT))
@@ -109,6 +110,7 @@ def test_a_qemu_that_is_stopped_for_a_while_boots_on(run: Run) -> None:
     assert record.ending.kind is EndingKind.COMPLETED
 
 
+@pytest.mark.faults
 def test_a_qemu_that_stays_stopped_is_the_host_s_doing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "STOPPED_SECONDS", 2.5)
     monkeypatch.setattr(qmp, "ANSWER_SECONDS", 0.5)
@@ -117,6 +119,7 @@ def test_a_qemu_that_stays_stopped_is_the_host_s_doing(run: Run, monkeypatch: py
     assert "QEMU was stopped for" in ending.detail
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
 def test_a_qemu_that_is_killed_is_the_host_s_doing(run: Run, sent: signal.Signals) -> None:
     ending = run(KERNEL, {"sleep": 600.0}, OFF, talk=Signals((0.2, sent))).ending

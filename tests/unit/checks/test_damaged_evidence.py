@@ -57,6 +57,7 @@ def folder(path: Path) -> Path:
     return path
 
 
+@pytest.mark.faults
 def test_each_check_with_each_of_its_files_damaged(
     sample: AnySample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,6 +104,7 @@ def test_an_interrupt_ends_the_command_and_all_it_started(
         time.sleep(0.01)
 
 
+@pytest.mark.faults
 def test_a_command_does_not_outlive_a_killed_harness(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; from harness.store.build_steps import run_step\n"

@@ -218,6 +218,7 @@ def test_a_source_that_changes_while_it_is_read(bench: Bench) -> None:
         pass
 
 
+@pytest.mark.faults
 def test_a_killed_make_does_not_poison_the_next_one(tmp_path: Path) -> None:
     """The same with a real make and SIGKILL: half an output, younger than its source, is made anew."""
     bench = Bench(tmp_path)

@@ -215,6 +215,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(path)], check=True)
 
 
+@pytest.mark.faults
 def test_full_disk_for_real(small_disk: Path, build: Callable[[Path], None]) -> None:
     store = Store(small_disk / "store")
 
@@ -292,6 +293,7 @@ def test_short_wait_is_silent(store: Store, monkeypatch: pytest.MonkeyPatch) -> 
     assert said == []
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("number", [1, 2])
 def test_killed_build_is_swept(store: Store, number: int) -> None:
     """The next builder removes the leftover, of the same entry (1) and of another one of the kind (2)."""

@@ -62,6 +62,7 @@ def test_a_file_of_no_entry_is_whoever_s_it_is(tmp_path: Path) -> None:
     vouch(folder / "file", "0" * 64)
 
 
+@pytest.mark.faults
 def test_a_boot_looks(tmp_path: Path) -> None:
     file = made(Store(tmp_path / "store")).path / "bin/OVMF.fd"
     run = fake_boots(tmp_path)
