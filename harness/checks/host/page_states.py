@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from harness.boot.phases import Phase, phase_named
 from harness.checks.finding import Check, Needs, Problem
-from harness.evidence.evidence import LifeRecord
 from harness.evidence.host.firmware_lines import parse_firmware_lines
 from harness.evidence.host.page_states import LARGE, PAGE, covered
 from harness.evidence.problems import EvidenceError
@@ -292,10 +291,7 @@ def _trace_is_ledger(evidence: Evidence) -> Iterator[Problem]:
     if ledger.truncated or states.cut:
         raise EvidenceError("the ledger or the trace was cut short", evidence.end)
     launched = _of_events(ledger.select("launch-private"))
-    traced = states.covered("launch")
-    if isinstance(evidence.record, LifeRecord) and evidence.record.number and not traced - launched:
-        traced = launched  # a reset of the emulation launches the image anew without an event of its own
-    if traced != launched:
+    if (traced := states.covered("launch")) != launched:
         yield Problem("launch-differs", f"launched were {traced} by the trace, {launched} by the ledger")
     memory = ledger.ram | launched
     for by, private, op in _SAME:
