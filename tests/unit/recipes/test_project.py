@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from harness import paths
+from harness.artifacts.debian_qemu import package_sets
 from harness.artifacts.guest.initramfs import BUSYBOX
 from harness.artifacts.ingredients import Ingredients
 from harness.artifacts.probe import SOURCES
@@ -251,7 +252,8 @@ def test_only_the_own_lock_is_renewed(own: Any, tmp_path: Path, monkeypatch: pyt
     assert [guest.name for guest in ingredients.own_guests()] == ["lab-guest"]
     here = Ingredients(find_project(PROJECT))
     assert BUSYBOX in here.queries()
-    assert len(here.own_guests()) == len(here.catalog.guests)
+    qemus = [it.name for it in package_sets(here.project)]
+    assert [it.name for it in here.own_guests()] == [*here.catalog.guests, *qemus]
     monkeypatch.setattr(paths, "_INSTALLED", SHIPPED)  # as in a wheel
     assert ingredients.lock_file == tmp_path / LOCK_NAME
     with pytest.raises(HarnessError, match=r"no lock file can be renewed here.*\n.*harness init DIR"):
