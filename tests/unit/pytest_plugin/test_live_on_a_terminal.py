@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,11 @@ session.survey = lambda **_: WITHOUT_DEV_SEV
 """
 
 
+def heed_interrupts() -> None:
+    """Undo what a shell without job control does to whatever it starts in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def on_terminal(pytester: pytest.Pytester) -> Callable[..., pexpect.spawn[str]]:
     """Start pytest with two workers on a pseudo-terminal; its boots wait for a file ``go``."""
@@ -58,6 +64,7 @@ def on_terminal(pytester: pytest.Pytester) -> Callable[..., pexpect.spawn[str]]:
             timeout=PATIENCE,
             encoding="utf-8",
             env={**kept, "TERM": "xterm", "COLUMNS": str(WIDTH), "LC_ALL": "C.UTF-8"},
+            preexec_fn=heed_interrupts,
         )
 
     return start
