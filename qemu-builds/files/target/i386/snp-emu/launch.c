@@ -463,6 +463,7 @@ static void rebuild(void *unused)
         ebs_reset();
         attest_reset();
         memcpy(image_ram, image, image_size);
+        host_launch(image_base, image_size, page_type_name(PAGE_TYPE_NORMAL));
         populate(image_base, NULL, 0, image_size);
     }
     populate_metadata(pc_system_get_ovmf_sev_metadata_ptr(), false);
