@@ -12,7 +12,7 @@ import pytest
 from harness.checks.finding import Check
 from harness.errors import ExitCode, HarnessError
 from harness.evidence.signatures.draft import draft_for
-from harness.pytest_plugin.findings import FindingsError, KnownBadError
+from harness.pytest_plugin.findings import FindingsError, KnownBadError, again, has_own
 from harness.results.model import BAD
 from harness.results.quarantine import Quarantine
 from harness.run.judge import Answer, in_quarantine, judge, relative
@@ -163,9 +163,10 @@ class CheckItem(CellItem):
         told.add(str(record.path))
         if draft_for(record.ending, self.run.evidence.signatures):
             yield f"harness signature draft {record.path}    (no signature knows how it ended)"
-        file = shown_path(self.config, self.path)
-        yield f"pytest '{file}::{self.run.cell.id}'"
-        if not self.run.cell.action:
-            yield f"harness boot '{self.run.cell.id}' --hold"
+        cell, axes = self.run.cell, self.config.stash[SESSION].options.axes
+        yield again(shown_path(self.config, self.path), cell.id, axes)
+        if not cell.action:
+            own = has_own(axes)
+            yield f"harness repro '{record.path}'" if own else f"harness boot '{cell.id}' --hold"
             if record.ending.kind is not self.run.evidence.good_end:
-                yield f"harness debug '{self.run.cell.id}'"
+                yield f"harness debug '{record.path if own else cell.id}'"

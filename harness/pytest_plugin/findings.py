@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from harness.checks.finding import Finding
@@ -28,6 +29,20 @@ class FindingsError(Exception):
 
 class KnownBadError(FindingsError):
     """Findings that a rule of the scenario knows."""
+
+
+def again(file: str, cell: str, axes: Mapping[str, tuple[str, ...]]) -> str:
+    """Return the command that judges a cell of a scenario anew, with what took the place of values."""
+    options = [f"--{axis} {shlex.quote(text)}" for axis, texts in axes.items() for text in texts]
+    return " ".join([f"pytest '{file}::{cell}'", *options])
+
+
+def has_own(axes: Mapping[str, tuple[str, ...]]) -> bool:
+    """Return whether a file or tree of the user's is on an axis.
+
+    No name says it again in a cell's id; a record says where it is.
+    """
+    return any(":" in text for texts in axes.values() for text in texts)
 
 
 def _brief(finding: Finding) -> str:
