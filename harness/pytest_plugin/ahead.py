@@ -110,7 +110,7 @@ class Ahead:
         self._later = later
         self._item = MakingItem.from_parent(session, name="making")
         self._left: set[Cell] = set()
-        self._some_boot = bool(session.items)
+        self._some_boot = self._booted = bool(session.items)
 
     def begin(self) -> None:
         """Begin to make; the item that waits comes when all boots are judged, before guests of tests."""
@@ -152,7 +152,10 @@ class Ahead:
         self._session.config.stash[SESSION].progress(line)
 
     def _new_items(self) -> list[pytest.Item]:
-        """Return the items of the cells of which all is made now, whose boots start; tell what was done."""
+        """Return the items of the cells of which all is made now, whose boots start; tell what was done.
+
+        The very first is the shortest, so that there is a verdict early; the others start the longest first.
+        """
         for line in self.making.lines():
             self._progress(line)
         ready = [it for it in self._later if self.making.over(it.needs)]
@@ -168,8 +171,14 @@ class Ahead:
         self._refuse_nothing_to_boot(ready)
         items += self._mistakes(dict.fromkeys(it.file for it in ready))
         config.hook.pytest_collection_modifyitems(session=self._session, config=config, items=items)
+        runs = wanted_runs(items)
         with suppress(HarnessError):  # the item that asks for the boot tells it
-            config.stash[SESSION].schedule(dict.fromkeys(wanted_runs(items).values()))
+            if runs and not self._booted:
+                self._booted = True
+                first = min(runs.values(), key=lambda run: run.seconds)
+                items.sort(key=lambda item: runs.get(item) is not first)
+                config.stash[SESSION].schedule([first])
+            config.stash[SESSION].schedule(dict.fromkeys(runs.values()))
         return items
 
     def _refuse_nothing_to_boot(self, over: list[Later]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import ExitCode, HostError, SubjectError
+from harness.run import cell_run
 from harness.store.asking import NotMadeError
 from tests.support.pytest_runs import EMULATED, PLAIN, TWO, WHY, run
 
@@ -47,6 +48,26 @@ def test_qemu_is_the_first_that_all_wait_for(
     result, text = run(pytester, "scenarios")
     assert result.ret == 0, text
     assert sorted(stand_ins.booted) == [EMULATED, PLAIN]
+
+
+@pytest.mark.parametrize(
+    ("missing", "order"), [({"qemu"}, [PLAIN, EMULATED]), (set(), [EMULATED, PLAIN])], ids=["cold", "warm"]
+)
+def test_a_cold_run_begins_with_its_shortest_boot(
+    pytester: pytest.Pytester,
+    scenario: Callable[[str], Path],
+    stand_ins: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    missing: set[str],
+    order: list[str],
+) -> None:
+    scenario(TWO)
+    monkeypatch.setattr(cell_run, "boot_seconds", lambda what: 3.0 if what.cell.id == PLAIN else 9.0)
+    stand_ins.missing = missing
+    result, text = run(pytester, "scenarios", "-v", "--boots", "1")
+    assert result.ret == 0, text
+    assert stand_ins.booted == order
+    assert (text.index(f"{PLAIN}::") < text.index(f"{EMULATED}::")) is (order[0] == PLAIN)
 
 
 @pytest.mark.parametrize(
