@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from harness.artifacts.named import QEMU, Named
 from harness.artifacts.wanted import have, is_compiled
 from harness.errors import HarnessError
+from harness.store.build_steps import end_steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _NICE = 10
 """Boots get nine tenths of a processor that a compiler wants, too (sched(7): a tenth for each step)."""
 _COMPILED = {QEMU: 180.0, "firmware": 130.0, "guest": 140.0, "kernel": 5.0}
-_FETCHED = 10.0
+_FETCHED, _PATIENCE = 10.0, 5.0
 """Seconds on two processors, to say how long waiting may take."""
 
 
@@ -48,6 +49,8 @@ class Making:
         self._changed = threading.Condition()
         self._over: dict[Named, Exception | None] = {}
         self._work: dict[str, Work] = {}
+        self._threads: list[threading.Thread] = []
+        self._stopped = False
         ingredients = copy(self._tell)
         every = tuple(dict.fromkeys(things))
         self._compiled = tuple(it for it in every if is_compiled(it, ingredients))
@@ -56,7 +59,16 @@ class Making:
     def start(self) -> None:
         """Begin, in threads that end with the program."""
         for name, things, nice in (("fetch", self._fetched, 0), ("compile", self._compiled, _NICE)):
-            threading.Thread(target=self._make, args=(name, things, nice), name=name, daemon=True).start()
+            thread = threading.Thread(target=self._make, args=(name, things, nice), name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def stop(self) -> None:
+        """Make nothing more: builds end at once with all that they have started, and leave nothing."""
+        self._stopped = True
+        end_steps()
+        for thread in self._threads:
+            thread.join(_PATIENCE)
 
     def over(self, things: Iterable[Named]) -> bool:
         """Return whether all of these are made, or cannot be; what nobody asked to make counts as made."""
@@ -108,9 +120,11 @@ class Making:
         return seconds
 
     def _make(self, thread: str, things: Sequence[Named], nice: int) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
+        os.nice(nice)  # of this thread alone, and of what it starts (nice(2), NPTL)
         ingredients = self._copy(self._tell)
         for it in things:
+            if self._stopped:
+                return
             with self._changed:
                 self._work[thread] = Work(it, time.monotonic())
             error: Exception | None = None

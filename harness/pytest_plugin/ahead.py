@@ -136,6 +136,10 @@ class Ahead:
         if self._later:
             self._insert(self._new_items(), self._place())
 
+    def pytest_unconfigure(self) -> None:
+        """Make nothing more when the run ends before all is made."""
+        self.making.stop()
+
     def told(self) -> str:
         """Return what is being made; "" when nothing waits for it."""
         return str(self.making) if self._later else ""

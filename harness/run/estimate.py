@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import heapq
+import json
 from contextlib import suppress
+from itertools import islice
 from statistics import median
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,7 +14,7 @@ from harness.machine import backing
 from harness.platforms.registry import platform_named
 from harness.recipes.probe import ProbeRecipe
 from harness.recipes.probe_options import parse_probe_options
-from harness.results.folder import RESULTS, run_folders
+from harness.results.folder import RESULTS, RUN, run_folders
 from harness.results.model import BootLine
 from harness.run.pool import TOUCHED, VCPUS_PER_CPU, Demand
 
@@ -63,15 +65,23 @@ def boot_seconds(what: Expectation) -> float:
 
 
 def recorded_seconds(records: Path, runs: int = _RUNS) -> dict[str, float]:
-    """Return how long cells took to boot, the median of the last ``runs`` runs below a folder of runs."""
+    """Return how long cells took to boot, the median of the last runs of scenarios below a folder."""
     found: dict[str, list[float]] = {}
-    for folder in run_folders(records)[-runs:]:
+    scenarios = (folder for folder in reversed(run_folders(records)) if _is_of_scenarios(folder))
+    for folder in islice(scenarios, runs):
         with suppress(OSError, ValueError), (folder / RESULTS).open(encoding="utf-8") as lines:
             for line in lines:
                 if line.startswith(_BOOT):
                     boot = BootLine.model_validate_json(line)
                     found.setdefault(boot.cell, []).append(boot.seconds)
     return {cell: median(seconds) for cell, seconds in found.items()}
+
+
+def _is_of_scenarios(folder: Path) -> bool:
+    """Return whether a run's folder is of a run of scenarios; a single boot, say, has one cell's time."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return bool(json.loads((folder / RUN).read_bytes())["kind"] == "scenarios")
+    return False
 
 
 def by_record(guesses: Mapping[T, float], recorded: Mapping[T, float]) -> dict[T, float]:

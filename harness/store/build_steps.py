@@ -31,6 +31,7 @@ DYING = ("setpriv", "--pdeathsig", "KILL", "--")
 _STEP = re.compile(r"\[(\d+)/(\d+)\]")
 _TROUBLE = re.compile(r"\berror\b|\bERROR\b|FAILED|No such file|not found|fatal:")
 _SHOWN = 12
+_running: set[subprocess.Popen[str]] = set()
 _EVERY = 10.0  # seconds between progress lines when there is no terminal to overwrite
 
 
@@ -82,17 +83,26 @@ def run_step(
             start_new_session=True,  # a group of its own, to be ended as a whole
         )
         with child:
+            _running.add(child)
             try:
                 _follow(child, what, sink.write, progress, steps)
             except BaseException:
                 _end(child)
                 raise
+            finally:
+                _running.discard(child)
     if child.returncode:
         with log.open(encoding="utf-8", errors="replace") as written:
             written.seek(start)
             lines = written.read().splitlines()
         shown = "\n  ".join((trouble(lines) or lines)[:_SHOWN])
         raise SubjectError(f"{what} failed with code {child.returncode}\n  {shown}", f"whole log: {log}")
+
+
+def end_steps() -> None:
+    """End the steps that other threads of this process run: each raises as if its command had failed."""
+    for child in [*_running]:
+        _end(child)
 
 
 def _end(child: subprocess.Popen[str]) -> None:

@@ -3,21 +3,27 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.artifacts import making as module
 from harness.artifacts.making import Making
 from harness.artifacts.named import QEMU, Named
 from harness.errors import HostError
+from harness.store.build_steps import run_step
+from tests.support.processes import gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 LONG = 60.0
+NICE: dict[str, int] = {}
 KERNEL, OTHER = Named("kernel", "debian-6.1"), Named("kernel", "debian-6.12")
 BUILT, THE_QEMU = Named("firmware", "safe"), Named(QEMU, QEMU)
 
@@ -36,6 +42,7 @@ class Slow:
         return SimpleNamespace(source=SimpleNamespace(is_image=False))
 
     def _get(self, name: str) -> Any:
+        NICE[name] = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
         self.progress(f"making {name}")
         assert self._gates[name].wait(LONG)
         if name == "debian-6.12":
@@ -107,6 +114,36 @@ def test_progress_is_told_once(making: Making, gates: dict[str, threading.Event]
         making.wait(0.1)
     lines += making.lines()
     assert sorted(lines) == [f"making {name}" for name in ("debian-6.1", "debian-6.12", QEMU, "safe")]
+
+
+def test_compilers_leave_processors_to_boots(making: Making, gates: dict[str, threading.Event]) -> None:
+    for gate in gates.values():
+        gate.set()
+    making.start()
+    until(making, THE_QEMU, KERNEL, BUILT, OTHER)
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert {QEMU: min(own + 10, 19), "safe": min(own + 10, 19), "debian-6.1": own, "debian-6.12": own} == NICE
+
+
+def test_what_is_stopped_leaves_no_process(
+    making: Making, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = tmp_path / "pid"
+    script = f"sleep 600 & echo $! > {begun}.new && mv {begun}.new {begun} && wait"
+
+    def build(named: Named, _ingredients: object) -> None:
+        if named.kind == "kernel":
+            return
+        run_step("compile", ["sh", "-c", script], tmp_path, tmp_path / "log", lambda _line: None)
+
+    monkeypatch.setattr(module, "have", build)
+    making.start()
+    while not begun.exists():
+        time.sleep(0.01)
+    making.stop()
+    assert gone(int(begun.read_text()), LONG)
+    assert making.over([THE_QEMU])
+    assert not making.over([BUILT]), "and begins nothing more"
 
 
 def test_what_nobody_makes_counts_as_made(making: Making) -> None:

@@ -211,12 +211,16 @@ def test_how_long_boots_took(tmp_path: Path) -> None:
         lines: list[Line] = [boot("a", seconds=seconds), check("a", "x")]
         lines += [boot("b", seconds=1.0)] if number else []
         write_run(tmp_path, f"run-{number}", *lines, end())
+    for number in range(5, 9):
+        write_run(tmp_path, f"run-{number}", boot("a", seconds=500.0), end(), kind="boot")
+    (tmp_path / "run-9").mkdir()
+    (tmp_path / "run-9/run.json").write_text("cut short")
     (tmp_path / "run-4").mkdir()
     (tmp_path / "run-4/run.json").touch()
-    assert recorded_seconds(tmp_path, 4) == {"a": 4.0, "b": 1.0}  # one has no result
+    assert recorded_seconds(tmp_path, 3) == {"a": 4.0, "b": 1.0}  # one has no result
     with (tmp_path / "run-3/results.jsonl").open("a") as file:
         file.write('{"line":"boot", cut short')
-    assert recorded_seconds(tmp_path, 4)["a"] == 4.0
+    assert recorded_seconds(tmp_path, 3)["a"] == 4.0
     assert recorded_seconds(tmp_path / "none") == {}
 
 
