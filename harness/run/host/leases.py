@@ -11,15 +11,18 @@ import contextlib
 import fcntl
 import getpass
 import itertools
-import json
 import os
+import stat
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from harness.errors import HostError
+from harness.evidence.text import printable
 from harness.platforms.sev.answers import asids
 from harness.run.pool import UNCOUNTED, Demand, host_size
 
@@ -62,12 +65,18 @@ def folder() -> Path | None:
     places = (Path(own),) if (own := os.environ.get(SETTING)) else _PLACES
     for place in places:
         with contextlib.suppress(OSError):
-            place.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(PermissionError):  # it is another's, and as that one made it
-                place.chmod(0o1777)
-            if os.access(place, os.W_OK | os.X_OK):
+            _make(place)
+            # Anybody can put a link where the folder is to be, and it is not followed.
+            if stat.S_ISDIR(place.lstat().st_mode) and os.access(place, os.W_OK | os.X_OK):
                 return place
     return None
+
+
+def _make(place: Path) -> None:
+    """Make the folder unless it is there; it stays as whoever made it wanted it."""
+    with contextlib.suppress(FileExistsError):
+        place.mkdir(parents=True)
+        place.chmod(0o1777)  # whatever the umask says
 
 
 def leases(place: Path) -> list[Lease]:
@@ -88,9 +97,8 @@ def held(
     if here is None:
         yield
         return
-    ticket = here / f"{os.getpid()}-{next(_numbers)}{_SUFFIX}"
     has = _whole_host() if size is None else size
-    with _ticket(here, ticket, demand, purpose) as descriptor:
+    with _ticket(here, demand, purpose) as (descriptor, ticket):
         while not _admitted(here, descriptor, ticket, has):
             if not wait:
                 raise _in_use(here, ticket)
@@ -104,20 +112,28 @@ def _whole_host() -> Demand:
 
 
 @contextlib.contextmanager
-def _ticket(place: Path, path: Path, demand: Demand, purpose: str) -> Iterator[int]:
-    """Make a file that others can read, keep it locked, and take it away."""
+def _ticket(place: Path, demand: Demand, purpose: str) -> Iterator[tuple[int, Path]]:
+    """Make a file that others can read, keep it locked, and take it away; give its descriptor and path."""
     with _locked(place):  # nobody takes a file for a dead one's that is not locked yet
         order = max((lease.order for lease in _living(place)), default=0) + 1
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        descriptor, path = _new_file(place)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         since = datetime.now(UTC).isoformat(timespec="seconds")
         wants = demand.cpus, demand.host_mib, demand.asids
         _write(descriptor, Lease(_user(), os.getpid(), purpose, since, order, *wants, waits=True))
     try:
-        yield descriptor
+        yield descriptor, path
     finally:
         path.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def _new_file(place: Path) -> tuple[int, Path]:
+    """Make a file of our own; a name that is taken, by a link or by a dead process of our number, is left."""
+    while True:
+        path = place / f"{os.getpid()}-{next(_numbers)}{_SUFFIX}"
+        with contextlib.suppress(FileExistsError):
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644), path
 
 
 def _user() -> str:
@@ -128,8 +144,8 @@ def _user() -> str:
 
 
 def _in_use(place: Path, ticket: Path) -> HostError:
-    own = _read(ticket).get("order")
-    others = [str(lease) for lease in leases(place) if lease.order != own]
+    own = _read(ticket)
+    others = [str(lease) for lease in leases(place) if lease.order != own.order]
     return HostError(
         "the host is in use: " + "; ".join(others or ["somebody has just left it"]),
         "leave --no-wait out to wait; `harness leases` shows who has what",
@@ -138,7 +154,7 @@ def _in_use(place: Path, ticket: Path) -> HostError:
 
 def _admitted(place: Path, descriptor: int, ticket: Path, has: Demand) -> bool:
     with _locked(place):
-        own = Lease(**_read(ticket))
+        own = _read(ticket)
         others = [lease for lease in _living(place) if lease.order != own.order]
         if any(lease.waits and lease.order < own.order for lease in others):
             return False
@@ -148,34 +164,53 @@ def _admitted(place: Path, descriptor: int, ticket: Path, has: Demand) -> bool:
         fits = all(sum(parts) <= there for parts, there in zip(wanted, room, strict=True))
         if running and not fits:
             return False
-        _write(descriptor, Lease(**{**asdict(own), "waits": False}))
+        _write(descriptor, replace(own, waits=False))
         return True
 
 
 @contextlib.contextmanager
 def _locked(place: Path) -> Iterator[None]:
-    path = place / _LOCK
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = _open_lock(place / _LOCK)
     try:
-        with contextlib.suppress(PermissionError):
-            path.chmod(0o666)  # whatever the umask says: every user takes this lock
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
 
 
+def _open_lock(path: Path) -> int:
+    """Open the lock that every user takes; HostError where that cannot be.
+
+    No link is followed. What is there is opened without O_CREAT: of another user's file in such a folder
+    Linux refuses that (fs.protected_regular).
+    """
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        while True:
+            with contextlib.suppress(FileNotFoundError):
+                return os.open(path, flags)
+            with contextlib.suppress(FileExistsError):  # somebody was faster
+                descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
+                os.fchmod(descriptor, 0o666)  # whatever the umask says
+                return descriptor
+    except OSError as error:
+        raise HostError(
+            f"{path}: leases of this host cannot be locked: {error.strerror}",
+            f"remove it, or name another folder that all may write to in {SETTING}",
+        ) from error
+
+
 def _living(place: Path, *, remove: bool = True) -> Iterator[Lease]:
     """Yield the leases whose owners live; who removes others' must hold the folder's lock."""
     for path in place.glob(f"*{_SUFFIX}"):
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
-            continue  # it has just been given back
+            continue  # it has just been given back, or is no file
         try:
             if not _free(descriptor):
-                with contextlib.suppress(OSError, ValueError):  # made or given back this moment
-                    yield Lease(**_read(path))
+                with contextlib.suppress(OSError, msgspec.DecodeError):  # given back, or nobody's lease
+                    yield _read(path)
             elif remove:
                 with contextlib.suppress(OSError):  # another's: who made it, or root, removes it
                     path.unlink()
@@ -192,13 +227,14 @@ def _free(descriptor: int) -> bool:
     return True
 
 
-def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
+def _read(path: Path) -> Lease:
+    """Return a lease; its words are another user's, and no terminal gets more of them than their letters."""
+    found = msgspec.json.decode(path.read_bytes(), type=Lease)
+    return replace(found, user=printable(found.user), purpose=printable(found.purpose))
 
 
 def _write(descriptor: int, lease: Lease) -> None:
-    data = json.dumps(asdict(lease)).encode()
+    data = msgspec.json.encode(lease)
     os.pwrite(
         descriptor, data.ljust(_SIZE), 0
     )  # in one go: who reads without the folder's lock finds it whole

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import multiprocessing
 import os
@@ -14,6 +15,7 @@ import pytest
 from harness.cli import entry
 from harness.errors import ExitCode, HostError
 from harness.run import budget
+from harness.run.host import leases as module
 from harness.run.host.leases import SETTING, folder, held, leases
 from harness.run.pool import Demand
 
@@ -144,6 +146,43 @@ def test_the_place_is_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert folder() is None
     with held(ONE, "anything"):
         pass
+
+
+def test_no_link_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    precious, place = tmp_path / "precious", tmp_path / "place"
+    precious.mkdir(mode=0o700)
+    place.symlink_to(precious)
+    monkeypatch.setenv(SETTING, str(place))
+    assert folder() is None
+    assert precious.stat().st_mode & 0o7777 == 0o700
+    file = tmp_path / "file"
+    file.write_text("precious")
+    file.chmod(0o600)
+    (precious / "lock").symlink_to(file)
+    with (
+        pytest.raises(HostError, match="cannot be locked: .*symbolic links"),
+        held(ONE, "x", place=precious, size=HOST),
+    ):
+        pass
+    (precious / "lock").unlink()
+    number = next(module._numbers)
+    for taken in range(number + 1, number + 3):
+        (precious / f"{os.getpid()}-{taken}.lease").symlink_to(file)
+    with held(ONE, "x", place=precious, size=HOST):
+        assert [it.purpose for it in leases(precious)] == ["x"]
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("precious", 0o600)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"user": 1}', '{"user": "a", "cpus": "many"}', "\xff"])
+def test_what_is_no_lease_is_left(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "1-1.lease"
+    path.write_text(text)
+    os.mkfifo(tmp_path / "1-2.lease")
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with held(ONE, "x\x1b[2Jy", place=tmp_path, size=HOST, wait=False):
+            (lease,) = leases(tmp_path)
+            assert "\x1b" not in str(lease)
 
 
 def test_another_users_process_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
