@@ -31,7 +31,7 @@ from harness.matrix.choices import GUESTS
 from harness.paths import SHIPPED
 from harness.recipes.probe import ProbeRecipe
 from harness.recipes.qemu import load_qemu
-from harness.store.carried import DISTRIBUTION, PACKAGE, PROVENANCE, carried_key
+from harness.store.carried import CARRIED_KEY, DISTRIBUTION, PACKAGE, PROVENANCE, carried_key
 from harness.store.file_tree import digest_tree
 from harness.store.moving import Recording
 from harness.version import harness_version
@@ -82,7 +82,7 @@ def stage(artifacts: list[Artifact], folder: Path, version: str, source_name: st
         if it.kind == qemu.KIND:
             bundle(place / qemu.BINARY, place / "lib")
         key = carried_key(it.kind, it.provenance["inputs"], MADE_WITH[it.kind])
-        (place / PROVENANCE).write_text(json.dumps({**it.provenance, "carried-key": key}, indent=1) + "\n")
+        (place / PROVENANCE).write_text(json.dumps({**it.provenance, CARRIED_KEY: key}, indent=1) + "\n")
     (package / "__init__.py").write_text('"""What ovmf-acceptance compiles, built."""\n')
     (info / "licenses").mkdir(parents=True)
     for path in (SHIPPED / "LICENSES").iterdir():

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 DISTRIBUTION = "ovmf-acceptance-qemu"
 PACKAGE = "ovmf_acceptance_qemu"
-PROVENANCE = "provenance.json"
-"""In each of the package's folders ``KIND/NAME``; ``carried-key`` is there beside what the store writes."""
+PROVENANCE, CARRIED_KEY = "provenance.json", "carried-key"
+"""The file of each of the package's folders ``KIND/NAME``, and what it has beside what the store writes."""
 
 
 def carried_key(kind: str, inputs: Mapping[str, JSONValue], made_with: Collection[str]) -> str:
@@ -40,7 +40,7 @@ def carried(kind: str, name: str, key: str) -> tuple[Path, dict[str, Any]] | Non
         provenance = json.loads((folder / PROVENANCE).read_bytes())
     except (OSError, ValueError):
         return None
-    same = isinstance(provenance, dict) and provenance.get("carried-key") == key
+    same = isinstance(provenance, dict) and provenance.get(CARRIED_KEY) == key
     return (folder, provenance) if same else None
 
 

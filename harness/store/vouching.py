@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HostError
+from harness.store.carried import CARRIED_KEY, DISTRIBUTION
 from harness.store.entries import PROVENANCE
 
 if TYPE_CHECKING:
@@ -32,10 +33,11 @@ def vouch(path: Path, sha256: str) -> None:
     with contextlib.suppress(OSError):  # without its seal the store reads the entry's files again
         found.with_name(f".{found.name}.seal").unlink()
     what = f"{provenance.get('kind')} {provenance.get('name')}"
+    mend = f"install {DISTRIBUTION} again" if CARRIED_KEY in provenance else "the next run makes it anew"
     raise HostError(
         f"{path} is damaged: it is not the file that was made for {what} (SHA-256 {sha256[:16]}…, not "
         f"{recorded[:16]}…)",
-        "it is made or fetched anew by the next run; look at the disk, or at whatever copied the cache",
+        f"{mend}; look at the disk, or at whatever copied it",
     )
 
 

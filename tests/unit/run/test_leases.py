@@ -160,7 +160,7 @@ def test_no_link_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     file.chmod(0o600)
     (precious / "lock").symlink_to(file)
     with (
-        pytest.raises(HostError, match="cannot be locked: .*symbolic links"),
+        pytest.raises(HostError, match=r"cannot be locked: .*symbolic links"),
         held(ONE, "x", place=precious, size=HOST),
     ):
         pass

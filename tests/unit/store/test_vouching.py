@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,8 @@ import pytest
 
 from harness.boot.driver import _file_digest
 from harness.errors import ExitCode, HostError
-from harness.store.entries import Store
+from harness.store.carried import CARRIED_KEY
+from harness.store.entries import PROVENANCE, Store
 from harness.store.file_tree import digest_file
 from harness.store.vouching import vouch
 from tests.support.fake_boots import KERNEL, OFF, document, fake_boots
@@ -50,6 +52,19 @@ def test_a_flipped_byte_is_named_and_the_entry_made_anew(tmp_path: Path) -> None
     assert caught.value.exit_code == ExitCode.HOST
     assert made(store).path / "bin/OVMF.fd" == file
     assert file.read_bytes() == b"firmware"
+
+
+def test_the_mend_is_that_of_where_the_file_came_from(tmp_path: Path) -> None:
+    file = made(Store(tmp_path)).path / "bin/OVMF.fd"
+    flip(file)
+    with pytest.raises(HostError, match="the next run makes it anew"):
+        vouch(file, digest_file(file))
+    provenance = file.parents[1] / PROVENANCE
+    provenance.chmod(0o644)
+    provenance.write_text(json.dumps({**json.loads(provenance.read_text()), CARRIED_KEY: "k"}))
+    vouch.cache_clear()
+    with pytest.raises(HostError, match="install ovmf-acceptance-qemu again"):
+        vouch(file, digest_file(file))
 
 
 def test_a_file_of_no_entry_is_whoever_s_it_is(tmp_path: Path) -> None:
