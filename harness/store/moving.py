@@ -36,18 +36,12 @@ class Recording(Asking):
         super().__init__(root)
         self.given: dict[Path, Artifact] = {}
 
-    def get(
-        self,
-        kind: str,
-        name: str,
-        inputs: Mapping[str, JSONValue],
-        *_: object,
-        made_with: Sequence[str] = (),
-        **__: object,
-    ) -> Artifact:
-        """Return the finished artifact and note it when it is an entry; NotMadeError when there is none."""
-        artifact = super().get(kind, name, inputs, made_with=made_with)
-        if artifact.path.is_relative_to(self.root):
+    def find(
+        self, kind: str, name: str, inputs: Mapping[str, JSONValue], made_with: Sequence[str] = ()
+    ) -> Artifact | None:
+        """Return the finished artifact, noted when it is an entry of this store."""
+        artifact = super().find(kind, name, inputs, made_with)
+        if artifact is not None and artifact.path.is_relative_to(self.root):
             self.given[artifact.path] = artifact
         return artifact
 
