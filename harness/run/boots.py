@@ -273,8 +273,8 @@ def boot_here(job: Job) -> BootRecord:
         try:
             with held(job.demand, cell.id, wait=job.wait):
                 record = _boot_now(job)
-                if record.ending.kind is not EndingKind.HOST or job.attendant is not None:
-                    return record
+                if record.ending.kind is not EndingKind.HOST or job.attendant or job.talk:
+                    return record  # who was there, or has talked, cannot begin anew
                 # It says nothing of the guest: once more, and what the host does again is its answer.
                 say(f"{cell.id} boots once more: {record.ending.detail}")
                 shutil.rmtree(folder)

@@ -48,6 +48,26 @@ def test_it_boots_once_more(
     assert len(booted) == times
 
 
+@pytest.mark.parametrize("there", ["attendant", "talk"])
+def test_what_somebody_took_part_in_boots_once(
+    there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    booted = list[boots.Job]()
+
+    def boot(job: boots.Job) -> BootRecord:
+        booted.append(job)
+        return BootRecord(path=job.folder, cell=CELL.id, platform="plain", ending=KILLED)
+
+    monkeypatch.setattr(boots, "_boot_now", boot)
+    monkeypatch.setattr(boots, "held", lambda *_, **__: nullcontext())
+    somebody: Any = {there: object()}
+    job = boots.Job(
+        CELL, cast("Any", None), Traits(FIRMWARE, KERNEL), tmp_path / "record", Demand(1, 64), **somebody
+    )
+    assert boots.boot_here(job).ending == KILLED
+    assert len(booted) == 1
+
+
 def test_then_it_is_the_host_s_error() -> None:
     class Source:
         def record(self, _cell: Cell, _attempt: int) -> BootRecord:
