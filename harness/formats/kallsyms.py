@@ -60,14 +60,15 @@ def read_kallsyms(image: bytes) -> Kallsyms:
             names = list(_names(image, start, count, tokens))
             offsets = _offsets(image, count, start - 8, behind)
             if len(names) == count and offsets:
-                return _code(names, offsets)
+                return code_symbols(names, offsets)
     raise HarnessError(
         "the kernel carries no symbol table that is read here",
         "build it with CONFIG_KALLSYMS, or name a vmlinux",
     )
 
 
-def _code(names: Sequence[str], offsets: Sequence[int]) -> Kallsyms:
+def code_symbols(names: Sequence[str], offsets: Sequence[int]) -> Kallsyms:
+    """Return the code of symbols, each named with its kind's letter first, as nm(1) has it: ``Tname``."""
     found: dict[int, str] = {}
     for name, address in zip(names, offsets, strict=True):
         if name[0] in _CODE and address in _KERNEL:

@@ -18,7 +18,10 @@ from harness.formats.bzimage import is_bzimage, read_setup
 _SETUP_SECTORS = 0x1F1
 _PAYLOAD = 0x248
 _LARGEST = 1 << 30
-_LOADED = 1  # PT_LOAD
+_LOADED, _NOTE = 1, 4  # PT_LOAD, PT_NOTE
+_BUILD_ID = b"\x03\0\0\0GNU\0"
+"""Type and name of the note; before them the sizes of both."""
+_NOTE_SIZES = 8
 _ELF = b"\x7fELF"
 _GZIP, _XZ, _BZIP2, _ZSTD, _LZMA = b"\x1f\x8b", b"\xfd7zXZ\0", b"BZh", b"\x28\xb5\x2f\xfd", b"\x5d\0\0"
 
@@ -49,13 +52,28 @@ class Segment:
 
 def segments(elf: bytes) -> tuple[Segment, ...]:
     """Return what of a 64-bit ELF file is loaded; HarnessError where it is damaged."""
+    return _segments(elf, _LOADED)
+
+
+def build_id(elf: bytes) -> str:
+    """Return the linker's build id of a 64-bit ELF file in hexadecimal, "" where it has none."""
+    for each in _segments(elf, _NOTE):
+        notes = elf[each.offset : each.offset + each.size]
+        at = notes.find(_BUILD_ID)
+        if at >= _NOTE_SIZES:
+            (size,) = struct.unpack_from("<I", notes, at - 4)
+            return notes[at + len(_BUILD_ID) : at + len(_BUILD_ID) + size].hex()
+    return ""
+
+
+def _segments(elf: bytes, kind: int) -> tuple[Segment, ...]:
     try:
         (table,) = struct.unpack_from("<Q", elf, 32)
         size, count = struct.unpack_from("<HH", elf, 54)
         found = [struct.unpack_from("<IIQQQQ", elf, table + size * number) for number in range(count)]
     except struct.error as error:
         raise HarnessError(f"the kernel's ELF file is damaged: {error}", "build or fetch it again") from error
-    return tuple(Segment(it[2], it[3], it[5]) for it in found if it[0] == _LOADED)
+    return tuple(Segment(it[2], it[3], it[5]) for it in found if it[0] == kind)
 
 
 def bytes_at(elf: bytes, address: int, size: int) -> bytes:

@@ -105,7 +105,7 @@ class DebugFile:
         for unit in self._dwarf.iter_CUs():
             program = self._dwarf.line_program_for_CU(unit)
             if program is not None:
-                for line in _lines(program):
+                for line in lines_of(program):
                     if line.line or line.address not in found:
                         found[line.address] = line
         return tuple(found[address] for address in sorted(found))
@@ -204,7 +204,8 @@ def _is_code(name: str) -> bool:
     return bool(name) and not name.startswith(("@", ".", "$")) and "." not in name
 
 
-def _lines(program: Any) -> Iterator[Line]:
+def lines_of(program: Any) -> Iterator[Line]:
+    """Yield the lines of one unit's line program, as pyelftools reads it."""
     first = 0 if program.header.version >= 5 else 1
     names = [source_name(path) for path in _paths(program)]
     for entry in program.get_entries():

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
 from harness.evidence.record import StoredFile
-from harness.formats.kallsyms import Kallsyms, read_kallsyms
+from harness.evidence.symbols.kernel_files import KernelFiles, symbols_beside
 from harness.formats.linux_payload import Segment, bytes_at, kernel_elf, kernel_in, segments
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ LINKED = 0xFFFFFFFF80000000
 """Addresses from here on are the kernel's own."""
 _OFFSET = re.compile(r"Kernel Offset: (0x[0-9a-f]+) from ")
 _DISABLED = "Kernel Offset: disabled"
+_UNPLACED = "where KASLR put the kernel shows neither on its console nor in the ledger"
 _STEP, _SPAN = 2 << 20, 1 << 30
 """CONFIG_PHYSICAL_ALIGN of x86-64, and how far KASLR moves a kernel."""
 PVALIDATE, VMGEXIT = b"\xf2\x0f\x01\xff", b"\xf3\x0f\x01\xd9"
@@ -38,7 +39,7 @@ class KernelImage:
     """An unpacked kernel and its symbols."""
 
     elf: bytes
-    symbols: Kallsyms
+    files: KernelFiles
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,19 @@ class KernelSymbols:
         return bytes_at(self.image.elf, address - self.offset, size) if self.offset is not None else b""
 
     def place(self, address: int) -> str:
-        """Return ``pvalidate_pages()+0x62`` for an address of the running kernel, "" for an unknown one."""
+        """Return ``pvalidate_pages()+0x62`` for an address of the running kernel, "" for an unknown one.
+
+        With a vmlinux of the kernel, ``at arch/x86/coco/sev/core.c:291`` follows.
+        """
         if self.offset is None or address < LINKED:
             return ""
-        return self.image.symbols.place(address - self.offset)
+        linked, files = address - self.offset, self.image.files
+        line = files.vmlinux.line(linked) if files.vmlinux is not None else ""
+        return " at ".join(filter(None, (files.symbols.place(linked), line)))
 
 
 def kernel_symbols(record: BootRecord, code_seen: Mapping[int, bytes]) -> tuple[KernelSymbols | None, str]:
-    """Return the symbols of a record's kernel, and why there are none.
+    """Return the symbols of a record's kernel, and why there are none, or what was not used.
 
     ``code_seen``: bytes of code that the running kernel had, by their addresses.
     """
@@ -73,12 +79,9 @@ def kernel_symbols(record: BootRecord, code_seen: Mapping[int, bytes]) -> tuple[
     offset = offset_said(record.whole_text)
     if offset is None:
         offset = offset_by_code(image.elf, code_seen)
-    why = (
-        ""
-        if offset is not None
-        else "where KASLR put the kernel shows neither on its console nor in the ledger"
-    )
-    return KernelSymbols(image, offset), why
+    if offset is None:
+        return KernelSymbols(image, offset), _UNPLACED
+    return KernelSymbols(image, offset), "; ".join(image.files.refused)
 
 
 def offset_said(console: str) -> int | None:
@@ -114,13 +117,16 @@ def _image(record: BootRecord) -> KernelImage | None:
         given = record.inputs.get(name)
         if given is not None and given.path is not None:
             path = Path(given.path)
-            return _read(path, given.sha256) if path.is_file() else None
+            return _read(path, given.sha256, beside=name == "kernel") if path.is_file() else None
     return None
 
 
 @lru_cache(maxsize=4)
-def _read(path: Path, sha256: str) -> KernelImage | None:
-    """Return the kernel of a file, None when the file is another one by now."""
+def _read(path: Path, sha256: str, *, beside: bool) -> KernelImage | None:
+    """Return the kernel of a file, None when the file is another one by now.
+
+    ``beside``: the file is the image itself, and symbols may lie near it.
+    """
     with path.open("rb") as file:
         if StoredFile.of(file).sha256 != sha256:
             return None
@@ -129,4 +135,4 @@ def _read(path: Path, sha256: str) -> KernelImage | None:
     if image is None:
         raise HarnessError(f"{path.name} holds no kernel in one piece")
     elf = kernel_elf(image)
-    return KernelImage(elf, read_kallsyms(elf))
+    return KernelImage(elf, symbols_beside(path if beside else None, image, elf))

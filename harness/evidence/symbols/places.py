@@ -81,9 +81,14 @@ class Places:
 
     def lacking(self) -> list[str]:
         """Return why addresses that were asked for have no full names."""
-        found = {"firmware": self._firmware[1] if "firmware" in self.used else ""}
-        found["kernel"] = self._kernel[1] if "kernel" in self.used else ""
-        return [f"no functions of the {kind}: {why}" for kind, why in found.items() if why]
+        found = []
+        if "firmware" in self.used:
+            found.append(("firmware", "functions", self._firmware[1]))
+        if "kernel" in self.used:
+            symbols, why = self._kernel
+            placed = symbols is not None and symbols.offset is not None
+            found.append(("kernel", "source lines" if placed else "functions", why))
+        return [f"no {what} of the {kind}: {why}" for kind, what, why in found if why]
 
     @cached_property
     def modules(self) -> Modules:

@@ -20,9 +20,9 @@ from harness.boot.watch import Watch
 from harness.errors import HarnessError, HostError
 from harness.evidence.symbols.firmware import FOLDER, belonging, debug_files
 from harness.evidence.symbols.gdb_script import gdb_script
+from harness.evidence.symbols.kernel_files import symbols_beside
 from harness.evidence.symbols.modules import Module, Modules, logged
 from harness.evidence.text import plain_text
-from harness.formats.kallsyms import read_kallsyms
 from harness.formats.linux_payload import kernel_elf, kernel_in
 from harness.formats.symbol_file import symbol_file
 from harness.machine.guest_memory import GuestMemory
@@ -110,7 +110,9 @@ class Debugger:
         script = machine.rundir / SCRIPT
         own = dict(machine.spec.confidential.properties) if machine.spec.confidential is not None else {}
         c_bit = int(own[_C_BIT]) if _C_BIT in own else None
-        kernel = self._kernel.result()
+        kernel, refused = self._kernel.result()
+        for each in refused:
+            self._said(f"not used: {each}")
         script.write_text(gdb_script(machine.rundir / GDB, modules, files, c_bit=c_bit, kernel=kernel))
         if not files:
             self._said(
@@ -140,23 +142,27 @@ def _of_build(firmware: Path) -> Mapping[str, DebugFile]:
     return debug_files(folder) if folder.is_dir() else {}
 
 
-def _kernel_symbols(machine: Machine) -> Path | None:
-    """Return a file with the kernel's symbols: its own vmlinux, or one made of the table that it carries."""
+def _kernel_symbols(machine: Machine) -> tuple[Path | None, tuple[str, ...]]:
+    """Return a file with the kernel's symbols, and what was refused.
+
+    The file is the vmlinux of this very kernel, or made of System.map or of the table that the image carries.
+    """
     image = machine.spec.kernel or next((drive.path for drive in machine.spec.drives), None)
     if image is None:
-        return None
-    vmlinux = image.resolve().parents[3] / "vmlinux" if len(image.resolve().parents) > 3 else None
-    if vmlinux is not None and vmlinux.is_file():
-        return vmlinux
+        return None, ()
+    bare = machine.spec.kernel is not None
     try:
         bzimage = kernel_in(image.read_bytes())
         if bzimage is None:
-            return None
-        made = machine.rundir / KERNEL_SYMBOLS
-        made.write_bytes(symbol_file(read_kallsyms(kernel_elf(bzimage))))
-    except HarnessError:
-        return None
-    return made
+            return None, ()
+        files = symbols_beside(image if bare else None, bzimage, kernel_elf(bzimage))
+    except HarnessError as error:
+        return None, (error.what,)
+    if files.vmlinux is not None:
+        return files.vmlinux.path, files.refused
+    made = machine.rundir / KERNEL_SYMBOLS
+    made.write_bytes(symbol_file(files.symbols))
+    return made, files.refused
 
 
 def check_place(until: str, modules: Sequence[str]) -> None:

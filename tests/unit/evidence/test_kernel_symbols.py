@@ -61,6 +61,14 @@ def test_names(record: BootRecord) -> None:
     assert found.place(0x1000) == ""
 
 
+def test_what_is_not_used_is_said(record: BootRecord, tmp_path: Path) -> None:
+    (tmp_path / "vmlinux").write_bytes(b"another kernel")
+    found, why = kernel_symbols(record, {AT + MOVED: PVALIDATE, AT + 0x600 + MOVED: PVALIDATE})
+    assert found is not None
+    assert found.place(AT + MOVED) == "function_01494()+0x2"
+    assert why.startswith(f"{tmp_path}/vmlinux: no symbols can be read: ")
+
+
 def test_what_is_lacking_is_said(record: BootRecord, tmp_path: Path) -> None:
     found, why = kernel_symbols(record, {})
     assert found is not None
