@@ -22,6 +22,7 @@ from harness.boot.interrogation import interrogate
 from harness.boot.lives import Story, is_relaunched
 from harness.boot.phases import DONE, Limit, Phase, limits_of
 from harness.boot.talk import Conversation, Talk
+from harness.boot.waiting.guest_clock import by_clock
 from harness.boot.waiting.patience import Patience
 from harness.boot.watch import Watch
 from harness.errors import HarnessError
@@ -179,6 +180,7 @@ def _end(
         if outcome.kind is not EndingKind.RESET or not story.goes_on():
             break
     ended = machine.clock()
+    outcome = by_clock(story.watch.seen(), outcome)
     if outcome.kind is not EndingKind.HOST:
         interrogate(machine, outcome)
     if attendant is not None:
