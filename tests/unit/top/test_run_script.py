@@ -67,9 +67,14 @@ def test_tests(checkout: Path) -> None:
     ]
 
 
+def test_setup_runs_nothing(checkout: Path) -> None:
+    assert run(checkout, "setup") == (0, "")
+    assert run(checkout, "--no-install", "setup", "-k", "x") == (0, "")
+
+
 def test_its_own_words(checkout: Path) -> None:
     assert run(checkout, "--no-install") == (0, "run: no system package is missing")
-    assert run(checkout, "--help")[1].startswith("usage: ./run [--no-install] scenarios|tests")
+    assert run(checkout, "--help")[1].startswith("usage: ./run [--no-install] scenarios|tests|setup [")
     for wrong in ([], ["scenario"], ["-k", "scenarios"]):
         assert run(checkout, *wrong) == (4, "")
 
