@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import tempfile
+from functools import cache
 from pathlib import Path
 
 from harness.errors import HarnessError, HostError
@@ -14,6 +16,11 @@ MIRROR_SETTING = "HARNESS_DEBIAN_MIRROR"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 _RELEASES = "bullseye|bookworm|trixie|forky|sid|oldoldstable|oldstable|stable|testing|unstable"
+_OTHER = "ubuntu"
+"""The name by which a mirror has an archive of the same tools with other packages."""
+_HELPER = "/usr/lib/apt/apt-helper"
+_OS_RELEASE = Path("/etc/os-release")
+_TOLD = re.compile(r"""^(ID|PRETTY_NAME)=["']?([^"'\n]*)""", re.MULTILINE)
 _DEBIAN_SUITE = re.compile(rf"(?:{_RELEASES})(?:-updates|-backports|-proposed-updates)?")
 _NOISE = ("Download Failed", "Some index files failed", "Unable to fetch some")
 _OWN = re.compile(
@@ -53,29 +60,67 @@ def pick_mirror(targets: str) -> str | None:
     return min(likely, key=lambda uri: not uri.endswith("/debian"), default=None)
 
 
-def find_mirror() -> str:
-    """Return the mirror's address from the setting, else from the machine's apt configuration."""
-    if setting := os.environ.get(MIRROR_SETTING):
-        mirror = setting.rstrip("/")
-    else:
-        command = ["apt-get", "indextargets", "--format"]
-        with_release = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)|$(LABEL)"
-        found = pick_mirror(_ask([*command, with_release]))
-        found = found or pick_mirror(
-            _ask([*command, "$(REPO_URI)|$(RELEASE)|$(COMPONENT)", "--no-release-info"])
-        )
-        if found is None:
-            raise HostError(
-                "this machine's apt configuration names no Debian archive",
-                f"set {MIRROR_SETTING} to the address of a mirror (the one that ends before /dists/)",
-            )
-        mirror = found
+def pick_beside(targets: str) -> list[str]:
+    """Return where Debian's archive would be on the mirrors that have an Ubuntu's: ``debian`` beside it.
+
+    ``targets`` are lines as those of `pick_mirror`; only those of main count.
+    """
+    found: dict[str, None] = {}
+    for line in targets.splitlines():
+        uri, _, component = (line.split("|") + [""] * 3)[:3]
+        place, slash, name = uri.rstrip("/").rpartition("/")
+        if component == "main" and slash and name == _OTHER:
+            found[f"{place}/debian"] = None
+    return list(found)
+
+
+@cache
+def _serves(mirror: str) -> bool:
+    """Return whether there is a Debian archive, as apt reaches it: by the machine's proxies."""
+    with tempfile.TemporaryDirectory(prefix="release-") as folder:
+        once = [f"-oAcquire::{option}" for option in ("Retries=0", "http::Timeout=5", "https::Timeout=5")]
+        release, copy = f"{mirror}/dists/stable/InRelease", Path(folder, "InRelease")
+        _ask([_HELPER, *once, "download-file", release, str(copy)])
+        return copy.is_file() and b"\nOrigin: Debian\n" in copy.read_bytes()
+
+
+def find_mirror(os_release: Path = _OS_RELEASE) -> str:
+    """Return the mirror's address from the setting, else from the machine's apt configuration.
+
+    An Ubuntu's configuration names no Debian archive; where its mirror has one beside, that is taken.
+    """
+    mirror = os.environ.get(MIRROR_SETTING, "").rstrip("/") or _configured(os_release)
     if not re.fullmatch(r"[a-z][a-z0-9+]*:[^\s\[\]]+", mirror):
         raise HarnessError(
             f"{mirror!r} is not the address of a Debian mirror",
             f"{MIRROR_SETTING} takes a URI such as http://HOST/debian or file:/srv/debian",
         )
     return mirror
+
+
+def _configured(os_release: Path) -> str:
+    command = ["apt-get", "indextargets", "--format"]
+    released = _ask([*command, "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)|$(LABEL)"])
+    known = _ask([*command, "$(REPO_URI)|$(RELEASE)|$(COMPONENT)", "--no-release-info"])
+    if found := pick_mirror(released) or pick_mirror(known):
+        return found
+    beside = pick_beside(known)
+    if found := next(filter(_serves, beside), None):
+        return found
+    tried = f", and there is none at {' or '.join(beside)}" if beside else ""
+    raise HostError(
+        f"this machine's apt configuration names no Debian archive{_system(os_release)}{tried}",
+        f"set {MIRROR_SETTING} to the address of a mirror (the one that ends before /dists/)",
+    )
+
+
+def _system(os_release: Path) -> str:
+    """Return which system that is, where it is none of Debian's."""
+    try:
+        told = dict(_TOLD.findall(os_release.read_text(errors="replace")))
+    except OSError:
+        return ""
+    return "" if told.get("ID") == "debian" else f" (it is {told.get('PRETTY_NAME', 'no Debian')})"
 
 
 def inherited(dump: str) -> list[str]:
