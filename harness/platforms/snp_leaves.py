@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from harness.platforms.device import device_leaf
 from harness.platforms.leaf import failed, passed, skipped
 from harness.platforms.sev.answers import SNP_VM
 from harness.platforms.sev.firmware import LEAST, tcb_parts
@@ -39,8 +40,8 @@ def _leaves(host: Host) -> Iterator[Leaf]:
     yield _parameter(host)
     yield _table(host)
     yield _asids(host)
-    yield _device(host, "sev", "load the module ccp, and switch SEV on in the BIOS")
-    yield _device(host, "kvm", "load the module kvm_amd, and switch SVM on in the BIOS")
+    yield device_leaf(host, "sev", "sev-device", "load the module ccp, and switch SEV on in the BIOS")
+    yield device_leaf(host, "kvm", "kvm-device", "load the module kvm_amd, and switch SVM on in the BIOS")
     yield _firmware(host)
     yield _tcb(host)
     yield _vm_types(host)
@@ -102,15 +103,6 @@ def _asids(host: Host) -> Leaf:
         )
     used = f", {taken} taken" if taken is not None else ""
     return passed(name, f"{limit} for SEV-ES and SNP guests{used}")
-
-
-def _device(host: Host, device: str, mend: str) -> Leaf:
-    name = f"{device}-device"
-    if missing := host.lacks_device(device):
-        if device in host.answers.refused:
-            mend = f"join the group that owns /dev/{device} (ls -l /dev/{device}), log in again; or be root"
-        return failed(name, missing[0], mend)
-    return passed(name, f"/dev/{device} opens")
 
 
 def _firmware(host: Host) -> Leaf:

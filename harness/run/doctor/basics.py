@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from harness.debian.apt_config import KEYRING, find_mirror, machine_settings
 from harness.errors import HarnessError
 from harness.platforms.leaf import branch, failed, passed, skipped
+from harness.store.carried import DISTRIBUTION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from harness.platforms.leaf import Leaf
     from harness.run.pool import Demand
@@ -36,6 +37,11 @@ TOOLS = MappingProxyType(
         "fakeroot": "fakeroot",
         "newuidmap": "uidmap",
         "/sbin/mke2fs": "e2fsprogs",
+    }
+)
+"""Programs that fetching and making guests need, each with Debian's package; ``./run`` installs the same."""
+COMPILERS = MappingProxyType(
+    {
         "gcc": "gcc",
         "g++": "g++",
         "make": "make",
@@ -45,7 +51,7 @@ TOOLS = MappingProxyType(
         "pkg-config": "pkg-config",
     }
 )
-"""Programs that fetching and building need, each with Debian's package; ``./run`` installs the same."""
+"""Programs that compile QEMU, what runs in guests, and firmware, in the same form."""
 _MIRROR_SECONDS = 1.5
 _LEAST_DISK_GIB = 10
 _LEAST_MEMORY_MIB = 6144
@@ -56,14 +62,42 @@ _GROUP = "sys/fs/cgroup"
 
 
 def tools(which: Callable[[str], object] = shutil.which, keyring: Path = KEYRING) -> Leaf:
-    """Return whether the programs are there that fetching and building need."""
-    missing = {tool: package for tool, package in TOOLS.items() if not which(tool)}
+    """Return whether the programs are there that fetching and making guests need."""
+    missing = _missing(TOOLS, which)
     if not keyring.is_file():
         missing[str(keyring)] = "debian-archive-keyring"
     if missing:
-        packages = " ".join(sorted(set(missing.values())))
-        return failed("tools", f"missing: {', '.join(missing)}", f"apt-get install {packages}")
+        return failed("tools", f"missing: {', '.join(missing)}", _install(missing, which))
     return passed("tools", f"all {len(TOOLS)} programs are there")
+
+
+def compilers(uncompiled: Sequence[str], which: Callable[[str], object] = shutil.which) -> Leaf:
+    """Return whether what compiles is there; ``uncompiled``: what a first boot would have to compile here.
+
+    Where that is nothing, because it comes built or has been built, a missing compiler is no failure.
+    """
+    name, missing = "compilers", _missing(COMPILERS, which)
+    if not missing:
+        return passed(name, f"all {len(COMPILERS)} programs are there")
+    said = f"missing: {', '.join(missing)}"
+    if not uncompiled:
+        none = (
+            f"{said}; QEMU and the guest's programs are built, so firmware built from source alone needs them"
+        )
+        return skipped(name, none, _install(missing, which))
+    mend = f"{_install(missing, which)}; or pip install {DISTRIBUTION}, in which all of that comes built"
+    return failed(name, f"{said}; to be compiled: {', '.join(uncompiled)}", mend)
+
+
+def _missing(wanted: Mapping[str, str], which: Callable[[str], object]) -> dict[str, str]:
+    return {tool: package for tool, package in wanted.items() if not which(tool)}
+
+
+def _install(missing: Mapping[str, str], which: Callable[[str], object]) -> str:
+    """Return how to get what is missing; a host without apt has no such packages."""
+    if not which("apt-get"):
+        return "this is no Debian: take the image that contrib/container/Containerfile makes"
+    return f"apt-get install {' '.join(sorted(set(missing.values())))}"
 
 
 def reached(address: str) -> str:

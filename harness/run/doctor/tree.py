@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from harness.artifacts.compiled import uncompiled
 from harness.documents.strict import Strict
 from harness.errors import ExitCode, HarnessError
 from harness.evidence.signatures.signatures import PLACES
 from harness.paths import cache_dir
 from harness.platforms import kvm
+from harness.platforms.device import device_leaf
 from harness.platforms.examination import Examined, Means, no_qemu
 from harness.platforms.leaf import Leaf, branch, failed, passed
 from harness.platforms.registry import platforms
@@ -58,6 +60,7 @@ def examine(session: Session, required: Platform | None, *, launches: bool) -> E
     having = means(session, launches=launches)
     leaves = [
         basics.tools(),
+        basics.compilers(uncompiled(session.ingredients)),
         basics.mirror(),
         basics.disk(cache_dir(), basics.free_bytes(cache_dir())),
         basics.memory(host_capacity()),
@@ -92,8 +95,9 @@ def unneeded(leaf: Leaf) -> Leaf:
 
 def _kvm(host: Host, means: Means) -> Leaf:
     name = "kvm"
-    if missing := host.lacks_device("kvm"):
-        return failed(name, missing[0], "load kvm_amd or kvm_intel; in a container, hand /dev/kvm in")
+    device = device_leaf(host, "kvm", name, "load kvm_amd or kvm_intel; in a container, hand /dev/kvm in")
+    if device.state == "fail":
+        return device
     if means.qemu is None:
         return no_qemu(name, means)
     if reason := kvm.trouble(means.qemu):

@@ -24,18 +24,12 @@ from harness.platforms.sev.answers import NOTHING, Answers, Asids
 from harness.platforms.sev.firmware import SevFirmware, ask, tcb_parts
 from harness.platforms.snp_launch import Output
 from harness.platforms.snp_leaves import host_leaves
-from tests.support.hosts import GENOA, GENOA_HOST
+from tests.support.hosts import BAD_HOSTS, GENOA, GENOA_HOST, with_answers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.platforms.host import Host
-
-OLD = SevFirmware(1, 49, 6, 0, rmp=True)
-
-
-def with_answers(**changes: object) -> Host:
-    return replace(GENOA_HOST, answers=replace(GENOA, **changes))  # type: ignore[arg-type]
 
 
 def states(host: Host) -> dict[str, str]:
@@ -55,46 +49,7 @@ def test_a_host_that_has_all() -> None:
     assert found(GENOA_HOST, "tcb").said == "boot-loader 10, tee 0, snp 25, microcode 90"
 
 
-BAD = {
-    "no-snp": (with_answers(encryption=cpuid.Encryption(0xF, 51, 509, 100)), "processor", "does not offer"),
-    "off": (replace(GENOA_HOST, parameters={"kvm_amd.sev_snp": "N"}), "kernel-parameter", "sev_snp is N"),
-    "no-table": (
-        with_answers(log=("SEV-SNP: Memory for the RMP table has not been reserved by BIOS",)),
-        "rmp-table",
-        "not been reserved by BIOS",
-    ),
-    "table-idle": (
-        with_answers(log=(), firmware=replace(GENOA.firmware, rmp=False)),  # type: ignore[type-var]
-        "rmp-table",
-        "not initialized",
-    ),
-    "asids-taken": (replace(GENOA_HOST, asids=Asids(99, 99)), "asids", "all 99"),
-    "no-asids": (replace(GENOA_HOST, asids=Asids(0, 0)), "asids", "leaves none"),
-    "no-asids-by-cpuid": (
-        replace(with_answers(encryption=cpuid.Encryption(0x1F, 51, 509, 1)), asids=None),
-        "asids",
-        "leaves none",
-    ),
-    "no-sev": (replace(GENOA_HOST, devices=frozenset({"kvm"})), "sev-device", "there is no /dev/sev"),
-    "sev-refused": (with_answers(refused={"sev": "Permission denied"}), "sev-device", "Permission denied"),
-    "no-kvm": (replace(GENOA_HOST, devices=frozenset({"sev"})), "kvm-device", "there is no /dev/kvm"),
-    "kvm-refused": (with_answers(refused={"kvm": "Permission denied"}), "kvm-device", "Permission denied"),
-    "old-firmware": (with_answers(firmware=OLD), "sev-firmware", "1.49 build 6 is older than 1.51"),
-    "mute-firmware": (
-        with_answers(firmware=None, firmware_trouble="Input/output error"),
-        "sev-firmware",
-        "no answer: Input/output error",
-    ),
-    "no-memfd": (with_answers(kvm={"KVM_CAP_VM_TYPES": 0x1F}), "guest-memory", "has no guest_memfd"),
-    "no-vm-type": (
-        with_answers(kvm={"KVM_CAP_GUEST_MEMFD": 1, "KVM_CAP_VM_TYPES": 0xF}),
-        "guest-memory",
-        "makes no SNP guests",
-    ),
-}
-
-
-@pytest.mark.parametrize(("host", "name", "words"), BAD.values(), ids=BAD)
+@pytest.mark.parametrize(("host", "name", "words"), BAD_HOSTS.values(), ids=BAD_HOSTS)
 def test_a_bad_answer_fails_its_leaf_alone_and_says_what_mends_it(host: Host, name: str, words: str) -> None:
     bad = [leaf for leaf in host_leaves(host) if leaf.state == "fail"]
     assert [leaf.name for leaf in bad] == [name]
@@ -332,7 +287,7 @@ def test_a_hardware_host_is_examined_to_the_launch(
     assert {leaf.state for leaf in leaves} == {"pass"}
     assert [leaf.name for leaf in leaves][-3:] == ["qemu", "qemu-capabilities", "launch"]
     assert "sev-snp-guest,id=cgs0,cbitpos=51,reduced-phys-bits=1,policy=0x30000" in seen[0]
-    broken = [*platform.examine(BAD["asids-taken"][0], Means(qemu))]
+    broken = [*platform.examine(BAD_HOSTS["asids-taken"][0], Means(qemu))]
     assert [leaf.state for leaf in broken[-3:]] == ["pass", "skip", "skip"]
     mute = made_up_qemu("exit 1")
     assert [leaf.state for leaf in platform.examine(GENOA_HOST, Means(mute))][-3:] == ["fail", "fail", "skip"]

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.artifacts.compiled import uncompiled
+from harness.artifacts.ingredients import Ingredients
 from harness.cli import entry
 from harness.errors import ExitCode, HostError
 from harness.platforms import snp_launch
@@ -23,11 +25,12 @@ from harness.platforms.snp_launch import Output
 from harness.run.doctor import basics, tree
 from harness.run.doctor.tree import Examination, as_text, tried, unneeded
 from harness.run.pool import Demand
+from harness.store import entries
 from tests.support.data import PROJECT
-from tests.support.hosts import GENOA_HOST, WITHOUT_DEV_SEV
+from tests.support.hosts import GENOA, GENOA_HOST, WITHOUT_DEV_SEV
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 LAPTOP = replace(GENOA_HOST, parameters={}, devices=frozenset(), answers=WITHOUT_DEV_SEV.answers, asids=None)
@@ -45,10 +48,47 @@ ERROR: One or more tests in snphost-ok reported a failure
 
 def test_tools() -> None:
     assert basics.tools(lambda _tool: "/bin/x", PROJECT / "README.md").state == "pass"
-    lacking = basics.tools(lambda tool: None if tool in {"nasm", "iasl"} else tool, PROJECT / "absent.gpg")
+    lacking = basics.tools(lambda tool: None if tool in {"gpg", "cpio"} else tool, PROJECT / "absent.gpg")
     assert lacking.state == "fail"
-    assert lacking.said == f"missing: nasm, iasl, {PROJECT / 'absent.gpg'}"
-    assert lacking.mend == "apt-get install acpica-tools debian-archive-keyring nasm"
+    assert lacking.said == f"missing: gpg, cpio, {PROJECT / 'absent.gpg'}"
+    assert lacking.mend == "apt-get install cpio debian-archive-keyring gpg"
+
+
+def test_a_host_without_apt_takes_the_image() -> None:
+    lacking = basics.tools(lambda _tool: None, PROJECT / "README.md")
+    assert "missing: apt-get, dpkg-source, " in lacking.said
+    assert "contrib/container/Containerfile" in lacking.mend
+    assert (PROJECT / "contrib/container/Containerfile").is_file()
+
+
+def without(*tools: str) -> Callable[[str], object]:
+    return lambda tool: None if tool in tools else tool
+
+
+def test_compilers() -> None:
+    assert basics.compilers(("QEMU",), without()).state == "pass"
+    needed = basics.compilers(("QEMU", "touch"), without("nasm", "iasl"))
+    assert (needed.state, needed.said) == ("fail", "missing: nasm, iasl; to be compiled: QEMU, touch")
+    assert "apt-get install acpica-tools nasm" in needed.mend
+    assert "pip install ovmf-acceptance-qemu" in needed.mend
+
+
+def test_a_missing_compiler_is_no_failure_where_all_is_built() -> None:
+    built = basics.compilers((), without("gcc", "ninja"))
+    assert (built.state, built.mend) == ("skip", "apt-get install gcc ninja-build")
+    assert "missing: gcc, ninja; QEMU and the guest's programs are built" in built.said
+
+
+def test_what_is_to_be_compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A cache that is empty has nothing; a QEMU that is named, or what a package carries, is not compiled."""
+    monkeypatch.delenv("HARNESS_QEMU", raising=False)
+    programs = sorted(path.stem for path in (PROJECT / "guest-images/initramfs-tools").glob("*.c"))
+    assert programs
+    assert sorted(uncompiled(Ingredients())) == sorted(["QEMU", *programs])
+    monkeypatch.setenv("HARNESS_QEMU", str(tmp_path / "absent"))
+    assert sorted(uncompiled(Ingredients())) == programs
+    monkeypatch.setattr(entries, "carried", lambda kind, *_: (tmp_path / kind, {"inputs": {}}))
+    assert uncompiled(Ingredients()) == ()
 
 
 def test_the_script_installs_what_the_doctor_asks_for() -> None:
@@ -57,7 +97,7 @@ def test_the_script_installs_what_the_doctor_asks_for() -> None:
     packages = set(
         re.findall(r"^([a-z0-9+.-]+) +\S+$", script.partition("needed='")[2].partition("'")[0], re.MULTILINE)
     )
-    assert set(basics.TOOLS.values()) - usual <= packages
+    assert {*basics.TOOLS.values(), *basics.COMPILERS.values()} - usual <= packages
 
 
 def _no_mirror() -> str:
@@ -189,6 +229,17 @@ def test_a_laptop_is_no_broken_server() -> None:
 
 
 @pytest.mark.usefixtures("launches")
+def test_a_device_that_is_refused_has_a_mend_of_its_own() -> None:
+    refused = replace(GENOA_HOST, answers=replace(GENOA, refused={"kvm": "Permission denied"}))
+    for host, mend in (
+        (refused, "join the group"),
+        (replace(GENOA_HOST, devices=frozenset()), "load kvm_amd"),
+    ):
+        found = {leaf.name: leaf for leaf in tried(host, Means(None, "no QEMU"))}
+        assert (found["kvm"].state, mend in found["kvm"].mend) == ("fail", True)
+
+
+@pytest.mark.usefixtures("launches")
 def test_a_server_that_lacks_something_fails_without_being_asked() -> None:
     found = {leaf.name: leaf for leaf in tried(replace(GENOA_HOST, parameters={}), Means(None, "no QEMU"))}
     assert (found["snp"].state, found["kvm"].state) == ("fail", "skip")
@@ -216,8 +267,9 @@ def test_how_it_looks() -> None:
 @pytest.fixture
 def calm(monkeypatch: pytest.MonkeyPatch, stand_ins: Any) -> Any:
     """Let the questions of a run's needs have good answers."""
-    for name in ("tools", "mirror", "disk", "memory", "container"):
+    for name in ("tools", "compilers", "mirror", "disk", "memory", "container"):
         monkeypatch.setattr(basics, name, lambda *_, name=name: passed(name, "good"))
+    monkeypatch.setattr(tree, "uncompiled", lambda _: ())
     monkeypatch.setattr(tree, "means", lambda *_, **__: Means(None, "no QEMU"))
     return stand_ins
 
