@@ -2,7 +2,8 @@
 """A warm work tree: sources that follow each request, next to the outputs of earlier builds.
 
 Layout below ``root``: ``source/`` (sources, and what builds make among them), ``state.json`` (which file
-holds what), ``building`` (there while sources or outputs are in motion; its time is the beginning of that).
+holds what), ``building`` (there while sources or outputs are in motion; its time is the beginning of that),
+``whole`` (there when all outputs are of the sources before these changed).
 
 make decides by times what to build again, so a file is written only if its content differs, and then it gets
 the present time. A build that does not come to a good end may leave outputs that look finished and are not
@@ -58,6 +59,11 @@ class WorkTree:
         return f"HARNESS_WORK_TREE={status.st_dev}:{status.st_ino}"
 
     @property
+    def whole(self) -> Path:
+        """A file that a builder makes once all outputs are of the sources; gone after a build that failed."""
+        return self.root / "whole"
+
+    @property
     def _state(self) -> Path:
         return self.root / "state.json"
 
@@ -66,8 +72,8 @@ class WorkTree:
         return self.root / "building"
 
     @contextlib.contextmanager
-    def prepared(self, wanted: SourceTree, overlay: Mapping[str, bytes | None]) -> Iterator[int]:
-        """Bring the sources to ``wanted`` with ``overlay`` on top; yields how many files were changed.
+    def prepared(self, wanted: SourceTree, overlay: Mapping[str, bytes | None]) -> Iterator[frozenset[str]]:
+        """Bring the sources to ``wanted`` with ``overlay`` on top; yields the names of files that changed.
 
         Build inside the block: if it raises, or never ends, its outputs are not trusted.
         """
@@ -81,10 +87,12 @@ class WorkTree:
         """Remove what a build that did not end well has made; without a state there is nothing to keep."""
         if self._marker.exists():
             end_processes(self.mark)
+            self.whole.unlink(missing_ok=True)
         sources = self._load()
         if not sources:
             file_tree.remove(self.source)
             self._marker.unlink(missing_ok=True)
+            self.whole.unlink(missing_ok=True)
         if not self._marker.exists():
             return
         since = self._marker.stat().st_mtime_ns
@@ -100,7 +108,7 @@ class WorkTree:
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
 
-    def _sync(self, wanted: SourceTree, overlay: Mapping[str, bytes | None]) -> int:
+    def _sync(self, wanted: SourceTree, overlay: Mapping[str, bytes | None]) -> frozenset[str]:
         files = dict(wanted.files)
         for name, content in overlay.items():
             if content is None:
@@ -117,7 +125,7 @@ class WorkTree:
         for name in stale:
             self._write(name, files[name], wanted, overlay.get(name))
         self._save({name: (content, _look(self.source / name)) for name, content in files.items()})
-        return len(stale) + len(gone)
+        return frozenset((*stale, *gone))
 
     def _holds(self, name: str, content: str, have: Mapping[str, tuple[str, Look | None]]) -> bool:
         """Return whether a file has this content; reads it only when its look has changed."""

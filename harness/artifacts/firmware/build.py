@@ -77,17 +77,20 @@ def build_firmware(recipe: FirmwareRecipe, apt: AptRoot, lock: Lock) -> Artifact
             held(work.root.with_name(f".{work.root.name}.lock"), f"a build in {work.root}", apt.progress),
             work.prepared(pristine, overlay) as changed,
         ):
-            apt.progress(f"firmware {recipe.name}: {changed} files changed in {work.root}")
-            _build_in(work, recipe, directory, apt.progress)
+            apt.progress(f"firmware {recipe.name}: {len(changed)} files changed in {work.root}")
+            _build_in(work, recipe, directory, apt.progress, changed)
+            work.whole.touch()
 
     inputs = build_inputs(recipe, source)
     return apt.store.get(KIND, recipe.name, inputs, build, apt.progress, tools=("gcc", "nasm", "make"))
 
 
-def _build_in(work: WorkTree, recipe: FirmwareRecipe, directory: Path, progress: Progress) -> None:
+def _build_in(
+    work: WorkTree, recipe: FirmwareRecipe, directory: Path, progress: Progress, changed: frozenset[str]
+) -> None:
     log = cache_dir() / "logs" / f"firmware-{recipe.name}.log"
     log.unlink(missing_ok=True)
-    output = edk2_build.build(work, recipe.options, log, f"firmware {recipe.name}", progress)
+    output = edk2_build.build(work, recipe.options, log, f"firmware {recipe.name}", progress, changed)
     edk2_build.collect(output, work.source, recipe.options.arch, directory)
     shutil.copy2(log, directory / LOG)
 

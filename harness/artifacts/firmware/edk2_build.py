@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.artifacts.firmware.part_build import makefiles_of
 from harness.errors import HarnessError, HostError
 from harness.store import file_tree
 from harness.store.build_steps import Trouble, run_step
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from harness.progress import Progress
     from harness.recipes.firmware import BuildOptions
@@ -83,20 +84,40 @@ def build_command(options: BuildOptions, chain: str, jobs: int) -> list[str]:
     return [*command, f"--report-file={REPORT}"]
 
 
-def build(work: WorkTree, options: BuildOptions, log: Path, what: str, progress: Progress) -> Path:
+def build(
+    work: WorkTree,
+    options: BuildOptions,
+    log: Path,
+    what: str,
+    progress: Progress,
+    changed: Collection[str] = (),
+) -> Path:
     """Build in a work tree; returns the folder of outputs, which ends in ``TARGET_TOOLCHAIN``.
 
-    Raises HarnessError with the lines that say what is wrong, and the log's path.
+    ``changed`` are the files below the source that differ since the outputs were whole: when these are C
+    files alone, what depends on them is compiled and the image packed again. Raises HarnessError with the
+    lines that say what is wrong, and the log's path.
     """
     source = work.source
     jobs = len(os.sched_getaffinity(0))
     chain = toolchain(source, options)
+    environment = _environment(work)
+    command = [*environment, *build_command(options, chain, jobs)]
+    if work.whole.exists():
+        output = file_tree.only(source / "Build", f"*/{options.target}_{chain}")
+        makefiles = makefiles_of(changed, source, output / options.arch)
+        if makefiles is not None:
+            steps = [[*environment, "make", "-f", str(makefile), "tbuild"] for makefile in makefiles]
+            # The report is of all modules: the one of the whole build stays.
+            steps.append([*(word for word in command if not word.startswith("--report-file")), "fds"])
+            for number, step in enumerate(steps, start=1):
+                told = f"{what}: {number} of {len(steps)} parts"
+                run_step(told, step, source, log, progress, trouble=_trouble_of(source))
+            return output
     for name in _CONF:
         _copy_if_other(source / f"BaseTools/Conf/{name}.template", source / f"Conf/{name}.txt")
-    environment = _environment(work)
     tools = [*environment, "make", "-C", "BaseTools/Source/C", f"-j{jobs}"]
     run_step(f"{what}: BaseTools", tools, source, log, progress, trouble=_trouble_of(source))
-    command = [*environment, *build_command(options, chain, jobs)]
     counter = _Modules(source)
     run_step(
         f"{what}: build", command, source, log, progress, steps=counter.step, trouble=_trouble_of(source)

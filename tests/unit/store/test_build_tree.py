@@ -59,7 +59,7 @@ class Bench:
 
     def prepare(self, overlay: Mapping[str, bytes | None] | None = None) -> int:
         with self.work.prepared(self.tree, overlay or {}) as changed:
-            return changed
+            return len(changed)
 
     def die(self, overlay: Mapping[str, bytes | None] | None = None, **made: bytes) -> None:
         """Prepare, build a few outputs, and do not come to the end."""
@@ -253,3 +253,15 @@ def test_a_killed_make_does_not_poison_the_next_one(tmp_path: Path) -> None:
     assert (source / "Build/m/two.obj").read_bytes() == b"half"
     assert built({"two.c": b"II"}) == {"one": b"1", "two": b"II"}
     assert built({}) == {"one": b"1", "two": b"2"}
+
+
+def test_outputs_are_whole_until_a_build_dies(bench: Bench) -> None:
+    """Only then does a builder know what changed since."""
+    with bench.work.prepared(bench.tree, {}):
+        bench.work.whole.touch()
+    with bench.work.prepared(bench.tree, {"a.c": b"other"}) as changed:
+        assert bench.work.whole.exists()
+        assert changed == {"a.c"}
+    bench.die({"a.c": b"new"})
+    with bench.work.prepared(bench.tree, {"a.c": b"new"}):
+        assert not bench.work.whole.exists()
