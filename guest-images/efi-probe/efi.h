@@ -134,6 +134,15 @@ typedef struct {
 /* OvmfPkg/Include/Guid/ConfidentialComputingSevSnpBlob.h: where the secrets and the CPUID page are. */
 #define CC_BLOB_GUID ((efi_guid){0x067b1f5f, 0xcf26, 0x44c5, {0x85, 0x54, 0x93, 0xd7, 0x77, 0x91, 0x2d, 0x42}})
 
+typedef struct {
+    u32 signature;
+    u16 version, reserved;
+    u64 secrets;
+    u32 secrets_size;
+    u64 cpuid;
+    u32 cpuid_size;
+} cc_blob_location;
+
 /* OvmfPkg/Include/Protocol/SevMemoryAcceptance.h: a kernel asks that memory stays unaccepted. */
 #define SEV_MEMORY_ACCEPTANCE_GUID \
     ((efi_guid){0xc5a010fe, 0x38a7, 0x4531, {0x8a, 0x4a, 0x05, 0x00, 0xd2, 0xfd, 0x16, 0x49}})

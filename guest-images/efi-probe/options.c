@@ -39,6 +39,19 @@ static bool number(const u16 *text, const u16 *end, u64 most, u64 *value)
     return true;
 }
 
+static bool wrong(const u16 *text, const u16 *end, u64 *value)
+{
+    static const char *const words[] = {"",        "twice",    "short",   "beyond",
+                                        "unasked", "trespass", "rescind", "share"};
+
+    for (u64 n = 1; n < sizeof(words) / sizeof(*words); n++)
+        if (is(text, end, words[n])) {
+            *value = n;
+            return true;
+        }
+    return false;
+}
+
 static bool parse(struct options *options, const u16 *word, const u16 *end)
 {
     const u16 *value;
@@ -69,6 +82,10 @@ static bool parse(struct options *options, const u16 *word, const u16 *end)
         options->accept_mib = ALL_OF_IT;
         return is(value, end, "all") || number(value, end, ALL_OF_IT, &options->accept_mib);
     }
+    if ((value = after(word, end, "own=")))
+        return number(value, end, 1UL << 20, &options->own);
+    if ((value = after(word, end, "wrong=")))
+        return wrong(value, end, &options->wrong);
     if ((value = after(word, end, "touch="))) {
         u64 type = 0;
 

@@ -7,6 +7,7 @@
 #include "console.h"
 #include "map.h"
 #include "options.h"
+#include "own.h"
 #include "pool.h"
 #include "touch.h"
 #include "trap.h"
@@ -74,6 +75,24 @@ static void put_presence(efi_guid guid, efi_handle *handle)
     put_decimal(status == EFI_SUCCESS || status == EFI_BUFFER_TOO_SMALL ? size / sizeof(efi_handle) : 0);
 }
 
+/* Write what the confidential computing blob holds. */
+static void put_blob(const cc_blob_location *blob)
+{
+    const char *comma = "{\"secrets\":";
+    const u64 places[] = {blob->secrets, blob->secrets_size, blob->cpuid, blob->cpuid_size};
+
+    for (u64 n = 0; n < 4; n += 2) {
+        put(comma);
+        put("{\"start\":");
+        put_hex(places[n]);
+        put(",\"size\":");
+        put_decimal(places[n + 1]);
+        put("}");
+        comma = ",\"cpuid\":";
+    }
+    put("}");
+}
+
 /* Where the confidential computing blob is; 0 when there is none. */
 static u64 cc_blob(const efi_system_table *system)
 {
@@ -113,6 +132,11 @@ static void put_firmware(const efi_system_table *system)
     put_hex(sev.c_bit);
     put(",\"cc_blob\":");
     put_hex(cc_blob(system));
+    put(",\"blob\":");
+    if (cc_blob(system))
+        put_blob((const cc_blob_location *)cc_blob(system));
+    else
+        put("null");
     put("},\r\n\"tables\":[");
     for (u64 n = 0; n < system->table_count; n++) {
         put(n ? ",\r\n" : "\r\n");
@@ -254,6 +278,7 @@ EFIAPI efi_status probe(efi_handle handle, efi_system_table *system)
     efi_guid guid = LOADED_IMAGE_GUID;
     efi_loaded_image *loaded = NULL;
     bool out = false, can_touch = false;
+    struct own own = {0, 0};
     struct sev sev;
     u64 size;
     u8 *buffer;
@@ -276,7 +301,7 @@ EFIAPI efi_status probe(efi_handle handle, efi_system_table *system)
         attempts[n].map.room = size;
         attempts[n].map.copy = allocate(size);
     }
-    if (options.touch) {
+    if (options.touch || options.own || options.wrong) {
         struct map now = {.room = size, .copy = start.copy};
 
         read_sev(&sev);
@@ -298,7 +323,13 @@ EFIAPI efi_status probe(efi_handle handle, efi_system_table *system)
     if (out)
         take_exceptions();
     put_attempts();
-    put("\"touched\":[");
+    if (out && can_touch && sev.status && (options.own || options.wrong))
+        own = accept_own(&attempts[attempt_count - 1].map, &options);
+    put("\"own\":{\"start\":");
+    put_hex(own.start);
+    put(",\"size\":");
+    put_decimal(own.size);
+    put("},\r\n\"touched\":[");
     if (out && can_touch)
         touch_types(&attempts[attempt_count - 1].map, options.touch, options.step);
     put("]}\r\n=====HARNESS-JSON-END=====\r\n");

@@ -69,13 +69,18 @@ bool make_page_tables(efi_boot_services *boot, const struct map *map, u64 c_bit)
     return true;
 }
 
-static u64 swap_cr3(u64 value)
+void use_tables(u64 tables)
 {
-    u64 old;
+    __asm__ volatile("movq %0, %%cr3" : : "r"(tables) : "memory");
+}
 
-    __asm__ volatile("movq %%cr3, %0" : "=r"(old));
-    __asm__ volatile("movq %0, %%cr3" : : "r"(value) : "memory");
-    return old;
+u64 use_own_tables(void)
+{
+    u64 firmware;
+
+    __asm__ volatile("movq %%cr3, %0" : "=r"(firmware));
+    use_tables(top_table);
+    return firmware;
 }
 
 /* Touch every `step`th page and the last one of each entry, until one faults; give the number of those that did not. */
@@ -108,9 +113,9 @@ void touch_types(const struct map *map, u64 types, u64 step)
 
         if (!(types >> type & 1))
             continue;
-        firmware = swap_cr3(top_table);
+        firmware = use_own_tables();
         touched = touch_type(map, type, step, &faulted);
-        swap_cr3(firmware);
+        use_tables(firmware);
         put(comma);
         put("\r\n{\"type\":");
         put_decimal(type);

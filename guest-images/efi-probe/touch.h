@@ -14,6 +14,10 @@ void read_sev(struct sev *sev);
 /* Allocate page tables that map everything up to the end of RAM privately, by 1 GiB pages; false when that cannot be. */
 bool make_page_tables(efi_boot_services *boot, const struct map *map, u64 c_bit);
 
+/* Go over to them, and give the firmware's; go back. What touches a page or validates it needs them. */
+u64 use_own_tables(void);
+void use_tables(u64 tables);
+
 /* Touch memory of the types in `types` (bit n: type n), and write the results as items of a JSON list. */
 void touch_types(const struct map *map, u64 types, u64 step);
 

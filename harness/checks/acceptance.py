@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.checks.finding import Check, Needs, Problem
 from harness.checks.host import page_states
 from harness.checks.protocol import UNACCEPTED
-from harness.checks.where import history
+from harness.checks.where import fault_problem, host_failed
 from harness.evidence.efi_probe import INVALID_PARAMETER
 from harness.evidence.problems import EvidenceError
 from harness.intervals import IntervalSet, amount
@@ -203,26 +203,20 @@ def _no_private_mmio(evidence: Evidence) -> Iterator[Problem]:
 
 def _no_unvalidated_access(evidence: Evidence) -> Iterator[Problem]:
     for fault in evidence.ledger.faults[:_MOST_LINES]:
-        yield Problem(
-            "fault",
-            f"{fault.op}: {fault.access} of {fault.gpa:#x} by {fault.phase}",
-            *history(evidence, evidence.ledger, fault),
-            op=fault.op,
-            access=fault.access,
-            phase=fault.phase,
-        )
+        yield fault_problem(evidence, fault)
 
 
 def _no_termination(evidence: Evidence) -> Iterator[Problem]:
     for end in evidence.ledger.terminations:
-        asked = f"the guest asked for its end: set {end.code_set}, code {end.code}"
-        yield Problem(
-            "terminated",
-            asked if end.asked else "the emulation ended the guest",
-            end.text,
-            code_set=end.code_set,
-            code=end.code,
-        )
+        what = f"the guest asked for its end: set {end.code_set}, code {end.code}"
+        if not end.asked:
+            what = "the emulation ended the guest"
+        failure = evidence.ledger.host_failure(end.line)
+        if failure is None:
+            yield Problem("terminated", what, end.text, code_set=end.code_set, code=end.code)
+        else:
+            what, host = f"{what}; {host_failed(failure)}", failure.op
+            yield Problem("failed-by-host", what, end.text, code_set=end.code_set, code=end.code, host=host)
 
 
 def _granted_after(evidence: Evidence, most: int) -> Iterator[Problem]:
@@ -306,7 +300,8 @@ def _accepts_at_exit(evidence: Evidence) -> Iterator[Problem]:
         if call.granted and late:
             yield Problem(
                 "accepted-in-granted-call",
-                "memory was accepted in the very call that was granted: the loader's map does not have it",
+                "memory was accepted in the very call that was granted, "
+                "after the loader had read its last map",
                 told_exit(call),
                 *(told(event) for event in late[:_MOST_LINES]),
             )

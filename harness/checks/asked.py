@@ -209,7 +209,7 @@ TABLE = (
     Row(handoff.REFUSAL_ONLY_ACCEPTS,       PROBE,  BOOTS),
     Row(acceptance.EXIT_GRANTED_AT_ONCE,    LINUX,  UNACCEPTED),
     Row(acceptance.EXIT_RETRIED_ONCE,       LINUX,  NOTHING | ACCEPTED),
-    Row(acceptance.EXIT_ACCEPTS_EXACTLY,    LINUX,  ACCEPTED),
+    Row(acceptance.EXIT_ACCEPTS_EXACTLY,    EITHER, ACCEPTED),
     Row(handoff.EXITS_AS_REPORTED,          PROBE,  CONFIDENTIAL),
     Row(exit_acceptance.ACCEPTS_NOTHING_AT_EXIT, EITHER, PLAIN | UNACCEPTED),
     Row(exit_acceptance.ACCEPTS_ONCE_AT_EXIT, EITHER, NOTHING | ACCEPTED),
@@ -219,6 +219,7 @@ TABLE = (
     Row(acceptance.HANDOFF_AUDIT,           EITHER, CONFIDENTIAL),
     Row(acceptance.VALIDATED_ONCE,          EITHER, CONFIDENTIAL),
     Row(acceptance.NO_UNVALIDATED_ACCESS,   LINUX,  CONFIDENTIAL),
+    Row(exit_acceptance.GUEST_ACCEPTS_EXACTLY, PROBE, CONFIDENTIAL),
     Row(handoff.FAULTS_ARE_OURS,            PROBE,  CONFIDENTIAL),
     Row(acceptance.NO_PRIVATE_MMIO,         EITHER, CONFIDENTIAL),
     Row(acceptance.NO_TERMINATION,          EITHER, CONFIDENTIAL),
@@ -234,6 +235,7 @@ TABLE = (
     Row(host_faults.TAKEN_MEMORY_GIVEN_UP,  EITHER, CONFIDENTIAL | LOUD, FAULTS),
     # Which pages may no kernel use?
     Row(reserved_pages.CC_BLOB_KEPT,        PROBE,  CONFIDENTIAL),
+    Row(reserved_pages.CC_BLOB_TRUE,        PROBE,  CONFIDENTIAL),
     Row(reserved_pages.VMSA_RESERVED,       LINUX,  CONFIDENTIAL,       SEVERAL_VCPUS),
     Row(reserved_pages.VMSA_OFF_2MIB,       LINUX,  CONFIDENTIAL,       SEVERAL_VCPUS),
     # Did the guest do what it was told after it had reported?

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from harness.checks.finding import Problem
-from harness.checks.where import fault_text, ledger_of, pages, vcpus
+from harness.checks.where import fault_text, host_failed, ledger_of, pages, vcpus
 from harness.evidence.exception_dump import exception_dump
 from harness.evidence.record import EndingKind
 from harness.machine.memory_layout import PAGE
@@ -75,7 +75,10 @@ def headline(evidence: Evidence) -> str:
         ours = dump is None or not _is_loaders(evidence, dump)
         what = _WHAT[EndingKind.FIRMWARE_EXCEPTION] if ours else "an exception in what the loader runs"
     reason = _reason(evidence, death)
-    return f"{what}, in phase {ending.phase}{_after(evidence, t)}" + (f": {reason}" if reason else "")
+    told = f"{what}, in phase {ending.phase}{_after(evidence, t)}" + (f": {reason}" if reason else "")
+    ledger = ledger_of(evidence)
+    failure = ledger.host_failure() if ledger is not None else None
+    return told if failure is None else f"{told}; {host_failed(failure)}"
 
 
 def story(evidence: Evidence) -> Iterator[str]:

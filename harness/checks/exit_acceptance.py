@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""What shows the firmware's own acceptance, whatever it started: attributes of memory, its debug console."""
+"""Who accepts around the exit: the firmware, by attributes of memory and debug console; then the guest."""
 
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING
 
 from harness.checks.finding import Check, Needs, Problem
+from harness.evidence.ledger_model import covered
 from harness.evidence.memory_map import USABLE_TYPES
 from harness.evidence.problems import EvidenceError
 from harness.evidence.record import ConsoleSize
+from harness.intervals import IntervalSet
 from harness.machine.memory_layout import FOUR_GIB
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 CONVENTIONAL = "Conventional"
 _ACCEPTING = "Accepting all memory"
 """What AmdSevDxe prints when it accepts what is left (DEBUG_INFO: in DEBUG builds only)."""
+_GUESTS = frozenset({"loader", "efi-stub", "kernel"})
 _DXE = re.compile(r"^(?:Loading driver at 0x|InstallProtocolInterface: )", re.MULTILINE)
 """What the DXE core prints all the time (DEBUG_LOAD and DEBUG_INFO, MdeModulePkg/Core/Dxe)."""
 
@@ -76,6 +80,28 @@ def _never(evidence: Evidence) -> Iterator[Problem]:
     yield from _said(evidence, most=0)
 
 
+def _guest_accepts(evidence: Evidence) -> Iterator[Problem]:
+    """Ask that after the exit the probe validated what it says, asked for each page, and no other.
+
+    What it validates twice is found by validated-once.
+    """
+    ledger, own = evidence.ledger, evidence.probe.own
+    since = ledger.handover or sys.maxsize
+    events = [event for event in ledger.events if event.line > since and event.phase in _GUESTS]
+    done = covered(event for event in events if event.op == "validate")
+    asked = covered(event for event in events if event.op == "psc-private")
+    said = IntervalSet.span(own.start, own.start + own.size) if own is not None else IntervalSet()
+    if missing := said - done:
+        what = f"{missing.amount} that the loader says it accepted were not validated: {missing}"
+        yield Problem("not-accepted", what, bytes=missing.size, phase="loader")
+    if extra := (done | asked) - said:
+        what = f"the loader accepted {extra.amount} beyond what it says: {extra}"
+        yield Problem("accepted-beyond", what, bytes=extra.size, phase="loader")
+    if unasked := done - asked:
+        what = f"the loader validated {unasked.amount} without a page state change: {unasked}"
+        yield Problem("validated-unasked", what, bytes=unasked.size, phase="loader")
+
+
 MEMORY_ATTRIBUTES = Check(
     "memory-attributes", "Has memory at 4 GiB and above the usual attributes?", _attributes, Needs.MAP
 )
@@ -90,4 +116,10 @@ ACCEPTS_NOTHING_AT_EXIT = Check(
     "Is the firmware silent about accepting all memory?",
     _never,
     Needs.FIRMWARE_LOG,
+)
+GUEST_ACCEPTS_EXACTLY = Check(
+    "guest-accepts-exactly",
+    "Did the loader itself accept exactly what it says, and ask the host first?",
+    _guest_accepts,
+    Needs.LEDGER,
 )

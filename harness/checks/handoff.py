@@ -11,6 +11,7 @@ from harness.checks.exit_acceptance import CONVENTIONAL
 from harness.checks.finding import Check, Needs, Problem
 from harness.checks.host import page_states
 from harness.checks.protocol import UNACCEPTED
+from harness.checks.where import fault_problem
 from harness.evidence.memory_map import ranges_of
 from harness.intervals import IntervalSet, amount
 from harness.machine.memory_layout import FOUR_GIB, LEGACY_HOLE, PAGE
@@ -25,9 +26,8 @@ if TYPE_CHECKING:
 
 LARGE = 2 << 20
 
-_OWN_USE = {"Reserved": 1, "Boot Data": 4}
-"""Pages that a firmware may take for itself in ExitBootServices: the buffer of its page state changes (edk2,
-AllocateReservedPages in the #VC handler's page state change), and pool."""
+_POOL = 4 * PAGE
+"""Bytes that a firmware may take in ExitBootServices for pool, which goes to the loader afterwards."""
 
 _MOST_LINES = 20
 PSC_ENTRIES = 253
@@ -113,12 +113,13 @@ def _moves(before: Map, after: Map) -> Iterator[tuple[str, str, IntervalSet]]:
 def _refusal_only_accepts(evidence: Evidence) -> Iterator[Problem]:
     """Ask that between a refused call and the next only unaccepted memory became ordinary, and all of it."""
     probe = evidence.probe
-    allowed = {(CONVENTIONAL, name): pages * PAGE for name, pages in _OWN_USE.items()}
+    allowed = {(CONVENTIONAL, "Boot Data"): _POOL}
     if probe.options.fresh:  # the probe's own new buffer
         size = len(probe.start.entries) * probe.start.descriptor_size
         allowed[CONVENTIONAL, "Loader Data"] = 2 * size + 16 * PAGE
     if probe.options.full:  # the pool that the probe uses up again
         allowed[CONVENTIONAL, "Boot Data"] = 16 << 20
+    reserves = evidence.traits.firmware.reserves_page
     for number, (first, second) in enumerate(pairwise(probe.attempts), start=1):
         before, after = first.map, second.map
         between = f"between call {number} and call {number + 1}"
@@ -131,6 +132,9 @@ def _refusal_only_accepts(evidence: Evidence) -> Iterator[Problem]:
         for old, kind, moved in _moves(before, after):
             if (old, kind) == (UNACCEPTED, CONVENTIONAL):
                 continue
+            if reserves and (old, kind) == (CONVENTIONAL, "Reserved") and _is_buffer(moved, before):
+                reserves = False  # it is kept from then on
+                continue
             if moved.size > allowed.get((old, kind), 0):
                 yield Problem(
                     "type-changed",
@@ -140,6 +144,15 @@ def _refusal_only_accepts(evidence: Evidence) -> Iterator[Problem]:
                     now=kind,
                 )
         yield from _attributes_kept(before, after, between)
+
+
+def _is_buffer(moved: IntervalSet, before: Map) -> bool:
+    """Return whether memory can be the page that a firmware reserves for its page state changes.
+
+    edk2 allocates from the top (AllocateReservedPages): the last page of a free range below 4 GiB.
+    """
+    tops = {entry.end for entry in before.entries if entry.type == CONVENTIONAL and entry.end <= FOUR_GIB}
+    return moved.size == PAGE and moved.bounds[0][1] in tops
 
 
 def _attributes_kept(before: Map, after: Map, between: str) -> Iterator[Problem]:
@@ -253,14 +266,7 @@ def _faults_are_ours(evidence: Evidence) -> Iterator[Problem]:
     provoked = {result.fault.address for result in evidence.probe.touched if result.fault is not None}
     for fault in evidence.ledger.faults[:_MOST_LINES]:
         if fault.gpa not in provoked:
-            yield Problem(
-                "fault",
-                f"{fault.op}: {fault.access} of {fault.gpa:#x} by {fault.phase}",
-                f"ledger line {fault.line}: at {fault.rip:#x}, t={fault.t / 1e9:.6f} s",
-                op=fault.op,
-                access=fault.access,
-                phase=fault.phase,
-            )
+            yield fault_problem(evidence, fault)
 
 
 def _exits_as_reported(evidence: Evidence) -> Iterator[Problem]:

@@ -144,14 +144,17 @@ def _map_stays(evidence: Evidence) -> Iterator[Problem]:
 
 
 def _granted(evidence: Evidence) -> Iterator[Problem]:
+    """Ask for a call that was granted; a loader that never makes a right one is itself to blame."""
     probe = evidence.probe
-    if probe.left is None:
-        yield Problem(
-            "exit-not-granted",
-            f"ExitBootServices was not granted in {len(probe.attempts)} calls",
-            *attempt_lines(probe),
-            calls=len(probe.attempts),
-        )
+    if probe.left is not None:
+        return
+    calls, lines = len(probe.attempts), attempt_lines(probe)
+    if calls and all(attempt.stale for attempt in probe.attempts):
+        what = "the loader called ExitBootServices with stale map keys alone: the firmware has to refuse them"
+        yield Problem("only-stale-keys", what, *lines, calls=calls)
+    else:
+        what = f"ExitBootServices was not granted in {calls} calls"
+        yield Problem("exit-not-granted", what, *lines, calls=calls)
 
 
 def _refused(evidence: Evidence) -> Iterator[tuple[int, Attempt]]:
@@ -271,6 +274,8 @@ def _touched(evidence: Evidence) -> Iterator[Problem]:
         ranges = ranges_of(probe.left.map.entries, UNACCEPTED)
         for part in probe.accepted:
             ranges = ranges - type(ranges).span(part.start, part.start + part.size)
+        if probe.own is not None:
+            ranges = ranges - type(ranges).span(probe.own.start, probe.own.start + probe.own.size)
         first = ranges.bounds[0][0] if ranges else None
         last = (first or 0) + probe.options.step * PAGE
         fault_at = result.fault.address if result.fault is not None else None

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.artifacts.firmware.traits import SectionKind
 from harness.checks.finding import Check, Needs, Problem
 from harness.evidence.memory_map import USABLE_TYPES, ranges_of
+from harness.evidence.problems import EvidenceError
 from harness.intervals import IntervalSet
 from harness.machine.memory_layout import MIB, PAGE
 
@@ -39,6 +41,34 @@ def _cc_blob_kept(evidence: Evidence) -> Iterator[Problem]:
             f"the confidential computing blob at {blob:#x} is in memory that the map gives away",
             *lines,
         )
+
+
+def _cc_blob_true(evidence: Evidence) -> Iterator[Problem]:
+    """Compare the blob with the SEV metadata of the image: there QEMU put the secrets and the CPUID page."""
+    sev, firmware = evidence.probe.sev, evidence.traits.firmware
+    if not sev.cc_blob:
+        return  # cc-blob-kept has it
+    if sev.blob is None:
+        raise EvidenceError("the probe does not say what the blob holds", "the record is of an older probe")
+    pages = (
+        ("secrets", SectionKind.SNP_SECRETS, sev.blob.secrets),
+        ("CPUID", SectionKind.CPUID, sev.blob.cpuid),
+    )
+    for name, kind, said in pages:
+        place = firmware.place_of(kind)
+        if place is None:
+            raise EvidenceError(
+                f"the firmware's metadata has no {name} page", firmware.sources["technologies"]
+            )
+        if (said.start, said.size) != place:
+            yield Problem(
+                "page-elsewhere",
+                f"the blob's {name} page is {said.start:#x} of {said.size} bytes; the firmware's metadata "
+                f"has it at {place[0]:#x}, of {place[1]}",
+                page=name,
+                address=said.start,
+                metadata=place[0],
+            )
 
 
 def _vmsa_reserved(evidence: Evidence) -> Iterator[Problem]:
@@ -83,6 +113,12 @@ def _vmsa_off_2mib(evidence: Evidence) -> Iterator[Problem]:
 
 CC_BLOB_KEPT = Check(
     "cc-blob-kept", "Does the confidential computing blob outlive boot services?", _cc_blob_kept, Needs.PROBE
+)
+CC_BLOB_TRUE = Check(
+    "cc-blob-true",
+    "Does the confidential computing blob name the pages of the firmware's metadata?",
+    _cc_blob_true,
+    Needs.PROBE,
 )
 VMSA_RESERVED = Check(
     "vmsa-reserved",

@@ -14,6 +14,7 @@ from harness.artifacts.loader.traits import Entry
 from harness.documents.document import load
 from harness.documents.strict import Strict
 from harness.errors import HarnessError
+from harness.evidence.ledger_model import HOST_FAILURES
 from harness.platforms.platform import Technology
 
 Outcome = Literal[
@@ -37,7 +38,7 @@ Outcome = Literal[
 RefusedBy = Literal["kernel", "hypervisor", "loader"]
 """Who, where a row names one: each refuses in its own way. ``hypervisor``: does not even start the guest."""
 
-DEADLY = frozenset({"psc-refused", "in-use", "shared", "remapped", "unvalidated"})
+DEADLY = frozenset(op.removeprefix("host-") for op in HOST_FAILURES)
 """A host's faults that no guest can go on after, by their names in emulations.yaml; after others it must."""
 
 TABLE = "rollout.yaml"

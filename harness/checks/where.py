@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.checks.finding import Problem
 from harness.evidence.problems import EvidenceError
 from harness.evidence.symbols.instructions import instruction
 from harness.intervals import IntervalSet
@@ -14,12 +15,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from harness.evidence.evidence import Evidence
-    from harness.evidence.ledger_model import Fault, Ledger
+    from harness.evidence.ledger_model import Event, Fault, Ledger
 
 _EVENTS = 3
 _MOST_VCPUS = 4
 _MOST_CALLS = 6
 _NANO = 1e9
+
+
+def host_failed(event: Event) -> str:
+    """Return what a host did to a guest, in words that go on after what became of it."""
+    return f"its host had failed it: {event.op} of {event.gpa:#x}, ledger line {event.line}"
+
+
+def fault_problem(evidence: Evidence, fault: Fault) -> Problem:
+    """Return the problem that a page was touched which is not validated, and whose doing that is."""
+    taken = evidence.ledger.host_failure(fault.line, fault.gpa & ~(PAGE - 1))
+    values = {"op": fault.op, "access": fault.access, "phase": fault.phase}
+    lines = history(evidence, evidence.ledger, fault)
+    if taken is not None:
+        what = f"the host took the page {fault.gpa:#x} away ({taken.op}) that {fault.phase} used"
+        return Problem("taken-by-host", what, *lines, **values, host=taken.op)
+    what = f"{fault.op}: {fault.access} of {fault.gpa:#x} by {fault.phase}"
+    return Problem("fault", what, *lines, **values)
 
 
 def fault_text(evidence: Evidence, fault: Fault) -> str:

@@ -65,15 +65,30 @@ class Firmware(_Part):
     uefi: Hex
 
 
-class Sev(_Part):
-    """The SEV_STATUS MSR, the C-bit as a mask, the address of the confidential computing blob.
+class Span(_Part):
+    """Memory, in bytes."""
 
-    All are 0 in a guest that is not confidential.
+    start: Hex
+    size: NonNegativeInt
+
+
+class Blob(_Part):
+    """Where the confidential computing blob says that the secrets and the CPUID page are."""
+
+    secrets: Span
+    cpuid: Span
+
+
+class Sev(_Part):
+    """The SEV_STATUS MSR, the C-bit as a mask, the address of the confidential computing blob, what it holds.
+
+    All are 0 in a guest that is not confidential; ``blob`` is None there, and in what older probes say.
     """
 
     status: Hex
     c_bit: Hex
     cc_blob: Hex
+    blob: Blob | None = None
 
 
 class Protocols(_Part):
@@ -147,6 +162,8 @@ class ProbeReport(_Part):
     accepted: tuple[Accepted, ...]
     allow: tuple[Hex, ...]
     attempts: tuple[Attempt, ...]
+    own: Span | None = None
+    """What the probe accepted itself after ExitBootServices, as it says."""
     touched: tuple[Touched, ...]
 
     @property

@@ -74,6 +74,8 @@ VALIDATING = frozenset({"launch-private", "validate"})
 """Operations after which the pages are private and validated, and were not before."""
 LIES = frozenset({"host-shared", "host-remapped", "host-unvalidated"})
 """What the host does behind the guest's back to a page in use."""
+HOST_FAILURES = LIES | {"host-psc-refused", "host-in-use"}
+"""What a host does that no guest can go on after."""
 _LOST_BY = (
     (LIES, "was taken away by the host"),
     (frozenset({"psc-shared", "implicit-shared"}), "was shared before"),
@@ -277,6 +279,17 @@ class Ledger:
     def handover(self) -> int | None:
         """The line at which ExitBootServices was granted: from here on the guest is the loader's."""
         return next((call.returned for call in self.exits if call.granted), None)
+
+    def host_failure(self, line: int | None = None, page: int | None = None) -> Event | None:
+        """Return the last failure of the host before a line of the ledger, of a page or of any; else None."""
+        found = [
+            event
+            for event in self.events
+            if event.op in HOST_FAILURES
+            and (line is None or event.line < line)
+            and (page is None or event.gpa <= page < event.end)
+        ]
+        return found[-1] if found else None
 
     def pages(self, op: Operation, phase: Phase) -> int:
         """Count the pages (of 4 KiB) that went through ``op`` in ``phase``, each as often as it did."""

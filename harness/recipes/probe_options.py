@@ -15,6 +15,9 @@ USABLE = frozenset({1, 2, 3, 4, 7})
 """EFI memory types that a system owns after ExitBootServices: loader, boot services, conventional."""
 UNACCEPTED = 15
 MOST_EXITS = 32
+WRONG = ("twice", "short", "beyond", "unasked", "trespass", "rescind", "share")
+"""What the probe can do wrong by itself after ExitBootServices."""
+_MOST_OWN = 1 << 20
 _ALL_OF_IT = 1 << 40
 _TOUCH = {"usable": USABLE, "unaccepted": frozenset({UNACCEPTED}), "all": USABLE | {UNACCEPTED}}
 
@@ -25,7 +28,7 @@ class ProbeOptions:
 
     ``allow`` counts calls of AllowUnacceptedMemory, ``exits`` calls of ExitBootServices at most, of which
     the first ``stale`` use a stale key. ``accept_mib`` is in MiB, ``touch`` holds EFI memory types, ``step``
-    counts pages.
+    counts pages, as ``own`` does, and ``wrong`` is one of `WRONG` or "".
     """
 
     allow: int = 0
@@ -36,6 +39,8 @@ class ProbeOptions:
     fresh: bool = False
     full: bool = False
     accept_mib: int = 0
+    own: int = 0
+    wrong: str = ""
     touch: frozenset[int] = frozenset()
     step: int = 1
 
@@ -53,6 +58,12 @@ def _one_of(text: str, first: str, second: str) -> bool:
     return text == second
 
 
+def _wrong(text: str) -> str:
+    if text not in WRONG:
+        raise ValueError(f"{text!r} is none of {', '.join(WRONG)}")
+    return text
+
+
 def _types(text: str) -> frozenset[int]:
     return _TOUCH[text] if text in _TOUCH else frozenset({_number(text, UNACCEPTED)})
 
@@ -66,6 +77,8 @@ _SETTERS: dict[str, Callable[[ProbeOptions, str], ProbeOptions]] = {
     "accept": lambda now, text: replace(
         now, accept_mib=_ALL_OF_IT if text == "all" else _number(text, _ALL_OF_IT)
     ),
+    "own": lambda now, text: replace(now, own=_number(text, _MOST_OWN)),
+    "wrong": lambda now, text: replace(now, wrong=_wrong(text)),
     "touch": lambda now, text: replace(now, touch=now.touch | _types(text)),
     "step": lambda now, text: replace(now, step=_number(text, 1 << 30, least=1)),
 }

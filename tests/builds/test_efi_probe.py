@@ -27,7 +27,7 @@ from harness.paths import Project
 from harness.platforms.host import Host
 from harness.recipes.catalog import load_catalog
 from harness.recipes.probe import ProbeRecipe
-from harness.recipes.probe_options import USABLE, ProbeOptions, parse_probe_options
+from harness.recipes.probe_options import USABLE, WRONG, ProbeOptions, parse_probe_options
 from tests.support.data import DATA, PROJECT
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ GOOD = (
     "accept=64 touch=usable touch=unaccepted step=512",
     "  accept=all   touch=3 ",
     "touch=all accept=1099511627776",
+    "own=1048576 wrong=twice",
+    "own=16 wrong=share touch=all",
 )
 BAD = (
     "allow=3",
@@ -57,6 +59,8 @@ BAD = (
     "accept=al",
     "accept=1099511627777",
     "touch=16",
+    "own=1048577",
+    "wrong=right",
     "touch=everything",
     "step=0",
     "lookup-only=1",
@@ -79,7 +83,8 @@ int main(int argc, char **argv)
         text[length++] = (u8)*c;
     parse_options(&o, text, length);
     printf("\\n%lu %lu %lu %lu %lu ", o.allow, o.late, o.lookup, o.exits, o.stale);
-    printf("%lu %lu %lu %lu %lu\\n", o.fresh, o.full, o.accept_mib, o.touch, o.step);
+    printf("%lu %lu %lu %lu ", o.fresh, o.full, o.accept_mib, o.own);
+    printf("%lu %lu %lu\\n", o.wrong, o.touch, o.step);
 }
 """
 
@@ -104,11 +109,10 @@ def in_c(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[str]]
 def test_both_parsers_understand_the_same(in_c: Callable[[str], list[str]], text: str) -> None:
     refused, values = in_c(text)
     assert refused == ""
-    allow, late, lookup, exits, stale, fresh, full, accept, touch, step = map(int, values.split())
+    allow, late, lookup, exits, stale, fresh, full, accept, own, wrong, touch, step = map(int, values.split())
     types = frozenset(bit for bit in range(64) if touch >> bit & 1)
-    assert parse_probe_options(text) == ProbeOptions(
-        allow, bool(late), bool(lookup), exits, stale, bool(fresh), bool(full), accept, types, step
-    )
+    wanted = (allow, bool(late), bool(lookup), exits, stale, bool(fresh), bool(full), accept, own)
+    assert parse_probe_options(text) == ProbeOptions(*wanted, ("", *WRONG)[wrong], types, step)
 
 
 @pytest.mark.parametrize("word", BAD)

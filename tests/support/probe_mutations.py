@@ -120,6 +120,34 @@ def reserve_some(sample: Sample) -> None:
     entry_at(sample.last["map"], 0x178_0000)[0] = 0
 
 
+def own(start: int, pages: int) -> Mutate:
+    """Let the probe say that it accepted these pages itself."""
+
+    def mutate(sample: Sample) -> None:
+        sample.document["own"] = {"start": hex(start), "size": pages * 4096}
+
+    return mutate
+
+
+def by_loader(*ops: str) -> Mutate:
+    """Let the loader do something with the first unaccepted page after ExitBootServices."""
+
+    def mutate(sample: Sample) -> None:
+        for op in ops:
+            sample.ledger.insert(len(sample.ledger) - 1, event(op=op, phase="loader"))
+
+    return mutate
+
+
+def before_granted(sample: Sample) -> None:
+    """Validate the high memory in the very call that is granted."""
+    calls = [line for line in sample.ledger if line["type"] == "ebs"]
+    late = [line for line in sample.ledger if line.get("phase") == "firmware-ebs"]
+    sample.ledger = [line for line in sample.ledger if line not in late]
+    at = sample.ledger.index(calls[-1])
+    sample.ledger[at:at] = late
+
+
 def lose_attribute(sample: Sample) -> None:
     entry_at(sample.last["map"], 0x178_0000)[3] = "0x7"
 
@@ -325,6 +353,12 @@ MUTATIONS: list[tuple[str, str, Mutate]] = [
     ("eager", "ledger-whole", cut_ledger),
     ("lazy", "cc-blob-kept", set_in("sev", "cc_blob", value="0x0")),
     ("eager", "cc-blob-kept", set_in("sev", "cc_blob", value="0x1000018")),
+    ("eager", "cc-blob-true", set_in("sev", "blob", "cpuid", "start", value="0x80c000")),
+    ("lazy", "cc-blob-true", set_in("sev", "blob", "secrets", "size", value=8192)),
+    ("eager", "exit-accepts-exactly", before_granted),
+    ("eager", "exit-accepts-exactly", skip_last_2mib),
+    ("lazy", "guest-accepts-exactly", own(GIB4, 1)),
+    ("lazy", "guest-accepts-exactly", by_loader("psc-private", "validate")),
     ("eager", "batched", one_at_a_time),
     ("eager", "exits-as-reported", lose_an_exit),
     ("lazy", "exits-as-reported", change_exits("status", 1 << 63 | 2)),

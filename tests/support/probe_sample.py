@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from harness.artifacts.firmware.traits import FirmwareTraits
+from harness.artifacts.firmware.traits import FirmwareTraits, MetadataSection, SectionKind
 from harness.artifacts.probe import probe_traits
 from harness.artifacts.traits import Traits
 from harness.checks.asked import checks_of
@@ -35,7 +35,10 @@ FIRMWARE = FirmwareTraits(
     accepts_at_exit=True,
     kernel_hashes=False,
     debug_output=True,
-    sections=(),
+    sections=(
+        MetadataSection(0x80_D000, 4096, SectionKind.SNP_SECRETS),
+        MetadataSection(0x80_E000, 4096, SectionKind.CPUID),
+    ),
     sources={},
 )
 SAMPLES = {

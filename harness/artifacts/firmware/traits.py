@@ -85,6 +85,18 @@ class FirmwareTraits:
     sections: tuple[MetadataSection, ...]
     sources: Mapping[str, str] = field(compare=False, repr=False)
 
+    @property
+    def reserves_page(self) -> bool:
+        """Whether its driver reserves a page when it first accepts memory: the buffer of page state changes.
+
+        The series that does so (edk2 18fdffe825, 202405) also put the SVSM's calling area into the metadata.
+        """
+        return self.place_of(SectionKind.SVSM_CAA) is not None
+
+    def place_of(self, kind: SectionKind) -> tuple[int, int] | None:
+        """Return address and size, in bytes, of the first metadata section of a kind; None without one."""
+        return next(((each.base, each.size) for each in self.sections if each.kind == kind), None)
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> FirmwareTraits:
         """Make traits of what ``dataclasses.asdict`` gave; KeyError or TypeError when it is not that."""
