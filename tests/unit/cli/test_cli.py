@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import subprocess
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.cli import entry
-from harness.cli.parser import COMMANDS, moved
+from harness.cli.parser import COMMANDS, moved, parser
 from harness.errors import ExitCode
 from tests.support.data import PROJECT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -70,6 +72,22 @@ def test_a_plan_of_hardware_is_made_anywhere(capsys: pytest.CaptureFixture[str])
     assert {cell["lacks"] for cell in made["cells"]} == {
         "platform snp cannot run here (there is no /dev/sev)"
     }
+
+
+def commands(made: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Yield each command that has no verbs, and each verb of the others, with its parser."""
+    verbs = [action for action in made._actions if isinstance(action, argparse._SubParsersAction)]
+    if not verbs:
+        yield name, made
+    for action in verbs:
+        for word, inner in action.choices.items():
+            yield from commands(inner, f"{name} {word}".strip())
+
+
+def test_whatever_tells_something_tells_it_to_programs_too() -> None:
+    """One makes files, one starts gdb, and two print what goes into a file: YAML, JSON."""
+    without = {name for name, made in commands(parser()) if "--json" not in made._option_string_actions}
+    assert without == {"init", "debug", "signature draft", "schema"}
 
 
 @pytest.mark.parametrize("arguments", [["plann"], ["plan", "--platform", "sev"], ["plan", "--form", "text"]])

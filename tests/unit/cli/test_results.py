@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import jsonschema
@@ -11,6 +12,7 @@ import kcidb_io
 import pytest
 
 from harness.cli.entry import main
+from tests.support.pytest_runs import PLAIN, RECORDS
 from tests.support.runs import boot, check, end, finding, write_run
 
 if TYPE_CHECKING:
@@ -143,11 +145,24 @@ def test_pruning_says_what_goes(records: Path, capsys: pytest.CaptureFixture[str
     code, out, _ = run(capsys, *words, "--dry-run")
     assert (code, out.splitlines()[-1].partition(",")[0]) == (0, "1 runs would go")
     assert (records / "1").is_dir()
-    code, out, _ = run(capsys, *words)
+    code, out, _ = run(capsys, *words, "--json")
+    (row,) = json.loads(out)
+    assert (code, row["run"], row["bytes"] > 0) == (0, str(records / "1"), True)
     assert not (records / "1").exists()
     assert (records / "2").is_dir()
     code, _, err = run(capsys, "records", "prune", "--keep", "soon", "--records", records)
     assert (code, "is no age" in err) == (4, True)
+
+
+def test_records_packed_and_unpacked_as_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(tmp_path, "1", boot(CELL, axes=AXES), end())
+    shutil.copytree(RECORDS / PLAIN, tmp_path / "1" / PLAIN)
+    code, out, _ = run(capsys, "records", "pack", "1", "--records", tmp_path, "--json")
+    packed = json.loads(out)
+    assert (code, packed["records"], packed["bytes"] < packed["bytes-before"]) == (0, 1, True)
+    code, out, _ = run(capsys, "records", "unpack", "1", "--records", tmp_path, "--json")
+    unpacked = json.loads(out)
+    assert (code, unpacked["records"], unpacked["bytes"] > packed["bytes"]) == (0, 1, True)
 
 
 def test_a_run_that_is_not_there(records: Path, capsys: pytest.CaptureFixture[str]) -> None:

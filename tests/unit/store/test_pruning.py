@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 import time
@@ -147,6 +148,12 @@ def test_the_command(
     assert "100 days" in told
     assert f"4 of {cache} would go, " in told
     assert (cache / "edk2/debug-1").is_dir()
+    assert main(["cache", "prune", "--dry-run", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["unused-days"] for row in rows} == {100}
+    assert next(row for row in rows if row["bytes"] >= 10_000)["path"].startswith(
+        str(cache / "store/kind/old-")
+    )
     assert main(["cache", "prune"]) == 0
     assert f"4 of {cache} removed, " in capsys.readouterr().out
     assert not (cache / "edk2/debug-1").exists()
