@@ -52,9 +52,14 @@ def qemu_binary(ingredients: Ingredients) -> Path:
 
 
 @pytest.fixture
-def pytester(pytester: pytest.Pytester) -> pytest.Pytester:
-    """Give pytester's folder as a project of one's own, else the plugin stays out of its runs."""
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """Give pytester's folder as a project of one's own, else the plugin stays out of its runs.
+
+    It is the root of those runs: where they name records of another folder, pytest would take what both are
+    in, and look at what each test before has left there.
+    """
     (pytester.path / PROJECT_FILE).write_text('name = "pytester"\n')
+    monkeypatch.setenv("PYTEST_ADDOPTS", f"--rootdir={pytester.path}")
     return pytester
 
 
