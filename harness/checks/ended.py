@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harness.checks.finding import Problem
 from harness.checks.where import fault_text, host_failed, ledger_of, pages, vcpus
 from harness.evidence.exception_dump import exception_dump
+from harness.evidence.linux.oops import oops_behind
 from harness.evidence.record import EndingKind
 from harness.machine.memory_layout import PAGE
 
@@ -45,8 +46,6 @@ _EXCEPTIONS = {"firmware-exception", "firmware-vc"}
 _LOADERS_PHASES = {"loader", "stub"}
 _STAMP = re.compile(r"^(?:<\d+>)?\[ *\d+\.\d+\] +")
 _PREFIX = re.compile(r"^(?:Kernel panic - not syncing: |EFI stub: ERROR: |PANIC: )")
-_KERNEL_RIP = re.compile(r"\bRIP: \d+:(\S+\+0x[0-9a-f]+/0x[0-9a-f]+)")
-_OOPS_LINES = 12
 _BEFORE_DEATH = 2.0
 """Seconds; an alarm this shortly before the end is what led to it."""
 _BEFORE, _BEHIND, _WIDTH = 4, 6, 200
@@ -97,15 +96,17 @@ def story(evidence: Evidence) -> Iterator[str]:
         known = (("cause", says.cause), ("try", says.try_), ("see", says.link))
         yield from (f"{word}: {text}" for word, text in known if text)
     yield from pages(evidence)
+    led = None if death is None else _led(record, death, evidence.signatures)
+    yield from _trace(record, led)
     yield from vcpus(evidence)
     yield from evidence.places.lacking()
     if phases := _phases(record):
         yield phases
-    yield from (f"| {line[:_WIDTH]}" for line in _last_words(record, death))
+    yield from (f"| {line[:_WIDTH]}" for line in _last_words(record, led))
 
 
 def _last_words(record: BootRecord, death: Remark | None) -> list[str]:
-    """Return the console lines around the one that ended the boot, or the last ones."""
+    """Return the console lines around the one that led to the boot's end, or the last ones."""
     told = record.debugcon_text if death is not None and death.console == "debugcon" else record.whole_text
     lines = [line for line in told.splitlines() if line.strip()]
     at = next((n for n, line in enumerate(lines) if death and line.strip() == death.line), len(lines) - 1)
@@ -166,6 +167,13 @@ def _explaining(record: BootRecord, death: Remark | None, signatures: Signatures
     return match.signature if match is not None else None
 
 
+def _led(record: BootRecord, death: Remark, signatures: Signatures) -> Remark:
+    """Return the first alarm shortly before the end, which led to it, or the end's own line."""
+    led = [it for it in record.remarks if death.t - _BEFORE_DEATH <= it.t <= death.t]
+    alarms = (it for it in led if (match := signatures.match(it.line)) and (match.alarm or match.ends))
+    return next(alarms, death)
+
+
 def _reason(evidence: Evidence, death: Remark | None) -> str:
     record, signatures = evidence.record, evidence.signatures
     if record.ending.kind is EndingKind.UNVALIDATED_ACCESS:
@@ -178,17 +186,22 @@ def _reason(evidence: Evidence, death: Remark | None) -> str:
         return _dump_text(evidence, dump)
     if _is_exception(death) and "; " in record.ending.detail:
         return record.ending.detail.partition("; ")[2]
-    led = [it for it in record.remarks if death.t - _BEFORE_DEATH <= it.t <= death.t]
-    alarms = (it for it in led if (match := signatures.match(it.line)) and (match.alarm or match.ends))
-    line = next(alarms, death).line
+    line = _led(record, death, signatures).line
     return _PREFIX.sub("", _STAMP.sub("", line)) + _function(record, line)
 
 
 def _function(record: BootRecord, line: str) -> str:
     """Return the kernel's function that an oops names in the lines behind its first one."""
-    _, _, behind = record.whole_text.partition(line)
-    found = _KERNEL_RIP.search("\n".join(behind.splitlines()[:_OOPS_LINES]))
-    return f", in {found[1]}" if found is not None and found[1] not in line else ""
+    function = oops_behind(record.whole_text, line).function
+    return f", in {function}" if function and function not in line else ""
+
+
+def _trace(record: BootRecord, death: Remark | None) -> Iterator[str]:
+    """Yield who had called the function in which the kernel stopped, as its own call trace says."""
+    if death is not None and record.ending.kind is EndingKind.GUEST_PANIC and death.console == "serial":
+        calls = oops_behind(record.whole_text, death.line).calls
+        if calls:
+            yield f"the kernel's call trace: {', '.join(calls)}"
 
 
 def _after(evidence: Evidence, t: float) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _AROUND = 3
 _MOST_RANGES = 6
 _MOST_LINES = 12
+_MOST_CITED = 24
 _LEAST_CITED = 12
 """Characters of a line that a finding cites: a shorter one would be found anywhere."""
 
@@ -215,19 +216,29 @@ def _findings(facts: RecordFacts) -> Iterable[str]:
 
 
 def _around(facts: RecordFacts, evidence: Sequence[str]) -> Iterable[str]:
-    """Yield a finding's lines; those of a console with the lines around them, the cited ones marked."""
+    """Yield a finding's lines; those of a console with the lines around them, the cited ones marked.
+
+    What is cited of one place of a console is shown as one.
+    """
     texts = [text.splitlines() for text in (facts.files.whole_text, facts.files.debugcon_text)]
-    for cited in list(dict.fromkeys(evidence))[:_MOST_LINES]:
-        wanted = cited.strip()
-        for lines in texts:
-            at = next((number for number, line in enumerate(lines) if _is(line, wanted)), None)
-            if at is not None:
-                first = max(0, at - _AROUND)
-                for number in range(first, min(len(lines), at + _AROUND + 1)):
-                    yield f"{'>' if number == at else ' '} {number + 1:5} {lines[number]}"
-                break
-        else:
+    cited = [set[int](), set[int]()]
+    for line in list(dict.fromkeys(evidence))[:_MOST_CITED]:
+        wanted = line.strip()
+        found = next(
+            ((which, at) for which, lines in enumerate(texts) if (at := _at(lines, wanted)) >= 0), None
+        )
+        if found is None:
             yield f"> {wanted}"
+        else:
+            cited[found[0]].add(found[1])
+    for lines, marked in zip(texts, cited, strict=True):
+        shown = {near for at in marked for near in range(at - _AROUND, at + _AROUND + 1)}
+        for number in sorted(shown & set(range(len(lines)))):
+            yield f"{'>' if number in marked else ' '} {number + 1:5} {lines[number]}"
+
+
+def _at(lines: Sequence[str], wanted: str) -> int:
+    return next((number for number, line in enumerate(lines) if _is(line, wanted)), -1)
 
 
 def _is(line: str, wanted: str) -> bool:

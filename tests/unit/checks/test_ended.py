@@ -17,6 +17,8 @@ from harness.evidence.symbols.modules import modules_of
 from harness.intervals import IntervalSet, amount
 from harness.matrix.cell import Cell
 from tests.support.expectations import FIRMWARE, KERNEL
+from tests.support.oops import CALLS
+from tests.support.oops import CONSOLE as HOLE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -228,6 +230,18 @@ def test_the_lines_around_the_last_one(evidence: Any) -> None:
     shown = [each for each in story(boot) if each.startswith("| ")]
     assert shown[:6] == ["| before 5", "| before 6", "| before 7", "| before 8", f"| {PANIC}", "| CPU: 0"]
     assert len(shown) == 10
+
+
+def test_a_panic_shows_what_led_to_it(evidence: Any) -> None:
+    led = HOLE.splitlines()[1]
+    remarks = (Remark(3.9, "serial", "kernel-bug", led), Remark(4.0, "serial", "kernel-panic", PANIC))
+    console = HOLE + "registers\n" * 20 + PANIC + "\n"
+    boot = evidence(ending(EndingKind.GUEST_PANIC, "x", PANIC), console=console, remarks=remarks)
+    lines = list(story(boot))
+    assert headline(boot).endswith("address: ffff8e8c40000000, in pvalidate_pages+0xa2/0x230")
+    assert f"the kernel's call trace: {', '.join(CALLS)}" in lines
+    assert f"| {led}" in lines
+    assert f"| {PANIC}" not in lines
 
 
 def test_an_ordinary_last_line_explains_nothing(evidence: Any) -> None:

@@ -43,6 +43,15 @@ def judged(record: Path, **change: Any) -> None:
     (record / "verdict.json").write_text(json.dumps({"schema": 1, "checks": [line]}))
 
 
+def test_neighbours_are_shown_once(record: Path) -> None:
+    lines = (record / "serial.log").read_text(errors="replace").splitlines()
+    at = 10
+    judged(record, findings=[{"kind": "k", "says": "it is wrong", "evidence": lines[at : at + 3]}])
+    shown = as_text(read_facts(record)).partition("it is wrong\n")[2].splitlines()[:-1]
+    assert [int(line[5:].split()[0]) for line in shown] == list(range(at - 2, at + 7))
+    assert [line[4] for line in shown] == list("   >>>   ")
+
+
 def test_all_parts(record: Path) -> None:
     lines = (record / "serial.log").read_text(errors="replace").splitlines()
     cited = next(line for line in lines if "Linux version" in line)
