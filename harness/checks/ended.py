@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.evidence.evidence import Evidence
     from harness.evidence.exception_dump import ExceptionDump
     from harness.evidence.record import BootRecord, Remark
-    from harness.evidence.signatures.signatures import Signature, Signatures
+    from harness.evidence.signatures.signatures import Match, Signature, Signatures
 
 _WHAT = {
     EndingKind.COMPLETED: "the guest reported and powered off",
@@ -42,6 +42,7 @@ _PANICS = {
     "decompressor": "the kernel's decompressor stopped",
 }
 _BY_A_LINE = {EndingKind.GUEST_PANIC, EndingKind.FIRMWARE_ASSERT, EndingKind.FIRMWARE_EXCEPTION}
+_BY_KERNEL = {EndingKind.GUEST_PANIC, EndingKind.HANG}
 _EXCEPTIONS = {"firmware-exception", "firmware-vc"}
 _LOADERS_PHASES = {"loader", "stub"}
 _STAMP = re.compile(r"^(?:<\d+>)?\[ *\d+\.\d+\] +")
@@ -86,17 +87,16 @@ def story(evidence: Evidence) -> Iterator[str]:
     What is known of such an end, the page that a fault was about, the phases, a console's last words.
     """
     record = evidence.record
-    death = _death(record)
     if not headline(evidence).endswith(record.ending.detail) and _dump(record) is None:
         yield record.ending.detail
-    found = _explaining(record, death, evidence.signatures)
+    found = _explaining(record, evidence.signatures)
     if found is not None:
         says = found.says
         yield f"{found.name}: {says.meaning}"
         known = (("cause", says.cause), ("try", says.try_), ("see", says.link))
         yield from (f"{word}: {text}" for word, text in known if text)
     yield from pages(evidence)
-    led = None if death is None else _led(record, death, evidence.signatures)
+    led = _led(record, evidence.signatures)
     yield from _trace(record, led)
     yield from vcpus(evidence)
     yield from evidence.places.lacking()
@@ -152,26 +152,41 @@ def _death(record: BootRecord) -> Remark | None:
     return next((each for each in record.remarks if each.line == record.ending.last_line), None)
 
 
-def _explaining(record: BootRecord, death: Remark | None, signatures: Signatures) -> Signature | None:
-    """Return the signature of what led to the end: the first alarm shortly before it, or the line itself."""
-    led = [] if death is None else [it for it in record.remarks if death.t - _BEFORE_DEATH <= it.t <= death.t]
-    for remark in led:
-        match = signatures.match(remark.line)
-        if match is not None and (match.alarm or match.ends):
+def _explaining(record: BootRecord, signatures: Signatures) -> Signature | None:
+    """Return the signature of what led to the end: the first alarm shortly before it, or the line itself.
+
+    The function that an oops names belongs to its line.
+    """
+    for remark in _before(record):
+        match = signatures.match(remark.line + _function(record, remark.line))
+        if match is not None and _is_alarm(match):
             return match.signature
     match = signatures.match(record.ending.last_line)
-    if match is not None and record.ending.kind is not EndingKind.HANG and not (match.alarm or match.ends):
+    if match is not None and record.ending.kind is not EndingKind.HANG and not _is_alarm(match):
         match = None  # an ordinary line that happens to be the last
     if match is None:
         match = signatures.match(record.ending.detail, "qemu")
     return match.signature if match is not None else None
 
 
-def _led(record: BootRecord, death: Remark, signatures: Signatures) -> Remark:
-    """Return the first alarm shortly before the end, which led to it, or the end's own line."""
-    led = [it for it in record.remarks if death.t - _BEFORE_DEATH <= it.t <= death.t]
-    alarms = (it for it in led if (match := signatures.match(it.line)) and (match.alarm or match.ends))
-    return next(alarms, death)
+def _led(record: BootRecord, signatures: Signatures) -> Remark | None:
+    """Return the first alarm before the end, which led to it, or the end's own line; None for neither."""
+    alarms = (it for it in _before(record) if (match := signatures.match(it.line)) and _is_alarm(match))
+    return next(alarms, _death(record))
+
+
+def _before(record: BootRecord) -> list[Remark]:
+    """Return the remarks on what came shortly before the end, of a hang on what came in its phase."""
+    death = _death(record)
+    if death is not None:
+        return [it for it in record.remarks if death.t - _BEFORE_DEATH <= it.t <= death.t]
+    if record.ending.kind is EndingKind.HANG and record.phases:
+        return [it for it in record.remarks if it.t >= record.phases[-1].t]
+    return []
+
+
+def _is_alarm(match: Match) -> bool:
+    return bool(match.alarm or match.ends)
 
 
 def _reason(evidence: Evidence, death: Remark | None) -> str:
@@ -181,13 +196,18 @@ def _reason(evidence: Evidence, death: Remark | None) -> str:
         if ledger is not None and ledger.faults:
             return fault_text(evidence, ledger.faults[-1])
     if death is None:
-        return record.ending.detail
+        led = _led(record, signatures)
+        return record.ending.detail if led is None else f"{_said(record, led)}; then {record.ending.detail}"
     if (dump := _dump(record)) is not None:
         return _dump_text(evidence, dump)
     if _is_exception(death) and "; " in record.ending.detail:
         return record.ending.detail.partition("; ")[2]
-    line = _led(record, death, signatures).line
-    return _PREFIX.sub("", _STAMP.sub("", line)) + _function(record, line)
+    return _said(record, _led(record, signatures) or death)
+
+
+def _said(record: BootRecord, remark: Remark) -> str:
+    """Return what a console line says, with the function that an oops names."""
+    return _PREFIX.sub("", _STAMP.sub("", remark.line)) + _function(record, remark.line)
 
 
 def _function(record: BootRecord, line: str) -> str:
@@ -196,10 +216,10 @@ def _function(record: BootRecord, line: str) -> str:
     return f", in {function}" if function and function not in line else ""
 
 
-def _trace(record: BootRecord, death: Remark | None) -> Iterator[str]:
+def _trace(record: BootRecord, led: Remark | None) -> Iterator[str]:
     """Yield who had called the function in which the kernel stopped, as its own call trace says."""
-    if death is not None and record.ending.kind is EndingKind.GUEST_PANIC and death.console == "serial":
-        calls = oops_behind(record.whole_text, death.line).calls
+    if led is not None and record.ending.kind in _BY_KERNEL and led.console == "serial":
+        calls = oops_behind(record.whole_text, led.line).calls
         if calls:
             yield f"the kernel's call trace: {', '.join(calls)}"
 

@@ -241,7 +241,24 @@ def test_a_panic_shows_what_led_to_it(evidence: Any) -> None:
     assert headline(boot).endswith("address: ffff8e8c40000000, in pvalidate_pages+0xa2/0x230")
     assert f"the kernel's call trace: {', '.join(CALLS)}" in lines
     assert f"| {led}" in lines
+    assert any(each.startswith("accept-unmapped: ") for each in lines), "by the function, not by the line"
     assert f"| {PANIC}" not in lines
+
+
+def test_a_hang_behind_an_oops_says_so(evidence: Any) -> None:
+    led = HOLE.splitlines()[1]
+    remarks = (Remark(3.0, "serial", "kernel-warning", "WARNING: CPU: 0 PID: 1 at x.c:1 earlier"),)
+    end = ending(EndingKind.HANG, "no console byte for 51 s in phase early-kernel")
+    said = "the guest hung, in phase early-kernel, 1.5 s after it began: "
+    assert headline(evidence(end, console=HOLE, remarks=remarks)) == said + end.detail
+    boot = evidence(end, console=HOLE, remarks=(*remarks, Remark(3.9, "serial", "kernel-bug", led)))
+    assert headline(boot) == (
+        f"{said}BUG: unable to handle page fault for address: ffff8e8c40000000, "
+        f"in pvalidate_pages+0xa2/0x230; then {end.detail}"
+    )
+    lines = list(story(boot))
+    assert f"the kernel's call trace: {', '.join(CALLS)}" in lines
+    assert any(each.startswith("accept-unmapped: ") for each in lines)
 
 
 def test_an_ordinary_last_line_explains_nothing(evidence: Any) -> None:
