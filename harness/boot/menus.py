@@ -80,6 +80,7 @@ class Menu:
     serial: Serial | None = field(default=None, init=False)
 
     def attach(self, machine: Machine) -> None:
+        """Take the console, for the keys and for what they are answers to."""
         self.serial = Serial(machine, timeout=self.seconds)
 
     def run(self, machine: Machine) -> None:

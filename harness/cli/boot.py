@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -13,6 +14,9 @@ from harness.boot.terminal import Terminal
 from harness.checks.ended import headline
 from harness.cli.completion import recipes
 from harness.errors import ExitCode
+from harness.intervals import amount
+from harness.machine.memory_dump import FORM as SPAN_FORM
+from harness.machine.memory_dump import MOST, Span
 from harness.matrix.cell import TABLE
 from harness.matrix.cell_form import FORM
 from harness.matrix.choices import QEMUS
@@ -24,11 +28,11 @@ from harness.run.axis_options import AXIS_OPTIONS, platform_choice
 from harness.run.options import Options
 from harness.run.session import Session
 from harness.run.single.boot import GDB, MONITOR, SingleBoot, exit_code, prepare
+from harness.run.single.memory import MemoryKeeper
 from harness.run.single.parts import USUAL_VALUES, Own, chosen_cell
 from harness.run.single.stored import answers_as_data
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
     from harness.run.cell_run import CellRun
@@ -40,6 +44,7 @@ _FORMS = {axis: form for axis, (form, _) in AXIS_OPTIONS.items()} | {"loader": L
 
 _OWN_WORDS = frozenset({"platform", "qemu"})
 """Axes whose options have words of their own."""
+_AT_FAULT = "fault"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +82,15 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--no-wait", action="store_true", help="fail where others have the host, in place of waiting for it"
+    )
+    parser.add_argument(
+        "--memory-dump",
+        nargs="?",
+        type=_span,
+        const=_AT_FAULT,
+        metavar=SPAN_FORM,
+        help="keep memory of a boot that went wrong in its record: 2 MiB around the fault, "
+        f"or from a guest physical address on, at most {amount(MOST)}",
     )
     parser.add_argument("--monitor", action="store_true", help=f"QEMU's monitor as a socket, {MONITOR}")
     parser.add_argument(
@@ -125,6 +139,8 @@ def _run(options: argparse.Namespace) -> int:
         hold_on_fail=options.hold_on_fail,
         by_gdb=options.gdb,
     )
+    asked = options.memory_dump
+    keeper = MemoryKeeper(terminal, None if asked == _AT_FAULT else asked, say)
     wanted = SingleBoot(
         cell,
         own,
@@ -132,7 +148,7 @@ def _run(options: argparse.Namespace) -> int:
         monitor=options.monitor,
         gdb=options.gdb,
         unlimited=options.hold or options.gdb,
-        attendant=terminal,
+        attendant=terminal if asked is None else keeper,
         invites=terminal.say if options.hold else None,
     )
     prepared = prepare(session, wanted)
@@ -149,6 +165,15 @@ def _run(options: argparse.Namespace) -> int:
         _tell(run, answers)
     prepared.finish(code)
     return ExitCode.INTERRUPTED if terminal.left and not (options.hold or answers) else code
+
+
+def _span(text: str) -> Span | str:
+    if text == _AT_FAULT:
+        return text
+    try:
+        return Span.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}, nor {_AT_FAULT}") from None
 
 
 def _keyboard(out: TextIO) -> int | None:

@@ -18,6 +18,7 @@ SHA-256: one of them that is missing, cut or changed is damaged evidence, and ne
 ``trace.log``           QEMU's trace events of page state changes, of a confidential guest
 ``ssh.json``            what a Debian guest said over SSH
 ``registers.txt``       registers, code and stacks after a boot that went wrong; ``images.json``: EFI images
+``memory.json``         guest memory that the user asked for, in files ``memory-0x….bin``, and what they hold
 """
 
 from __future__ import annotations

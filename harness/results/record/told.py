@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from harness.evidence.ledger_model import VALIDATING
 from harness.intervals import IntervalSet
+from harness.machine.memory_dump import INDEX, file_text
 from harness.results.model import BAD
 from harness.results.record_facts import seconds_of
 from harness.results.report.cell import WHO, status_text
@@ -127,6 +130,7 @@ def _lines(facts: RecordFacts) -> Iterable[str]:
     yield from _section("validated by", _acceptance(facts))
     yield from _section("calls of ExitBootServices", _exits(facts))
     yield from _findings(facts)
+    yield from _section("guest memory kept", _memory(facts))
     yield f"record: {facts.path}"
 
 
@@ -199,6 +203,14 @@ def _exits(facts: RecordFacts) -> Iterable[str]:
         answer = status_text(call["status"])
         key, rip = f"map key {call['map_key']:#x}", f"{call['rip']:#x}"
         yield f"{call['t']:9.3f} s  by {call['phase']}, {key}, returns to {rip}: {answer}"
+
+
+def _memory(facts: RecordFacts) -> Iterable[str]:
+    """Yield what files of guest memory the record has; what is damaged is named elsewhere."""
+    with suppress(ValueError, LookupError, TypeError, AttributeError):
+        index = json.loads(facts.files.bytes_of(INDEX) or b"{}")
+        for file in index.get("files", ()):
+            yield file_text(file, index["holds"])
 
 
 def _findings(facts: RecordFacts) -> Iterable[str]:

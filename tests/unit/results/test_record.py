@@ -43,6 +43,16 @@ def judged(record: Path, **change: Any) -> None:
     (record / "verdict.json").write_text(json.dumps({"schema": 1, "checks": [line]}))
 
 
+def test_memory_that_was_kept(record: Path) -> None:
+    index = {"holds": "all pages", "files": [{"file": "memory-0x0.bin", "start": 0, "size": 2 << 20}]}
+    (record / "memory.json").write_text(json.dumps(index))
+    said = "guest memory kept\n  memory-0x0.bin: memory 0x0-0x1fffff, 2 MiB: all pages\n"
+    assert said in as_text(read_facts(record))
+    for damaged in ('{"files": [{}], "holds": ""}', "[", "[]", '{"files": 3}'):
+        (record / "memory.json").write_text(damaged)
+        assert "guest memory kept" not in as_text(read_facts(record))
+
+
 def test_neighbours_are_shown_once(record: Path) -> None:
     lines = (record / "serial.log").read_text(errors="replace").splitlines()
     at = 10
