@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """Folders as one file, ``NAME.tar.zst``, and back: records that passed, records that are old, capsules.
 
-Packed files come from elsewhere, too: unpacking takes regular files below one folder and nothing else, and no
-more bytes than it may.
+Of a large text of numbers, such as a ledger, the numbers lie apart (`harness.formats.numbers_apart`): it is a
+member ``NAME.apart``, a fifth of the size. Packed files come from elsewhere, too: unpacking takes regular
+files below one folder and nothing else, and no more bytes than it may.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO
 import zstandard
 
 from harness.errors import HarnessError
+from harness.formats.numbers_apart import apart, together
 from harness.store.file_tree import flush_one
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 SUFFIX = ".tar.zst"
 MOST_BYTES = 1 << 30
 MOST_FILES = 10_000
+APART = ".apart"
+_APART_FROM, _APART_TO = 512 << 10, 64 << 20
+"""Bytes of a file of lines whose numbers lie apart: smaller ones gain little, larger take much memory."""
 _LEVEL = 9
 _HARM = "it is damaged, or made to harm"
 _WINDOW = 27
@@ -60,6 +65,8 @@ def pack(folder: Path, file: Path, keep: Callable[[Path], bool] = lambda _path: 
 
 def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
     data = path.read_bytes()
+    if path.suffix == ".jsonl" and _APART_FROM <= len(data) <= _APART_TO and (told := apart(data)):
+        name, data = name + APART, told
     member = tarfile.TarInfo(name)
     member.size = len(data)
     member.mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
@@ -87,16 +94,19 @@ def unpack(file: Path, folder: Path, *, most_bytes: int = MOST_BYTES) -> None:
 
 
 def _unpack(file: Path, folder: Path, most_bytes: int) -> None:
-    for member, content in _members(file, most_bytes):
-        target = folder / member.name
+    for name, member, content in _members(file, most_bytes):
+        target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as out:
             shutil.copyfileobj(content, out)
         target.chmod(0o755 if member.mode & 0o100 else 0o644)
 
 
-def _members(file: Path, most_bytes: int) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
-    """Yield what a packed file holds, after a look at each; HarnessError for what has no place in one."""
+def _members(file: Path, most_bytes: int) -> Iterator[tuple[str, tarfile.TarInfo, IO[bytes]]]:
+    """Yield what a packed file holds, after a look at each; HarnessError for what has no place in one.
+
+    Each is the name of a file, how it is stored, and its content.
+    """
     left, count, seen = most_bytes, 0, set()
     try:
         with (
@@ -108,12 +118,17 @@ def _members(file: Path, most_bytes: int) -> Iterator[tuple[tarfile.TarInfo, IO[
                 count += 1
                 left -= member.size
                 _refuse(file, member, left, count)
-                if member.name in seen:
-                    raise HarnessError(f"{file}: {member.name} is in it twice", _HARM)
-                seen.add(member.name)
+                name = member.name.removesuffix(APART)
+                if name in seen:
+                    raise HarnessError(f"{file}: {name} is in it twice", _HARM)
+                seen.add(name)
                 content = archive.extractfile(member)
                 assert content is not None  # it is a regular file
-                yield member, content
+                if name != member.name:
+                    text = together(content.read(), left)
+                    left -= len(text)
+                    content = io.BytesIO(text)
+                yield name, member, content
     except FileNotFoundError:
         raise HarnessError(f"{file}: no such file") from None
     except (tarfile.TarError, zstandard.ZstdError, EOFError, OSError, ValueError) as error:
@@ -189,4 +204,4 @@ def holds_file(path: Path) -> bool:
 @lru_cache(maxsize=2)
 def _contents(packed: Path, _changed: int) -> dict[str, bytes]:
     """Return the files of a packed folder; whoever reads one of them reads the others next."""
-    return {member.name: content.read() for member, content in _members(packed, MOST_BYTES)}
+    return {name: content.read() for name, _, content in _members(packed, MOST_BYTES)}

@@ -13,6 +13,7 @@ import pytest
 import zstandard
 
 from harness.errors import HarnessError
+from harness.formats.numbers_apart import apart
 from harness.store.packing import (
     SUFFIX,
     holds_file,
@@ -63,6 +64,44 @@ def test_tar_reads_it(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     subprocess.run(["tar", "--zstd", "-xf", tmp_path / "one.tar.zst", "-C", tmp_path / "out"], check=True)
     assert files(tmp_path / "out") == files(DATA / "records" / EMULATED)
+
+
+LEDGER = b"".join(b'{"t":%d,"gpa":%d,"op":"validate"}\n' % (n * 61_007, n << 21) for n in range(20_000))
+
+
+def test_a_large_ledger_is_small_and_reads_as_it_was(tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    record.mkdir()
+    (record / "ledger.jsonl").write_bytes(LEDGER)
+    (record / "notes.txt").write_bytes(LEDGER)
+    pack(record, packed_file(record))
+    assert packed_file(record).stat().st_size < 20_000 + len(zstandard.compress(LEDGER, 9))
+    unpack(packed_file(record), tmp_path / "back")
+    assert files(tmp_path / "back") == files(record)
+    shutil.rmtree(record)
+    assert holds_file(record / "ledger.jsonl")
+    assert not holds_file(record / "ledger.jsonl.apart")
+    with open_file(record / "ledger.jsonl") as file:
+        assert file.read() == LEDGER
+
+
+def test_a_ledger_of_numbers_apart_takes_no_more_than_it_may(tmp_path: Path) -> None:
+    told = apart(LEDGER)
+    assert told is not None
+    one = packed(tmp_path / "one.tar.zst", member("ledger.jsonl.apart", told))
+    with pytest.raises(HarnessError, match=r"becomes more than \d+ bytes"):
+        unpack(one, tmp_path / "back", most_bytes=len(told) + 1000)
+    damaged = packed(tmp_path / "two.tar.zst", member("ledger.jsonl.apart", told[:-5]))
+    with pytest.raises(HarnessError, match="numbers apart"):
+        unpack(damaged, tmp_path / "back")
+
+    def both(archive: tarfile.TarFile) -> None:
+        member("a")(archive)
+        member("a.apart", told)(archive)
+
+    twice = packed(tmp_path / "three.tar.zst", both)
+    with pytest.raises(HarnessError, match="a is in it twice"):
+        unpack(twice, tmp_path / "back")
 
 
 def packed(path: Path, fill: Callable[[tarfile.TarFile], None]) -> Path:
