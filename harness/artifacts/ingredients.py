@@ -30,11 +30,12 @@ from harness.artifacts.loader.choice import choose_loader
 from harness.artifacts.loader.files import Payload
 from harness.artifacts.loader.resolve import Loader, loader_image, resolve_loader
 from harness.artifacts.probe import resolve_probe
-from harness.artifacts.qemu import BINARY, KIND, MADE_WITH, build_qemu, qemu_inputs
+from harness.artifacts.qemu import BINARY, KIND, MADE_WITH, build_qemu, own_program, qemu_inputs
 from harness.debian.archive import AptRoot
 from harness.debian.lock_file import LOCK_NAME, Lock
 from harness.debian.suite import FetchError
 from harness.errors import HarnessError, HostError
+from harness.matrix.choices import OWN_QEMU
 from harness.progress import Progress, say
 from harness.recipes.catalog import load_catalog
 from harness.recipes.probe import ProbeRecipe
@@ -163,9 +164,7 @@ class Ingredients:
         """
         if own := self._own_qemu or os.environ.get("HARNESS_QEMU"):
             by = "--qemu" if self._own_qemu else "HARNESS_QEMU"
-            path = Path(own).expanduser().absolute()
-            if path.is_dir() or not os.access(path, os.X_OK):
-                raise HarnessError(f"{by}={own}: no such program", "name a qemu-system-x86_64")
+            path = own_program(own, f"{by}={own}")
             self._apt.progress(f"QEMU: {path} ({by})")
             return path
         recipe = load_qemu(self.project)
@@ -176,6 +175,8 @@ class Ingredients:
 
     def other_qemu(self, name: str) -> Path:
         """Return a QEMU of the axis ``qemu`` other than the built one; HostError where none is installed."""
+        if name.startswith(OWN_QEMU):
+            return own_program(name.removeprefix(OWN_QEMU), name)
         if name in SUITES:
             return debian_qemu(name, self._apt, self.project)
         found = shutil.which(BINARY)

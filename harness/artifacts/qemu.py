@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.debian.source import source, unpack
-from harness.errors import HostError
+from harness.errors import HarnessError, HostError
 from harness.paths import SHIPPED_PROJECT, Project, cache_dir
 from harness.recipes.qemu import QEMU_FILE
 from harness.store import file_tree
@@ -92,6 +92,14 @@ def build_qemu(
     name = recipe.package if patched else f"{recipe.package}-unpatched"
     inputs = qemu_inputs(recipe, lock, project, patched=patched)
     return apt.store.get(KIND, name, inputs, build, apt.progress, tools=("gcc", "ninja"), made_with=MADE_WITH)
+
+
+def own_program(path: str, named: str) -> Path:
+    """Return a user's own QEMU; HarnessError, with how it is ``named``, where there is no such program."""
+    program = Path(path).expanduser().absolute()
+    if program.is_dir() or not os.access(program, os.X_OK):
+        raise HarnessError(f"{named}: no such program", "name a qemu-system-x86_64")
+    return program
 
 
 def _folder(project: Project) -> Path:

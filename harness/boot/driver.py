@@ -117,7 +117,7 @@ def boot(
         conversation.start()
         digests = _digests(ingredients)  # while the guest runs
         limits = deadlines if deadlines is not None else _limits(spec, platform)
-        story = Story(machine, watch, lives=2 if resets and is_relaunched(spec, version) else 1)
+        story = Story(machine, watch, lives=2 if resets and is_relaunched(spec, machine.qmp) else 1)
         outcome, ended = _end(story, limits, conversation, attendant, survives_faults=survives_faults)
         command, consoles = machine.command, machine.consoles
     conversation.finish()

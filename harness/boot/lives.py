@@ -1,35 +1,36 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The lives of a guest: QEMU from version 11 on launches a confidential guest anew when it is reset."""
+"""The lives of a guest: a QEMU of 2026 launches a confidential guest anew when it is reset."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from harness.machine.qmp import MonitorError
+from harness.platforms.qemu_answers import RELAUNCHES
 
 if TYPE_CHECKING:
     from harness.boot.watch import Watch
     from harness.evidence.record import PhaseMark
     from harness.machine.machine import Machine
+    from harness.machine.qmp import Monitor
     from harness.machine.spec import MachineSpec
 
 ANSWER_SECONDS = 30.0
 """Within which QEMU stops a machine, or resets one: both are a matter of milliseconds."""
 
 
-RELAUNCHES_SINCE = 11
-"""QEMU's major version since which KVM's SNP guests live on after a reset."""
-
-
-def is_relaunched(spec: MachineSpec, version: str) -> bool:
-    """Return whether a machine's QEMU, of a version such as ``10.0.2``, launches its guest anew on reset."""
+def is_relaunched(spec: MachineSpec, monitor: Monitor) -> bool:
+    """Return whether a machine's QEMU launches its guest anew on reset; under KVM QEMU itself is asked."""
     own = spec.confidential
     if own is None:
         return False
     if not spec.accel.startswith("kvm"):
         return ("reset", "rebuild") in own.properties
-    major = version.partition(".")[0]
-    return own.type == "sev-snp-guest" and major.isdigit() and int(major) >= RELAUNCHES_SINCE
+    if own.type != "sev-snp-guest":
+        return False
+    answer = monitor.execute("qom-list", path="/machine")
+    listed = answer if isinstance(answer, list) else []
+    return any(each.get("name") == RELAUNCHES for each in listed if isinstance(each, dict))
 
 
 class Story:

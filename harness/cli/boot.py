@@ -19,7 +19,7 @@ from harness.machine.memory_dump import FORM as SPAN_FORM
 from harness.machine.memory_dump import MOST, Span
 from harness.matrix.cell import TABLE
 from harness.matrix.cell_form import FORM
-from harness.matrix.choices import QEMUS
+from harness.matrix.choices import QEMUS, is_own_qemu
 from harness.platforms.choice import AUTO, USUAL
 from harness.progress import say
 from harness.recipes.project import find_project
@@ -125,7 +125,8 @@ def _run(options: argparse.Namespace) -> int:
     )
     names = (axis.name for axis in TABLE if axis.name not in _OWN_WORDS)
     written = {name: value for name in names if (value := getattr(options, name)) is not None}
-    named = {"qemu": options.qemu} if options.qemu in QEMUS else {}
+    on_axis = options.qemu in QEMUS or is_own_qemu("qemu", options.qemu)
+    named = {"qemu": options.qemu} if on_axis else {}
     own_qemu = "" if named else options.qemu
     cell = chosen_cell(options.cell, written | named, session)
     own = Own(options.initrd, options.disk, own_qemu)

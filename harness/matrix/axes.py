@@ -18,9 +18,16 @@ from pydantic import (
     create_model,
 )
 
-from harness.documents.document import near
 from harness.matrix.cell import NAMES, TABLE
-from harness.matrix.choices import COMPARISON, Choice, Known, parse_comparisons, select
+from harness.matrix.choices import (
+    COMPARISON,
+    OWN_QEMU,
+    Choice,
+    Known,
+    is_own_qemu,
+    parse_comparisons,
+    select,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,8 +88,8 @@ def one(axis: Axis) -> Any:
         return axis.value
 
     def check(name: str, info: ValidationInfo) -> str:
-        if isinstance(info.context, Known) and name not in (names := info.context.names(axis.name)):
-            raise ValueError(f"unknown {axis.name} {name!r}; {near(name, sorted(names))}")
+        if isinstance(info.context, Known):
+            info.context.refuse_unknown(axis.name, name)
         return name
 
     return _annotated[axis.value, AfterValidator(check), WithJsonSchema({"type": "string", NAMES: axis.name})]
@@ -99,9 +106,9 @@ def listed(axis: Axis) -> Any:
     base = _annotated[axis.value, AfterValidator(choose)]
     if not axis.named:
         return base
-    return _annotated[
-        base, WithJsonSchema({"type": "string", NAMES: axis.name, "pattern": f"^(@|{COMPARISON})"})
-    ]
+    own = f"|{OWN_QEMU}/" if is_own_qemu(axis.name, OWN_QEMU) else ""
+    pattern = f"^(@|{COMPARISON}{own})"
+    return _annotated[base, WithJsonSchema({"type": "string", NAMES: axis.name, "pattern": pattern})]
 
 
 def tested(axis: Axis) -> Any:

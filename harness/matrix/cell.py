@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
 from harness.documents.document import near
-from harness.matrix.choices import EMULATIONS, GUESTS, QEMUS, Known
+from harness.matrix.choices import EMULATIONS, GUESTS, QEMUS, Known, is_own_qemu
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -34,6 +34,7 @@ _SHOWN_ACTION = re.compile(f"({ACTION_NAME})((?:-{_ARGUMENT})*)")
 _QEMU = "qemu-"
 """Before the name of a QEMU in an id."""
 _SHORTENED = re.compile(r"[A-Za-z0-9._-]*-[0-9a-f]{6}")
+_OWN_QEMU = re.compile(r"qemu-path-[A-Za-z0-9._-]*-[0-9a-f]{6}")
 
 
 def parse_memory(text: str) -> int:
@@ -109,13 +110,13 @@ Action = Annotated[str, AfterValidator(_action)]
 
 
 class ShortenedError(ValueError):
-    """An id that shows a command line, or an odd action, by its beginning and a digest.
+    """An id that shows a command line, an odd action or a path by its beginning and a digest.
 
     ``shown``: the cell without them.
     """
 
     def __init__(self, text: str, shown: Cell) -> None:
-        super().__init__(f"{text}: an id shows a command line by its beginning and a digest alone")
+        super().__init__(f"{text}: an id shows a command line, and a path, by its beginning and a digest")
         self.shown = shown
 
 
@@ -152,7 +153,7 @@ class Cell:
         What has its usual value is left out: one vCPU, nothing added to the command line, no action, the
         initramfs guest, the usual emulation, the project's QEMU. Words added to the command line show as
         their beginning and a digest (``+accept_memory-eager-1b2c3d``), as do actions that could not be read
-        back.
+        back and the path of a QEMU of one's own.
         """
         parts = [self.firmware, self.kernel, self.loader, format_memory(self.memory_mib), self.platform]
         if self.vcpus != 1:
@@ -165,7 +166,9 @@ class Cell:
             parts.append(self.guest)
         if self.emulation != EMULATIONS[0]:
             parts.append(self.emulation)
-        if self.qemu != QEMUS[0]:
+        if is_own_qemu("qemu", self.qemu):
+            parts.append(f"{_QEMU}{_shortened(self.qemu)}")
+        elif self.qemu != QEMUS[0]:
             parts.append(f"{_QEMU}{self.qemu}")
         return "+".join(parts)
 
@@ -197,8 +200,9 @@ class Cell:
         if rest and (match := re.fullmatch(r"([1-9][0-9]{0,3})cpu", rest[0], re.ASCII)):
             vcpus, rest = int(match[1]), rest[1:]
         guest, action, emulation, qemu = GUESTS[0], "", EMULATIONS[0], QEMUS[0]
-        if rest and rest[-1].startswith(_QEMU) and rest[-1].removeprefix(_QEMU) in QEMUS:
-            qemu, rest = rest[-1].removeprefix(_QEMU), rest[:-1]
+        own_qemu = bool(rest and _OWN_QEMU.fullmatch(rest[-1]))
+        if own_qemu or (rest and rest[-1].startswith(_QEMU) and rest[-1].removeprefix(_QEMU) in QEMUS):
+            qemu, rest = QEMUS[0] if own_qemu else rest[-1].removeprefix(_QEMU), rest[:-1]
         if rest and rest[-1] in emulations:
             emulation, rest = rest[-1], rest[:-1]
         if rest and rest[-1] in guests:
@@ -209,7 +213,7 @@ class Cell:
         cell = cls(firmware, kernel, loader, mib, platform, vcpus, "", action, guest, emulation, qemu)
         if not rest and cell.id == text:
             return cell
-        if 0 < len(rest) <= 2 and all(map(_SHORTENED.fullmatch, rest)):
+        if (rest or own_qemu) and len(rest) <= 2 and all(map(_SHORTENED.fullmatch, rest)):
             raise ShortenedError(text, cell)
         if not rest:
             raise ValueError(f"{text!r} is no cell's id; did you mean {cell.id!r}?")
@@ -268,8 +272,8 @@ TABLE = (
     Axis(
         "qemu",
         str,
-        "what runs the machine: built is the project's QEMU, host the installed one, the others Debian's of "
-        "a suite; only built emulates",
+        "what runs the machine: built is the project's QEMU, host the installed one, path:/PATH one of your "
+        "own, the others Debian's of a suite; only built emulates",
         QEMUS[0],
         named=True,
     ),

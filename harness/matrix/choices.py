@@ -23,6 +23,9 @@ QEMUS = ("built", "host", "debian-trixie", "debian-sid")
 """QEMUs, which have no recipes of their own. ``built``: the project's. ``host``: the one that is installed.
 The others: Debian's of a suite."""
 
+OWN_QEMU = "path:"
+"""Before the path of a QEMU of the user's own, which the axis takes in place of a name."""
+
 GUESTS = ("initramfs", "initramfs-large")
 """Guests without a recipe. ``initramfs``: busybox and our reporter. ``initramfs-large``: the same, but
 more than a GiB."""
@@ -66,6 +69,14 @@ class Known:
         """Return the names that an axis has, those without a recipe included; none for other axes."""
         return self.recipes.get(axis, frozenset()).union(_WITHOUT_RECIPE.get(axis, ()))
 
+    def refuse_unknown(self, axis: str, name: str) -> None:
+        """Raise ``ValueError``, with what was meant, for what is neither a name nor a path of an axis."""
+        if is_own_qemu(axis, name):
+            if not name.removeprefix(OWN_QEMU).startswith("/"):
+                raise ValueError(f"{name!r}: write {OWN_QEMU} and an absolute path")
+        elif name not in (names := self.names(axis)):
+            raise ValueError(f"unknown {axis} {name!r}; {near(name, sorted(names))}")
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -85,6 +96,11 @@ class Choice:
                 if all(_COMPARISONS[sign](value, bound) for sign, bound in self.comparisons)
             )
         return frozenset(found)
+
+
+def is_own_qemu(axis: str, name: str) -> bool:
+    """Return whether a value of an axis is a QEMU of the user's own."""
+    return axis == "qemu" and name.startswith(OWN_QEMU)
 
 
 def parse_version(text: str) -> Version:
@@ -121,7 +137,10 @@ def select(axis: str, text: str, known: Known) -> Choice:
     versions alone mean all names that have one, in the order of version and name. A version is compared as
     far as the comparison goes: 6.12.43 is ``<=6.12`` and not ``>6.12``.
     """
-    names, versions = known.names(axis), known.versions.get(axis, {})
+    versions = known.versions.get(axis, {})
+    if is_own_qemu(axis, text):
+        known.refuse_unknown(axis, text)
+        return Choice(text, (text,))
     words = text.split()
     if not words:
         raise ValueError(f"wanted a {axis}'s name, found no word")
@@ -135,7 +154,7 @@ def select(axis: str, text: str, known: Known) -> Choice:
                 name for name in base if name in versions and compare(versions[name][: len(bound)], bound)
             ]
         else:
-            stands_for = _named(axis, word, names, known)
+            stands_for = _named(axis, word, known)
             found = list(stands_for) if found is None else [name for name in found if name in stands_for]
     if not found:
         told = ", ".join(f"{name} {_dotted(version)}" for name, version in sorted(versions.items()))
@@ -143,10 +162,9 @@ def select(axis: str, text: str, known: Known) -> Choice:
     return Choice(text, tuple(found))
 
 
-def _named(axis: str, word: str, names: frozenset[str], known: Known) -> tuple[str, ...]:
+def _named(axis: str, word: str, known: Known) -> tuple[str, ...]:
     if not word.startswith(GROUP):
-        if word not in names:
-            raise ValueError(f"unknown {axis} {word!r}; {near(word, sorted(names))}")
+        known.refuse_unknown(axis, word)
         return (word,)
     groups = known.groups.get(axis, {})
     name = word.removeprefix(GROUP)

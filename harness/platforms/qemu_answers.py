@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.platforms.leaf import failed, passed
@@ -17,13 +17,19 @@ if TYPE_CHECKING:
     from harness.platforms.leaf import Leaf
 
 _SECONDS = 10
+RELAUNCHES = "x-change-vmfd-on-reset"
+"""The machine's property of a QEMU that launches confidential guests anew on reset (from 11.0 on)."""
+_IGVM = "igvm-cfg"
 _VERSION = re.compile(r"^QEMU emulator version (?P<version>\d+\.\d+\S*)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class QemuAnswers:
-    """``version``: "" when the program gave none. ``objects``: which of those asked for it has.
+    """The traits of a QEMU, asked of the program itself.
 
+    ``version``: "" when the program gave none. ``objects``: which of those asked for it has. ``igvm``:
+    whether it takes firmware as an IGVM file. ``resets``: whether it launches a confidential guest anew on
+    reset.
     ``capabilities``: QMP's ``query-sev-capabilities``, empty with the reason in ``trouble``.
     """
 
@@ -31,16 +37,31 @@ class QemuAnswers:
     objects: frozenset[str]
     capabilities: tuple[tuple[str, int], ...] = ()
     trouble: str = ""
+    igvm: bool = False
+    resets: bool = False
+
+    def __str__(self) -> str:
+        """Return them as messages show them."""
+        has = " and ".join(sorted(self.objects)) or "no such object"
+        igvm = "takes IGVM files" if self.igvm else "takes no IGVM files"
+        resets = "launches guests anew on reset" if self.resets else "ends guests on reset"
+        return f"QEMU {self.version or 'of no known version'} has {has}, {igvm}, {resets}"
 
 
 def ask(qemu: Path, *objects: str, sev: bool = False) -> QemuAnswers:
     """Ask a QEMU for its version and its ``objects``; with ``sev`` for SEV's capabilities under KVM."""
     found = _VERSION.search(_run(qemu, "--version"))
-    has = frozenset(name for name in objects if f"{name} options" in _run(qemu, "-object", f"{name},help"))
+    there = set(_run(qemu, "-object", "help").split())
+    traits = QemuAnswers(
+        version=found["version"] if found else "",
+        objects=frozenset(objects) & there,
+        igvm=_IGVM in there,
+        resets=RELAUNCHES in _run(qemu, "-machine", "q35,help"),
+    )
     if not sev:
-        return QemuAnswers(found["version"] if found else "", has)
+        return traits
     capabilities, trouble = read_capabilities(_run(qemu, *_SILENT, asked=_ASKED))
-    return QemuAnswers(found["version"] if found else "", has, capabilities, trouble)
+    return replace(traits, capabilities=capabilities, trouble=trouble)
 
 
 _SILENT: tuple[str, ...] = (
@@ -75,7 +96,7 @@ def leaf(answers: QemuAnswers, kind: str, mend: str) -> Leaf:
     if kind not in answers.objects:
         version = answers.version or "of no known version"
         return failed(name, f"QEMU {version} has no {kind}", mend)
-    return passed(name, f"QEMU {answers.version} has {kind}")
+    return passed(name, str(answers))
 
 
 def _run(qemu: Path, *arguments: str, asked: str = "") -> str:

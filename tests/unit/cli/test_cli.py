@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.cli import entry
+from harness.cli.host import host
 from harness.cli.parser import COMMANDS, moved, parser
 from harness.errors import ExitCode
+from harness.platforms.qemu_answers import QemuAnswers
 from tests.support.data import PROJECT
 
 if TYPE_CHECKING:
@@ -209,11 +211,15 @@ def test_a_plan_says_what_a_run_takes(
 @pytest.mark.usefixtures("stand_ins")
 def test_host(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "c"))
+    answers = QemuAnswers("11.1.3", frozenset({"sev-snp-guest"}), resets=True)
+    monkeypatch.setattr(host, "qemus", lambda *_: {"built": answers, "host": "not installed"})
     assert entry.main(["host"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "platform plain: runs here",
         "platform snp: there is no /dev/sev",
         "platform snp-emulated: runs here",
+        "qemu built: QEMU 11.1.3 has sev-snp-guest, takes no IGVM files, launches guests anew on reset",
+        "qemu host: not installed",
         f"cache: {tmp_path}/c",
         f"shipped recipes and scenarios: {PROJECT}",
     ]
@@ -221,3 +227,5 @@ def test_host(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
     told = json.loads(capsys.readouterr().out)
     assert told["platforms"]["snp"] == {"runs": False, "lacking": ["there is no /dev/sev"]}
     assert told["cache"] == f"{tmp_path}/c"
+    built = {"version": "11.1.3", "objects": ["sev-snp-guest"], "igvm": False, "resets": True}
+    assert told["qemus"] == {"built": built, "host": {"lacking": "not installed"}}

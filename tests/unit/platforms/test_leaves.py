@@ -239,16 +239,33 @@ def test_a_qemu_says_what_it_has(made_up_qemu: Callable[[str], Path], tmp_path: 
     answers = qemu_answers.ask(
         made_up_qemu(
             'case "$*" in *--version*) echo QEMU emulator version 9.2.4 "(Debian 1:9.2)";;'
-            " *a,help*) echo a options:;; *) echo no such object; exit 1;; esac"
+            ' "-object help") echo List of user creatable objects:; echo "  a"; echo "  ab";;'
+            " *) exit 1;; esac"
         ),
         "a",
         "b",
     )
     assert (answers.version, answers.objects) == ("9.2.4", frozenset("a"))
-    assert qemu_answers.leaf(answers, "a", "m").state == "pass"
+    assert (answers.igvm, answers.resets) == (False, False)
+    good = qemu_answers.leaf(answers, "a", "m")
+    assert good.state == "pass"
+    assert good.said == "QEMU 9.2.4 has a, takes no IGVM files, ends guests on reset"
     bad = qemu_answers.leaf(answers, "b", "take another")
     assert (bad.state, bad.said, bad.mend) == ("fail", "QEMU 9.2.4 has no b", "take another")
     assert qemu_answers.ask(tmp_path / "absent", "a").version == ""
+
+
+def test_a_newer_qemu_says_more(made_up_qemu: Callable[[str], Path]) -> None:
+    answers = qemu_answers.ask(
+        made_up_qemu(
+            'case "$*" in *--version*) echo QEMU emulator version 11.1.3;;'
+            ' "-object help") echo "  igvm-cfg"; echo "  sev-snp-guest";;'
+            ' "-machine q35,help") echo "  x-change-vmfd-on-reset=<bool> - Set on/off";; esac'
+        ),
+        "sev-snp-guest",
+    )
+    assert (answers.igvm, answers.resets) == (True, True)
+    assert str(answers) == ("QEMU 11.1.3 has sev-snp-guest, takes IGVM files, launches guests anew on reset")
 
 
 def test_capabilities_are_numbers_or_a_reason() -> None:
@@ -278,7 +295,7 @@ def test_a_hardware_host_is_examined_to_the_launch(
     monkeypatch.setattr(snp_launch, "launch", launch)
     qemu = made_up_qemu(
         'case "$*" in *--version*) echo QEMU emulator version 10.0.13;;'
-        " *help*) echo sev-snp-guest options:;;"
+        ' "-object help") echo "  sev-snp-guest";;'
         """ *) echo '{"return": {"cbitpos": 51, "reduced-phys-bits": 6}}';; esac"""
     )
     platform = platform_named("snp")

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,8 +20,11 @@ from harness.cli import boot, entry
 from harness.errors import ExitCode, HarnessError, HostError
 from harness.matrix.cell import Cell
 from harness.matrix.choices import QEMUS
+from harness.matrix.values import plan_values
 from harness.platforms.host import Host
+from harness.platforms.qemu_answers import QemuAnswers
 from harness.recipes.catalog import load_catalog
+from harness.run.host.qemus import qemus
 
 if TYPE_CHECKING:
     from harness.run.single.boot import SingleBoot
@@ -61,6 +66,46 @@ def test_the_installed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert ingredients.other_qemu("host") == program
 
 
+def test_one_of_your_own(tmp_path: Path) -> None:
+    program = tmp_path / "qemu-system-x86_64"
+    own = f"path:{program}"
+    with pytest.raises(HarnessError, match=f"{own}: no such program"):
+        Ingredients().other_qemu(own)
+    program.touch(0o755)
+    assert Ingredients().other_qemu(own) == program
+
+
+def test_a_scenario_takes_one_of_your_own(tmp_path: Path) -> None:
+    known = load_catalog().known()
+    values = {"firmware": "debian-2025.02", "kernel": "debian-6.12", "memory": "2G", "platform": "plain"}
+    own = [*QEMUS, f"path:{tmp_path}/q"]
+    cells = plan_values({**values, "qemu": own}, "x", known, str).cells
+    assert [cell.qemu for cell in cells] == own
+    assert re.fullmatch(r".*\+qemu-path-[\w.-]+-[0-9a-f]{6}", cells[-1].id)
+    with pytest.raises(HarnessError, match="write path: and an absolute path"):
+        plan_values({**values, "qemu": "path:q"}, "x", known, str)
+    with pytest.raises(HarnessError, match="unknown firmware 'path:/q'"):
+        plan_values({**values, "firmware": "path:/q"}, "x", known, str)
+
+
+def test_each_at_hand_says_what_it_can_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "made-up"
+    program.write_text(
+        '#!/bin/sh\ncase "$*" in --version) echo QEMU emulator version 11.1;;'
+        ' "-object help") echo "  sev-snp-guest"; echo "  igvm-cfg";; esac\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(shutil, "which", lambda _: str(program))
+    monkeypatch.setenv("HARNESS_QEMU", str(tmp_path / "absent"))
+    found = qemus(Ingredients(), Host())
+    assert found == {
+        "built": f"HARNESS_QEMU={tmp_path}/absent: no such program",
+        "host": QemuAnswers("11.1", frozenset({"sev-snp-guest"}), igvm=True),
+        "debian-trixie": "not in the cache",
+        "debian-sid": "not in the cache",
+    }
+
+
 def test_debians_are_locked_each_with_its_own_libc() -> None:
     found = {each.name: {it.package: it.version for it in load_set(each)} for each in package_sets()}
     assert set(found) == {f"qemu-{name}" for name in SUITES}
@@ -76,6 +121,8 @@ def test_debians_are_locked_each_with_its_own_libc() -> None:
         (("platform=plain", "--qemu", "debian-sid"), "debian-sid", ""),
         (("platform=plain,qemu=host", "--qemu", "built"), "built", ""),
         (("platform=plain", "--qemu", "/own/qemu"), "built", "/own/qemu"),
+        (("platform=plain", "--qemu", "path:/own/qemu"), "path:/own/qemu", ""),
+        (("platform=plain,qemu=path:/own/qemu",), "path:/own/qemu", ""),
     ],
 )
 def test_a_single_boot_takes_the_cells_or_the_options(
