@@ -116,7 +116,7 @@ def test_migration_and_savevm_are_refused(qemu_binary: Path, image: Path, tmp_pa
         {"execute": "human-monitor-command", "arguments": {"command-line": "savevm x"}},
     ]
     said = run_with_qmp(command(qemu_binary, image, tmp_path / "debug.log", ending=7), *commands)
-    refused = "sev-snp-emulated: an SNP guest cannot be migrated, and neither saved nor loaded"
+    refused = "sev-snp-emulated: the guest cannot be migrated, and neither saved nor loaded"
     assert [line["error"]["desc"] for line in said if "error" in line] == [refused]
     assert any(refused in str(line.get("return")) for line in said)
 

@@ -74,8 +74,8 @@ static void private_mmio(CPUX86State *env, hwaddr page, uintptr_t ra)
  * tables since the guest touched it: nothing checks it (APM volume 2, table
  * 15-39), and it gives ciphertext.  In its place comes a page of noise.
  */
-static void shared_read(CPUX86State *env, hwaddr *gpa, int *prot, bool probe,
-                        uintptr_t ra)
+void snp_shared_read(CPUX86State *env, hwaddr *gpa, int *prot, bool probe,
+                     uintptr_t ra)
 {
     hwaddr page = *gpa & TARGET_PAGE_MASK;
 
@@ -106,7 +106,7 @@ static void shared_access(CPUX86State *env, RmpBlock *block, hwaddr *gpa,
     SnpOrigin o;
 
     if (state & RMP_TOUCHED && access == MMU_DATA_LOAD) {
-        shared_read(env, gpa, prot, probe, ra);
+        snp_shared_read(env, gpa, prot, probe, ra);
         return;
     }
     o = snp_origin(env, ra);
@@ -164,6 +164,9 @@ bool snp_emu_access(CPUX86State *env, hwaddr *gpa, MMUAccessType access,
     RmpBlock *block = rmp_block(*gpa);
     uint8_t state = RMP_NONE;
 
+    if (!snp_emu_has_rmp()) {
+        return views_access(env, gpa, access, shared, prot, probe, ra);
+    }
     if (block) {
         block_fills_tlb(block);
         state = block_get(block, *gpa);

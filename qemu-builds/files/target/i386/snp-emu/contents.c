@@ -105,7 +105,7 @@ void contents_fill(hwaddr gpa)
             /* No code of this page is translated: see forget_code(). */
             void *host = qemu_map_ram_ptr(mr->ram_block, offset);
 
-            if (rmp_get(page) & RMP_ASSIGNED) {
+            if (rmp_get(page) & (RMP_ASSIGNED | RMP_CIPHER)) {
                 size_t from = next_random() % (ARRAY_SIZE(noise) -
                                                TARGET_PAGE_SIZE / 8);
 
@@ -148,7 +148,8 @@ static void forget_code(hwaddr gpa, uint64_t size)
     }
     for (ram_addr_t a = start; a < start + size; a += TARGET_PAGE_SIZE) {
         if (!cpu_physical_memory_get_dirty_flag(a, DIRTY_MEMORY_CODE)) {
-            async_run_on_cpu(current_cpu, drop_code, RUN_ON_CPU_TARGET_PTR(a));
+            async_run_on_cpu(current_cpu ?: first_cpu, drop_code,
+                             RUN_ON_CPU_TARGET_PTR(a));
         }
     }
 }

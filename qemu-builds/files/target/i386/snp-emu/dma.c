@@ -64,6 +64,13 @@ static IOMMUTLBEntry filter_translate(IOMMUMemoryRegion *mr, hwaddr addr,
     if (state == RMP_NONE) {
         return entry;
     }
+    if (!snp_emu_has_rmp()) {
+        if (flag != IOMMU_NONE && !views_dma(page, flag & IOMMU_WO)) {
+            refused(page, false);
+            entry.translated_addr = contents_noise_page(page);
+        }
+        return entry;
+    }
     if (!(state & RMP_ASSIGNED) || snp_emu->dma == SEV_SNP_EMULATED_DMA_OPEN) {
         contents_settle(page);
         return entry;

@@ -58,7 +58,8 @@ static bool is_validated(hwaddr gpa)
 {
     uint8_t state = rmp_get(gpa);
 
-    return state != RMP_NONE && state & RMP_VALIDATED;
+    return state != RMP_NONE &&
+           state & (snp_emu_has_rmp() ? RMP_VALIDATED : RMP_TOUCHED);
 }
 
 /*

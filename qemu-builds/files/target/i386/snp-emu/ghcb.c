@@ -44,12 +44,25 @@ uint64_t snp_ghcb_msr_reset(void)
            (uint64_t)sev_get_cbit_position() << 24 | MSR_SEV_INFO_RESP;
 }
 
+static bool is_of_snp(unsigned request)
+{
+    return !snp_emu_has_rmp() && (request == MSR_PREFERRED_GPA_REQ ||
+                                  request == MSR_REGISTER_GPA_REQ ||
+                                  request == MSR_PSC_REQ);
+}
+
 static uint64_t msr_protocol(CPUX86State *env, const SnpOrigin *o,
                              uint64_t req)
 {
     int cpu = env_cpu(env)->cpu_index;
     uint64_t data = req >> 12;
 
+    if (is_of_snp(req & 0xfff)) {
+        /* sev_handle_vmgexit_msr_protocol(): out_terminate */
+        snp_stop(o, "GHCB MSR request 0x%x, which only SNP guests have",
+                 (unsigned)(req & 0xfff));
+        return req;
+    }
     switch (req & 0xfff) {
     case MSR_SEV_INFO_REQ:
         return snp_ghcb_msr_reset();
@@ -118,7 +131,7 @@ void helper_vmgexit(CPUX86State *env, int next_eip_addend)
         }
         return;
     }
-    if (snp_is_kvm() &&
+    if (snp_emu_has_rmp() && snp_is_kvm() &&
         snp_emu->vcpus[o.vcpu].ghcb_registered != g.gpa) {
         /* sev_handle_vmgexit(): -EINVAL, KVM_RUN fails */
         WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
@@ -147,10 +160,13 @@ bool snp_emu_rdmsr(CPUX86State *env, uint32_t msr, uint64_t *val)
     }
     switch (msr) {
     case SNP_MSR_GHCB:
+        if (!snp_emu_has_ghcb()) {
+            return false;
+        }
         *val = snp_emu->vcpus[env_cpu(env)->cpu_index].ghcb_msr;
         return true;
     case SNP_MSR_SEV_STATUS:
-        *val = 0x7; /* SEV, SEV-ES, SEV-SNP */
+        *val = 1 | snp_emu_has_ghcb() << 1 | snp_emu_has_rmp() << 2;
         return true;
     }
     return false;
@@ -158,7 +174,7 @@ bool snp_emu_rdmsr(CPUX86State *env, uint32_t msr, uint64_t *val)
 
 bool snp_emu_wrmsr(CPUX86State *env, uint32_t msr, uint64_t val)
 {
-    if (!snp_emu_enabled() || msr != SNP_MSR_GHCB) {
+    if (!snp_emu_has_ghcb() || msr != SNP_MSR_GHCB) {
         return false;
     }
     snp_emu->vcpus[env_cpu(env)->cpu_index].ghcb_msr = val;

@@ -23,6 +23,7 @@ enum {
     RMP_VMSA      = 1 << 2,
     RMP_LARGE     = 1 << 3, /* part of a 2 MiB entry */
     RMP_TOUCHED   = 1 << 4, /* private, and in nested page tables since */
+    RMP_CIPHER    = 1 << 5, /* without an RMP: plain, was encrypted before */
 };
 
 /* What rmp_get() says of an address that the RMP does not cover. */
@@ -219,6 +220,20 @@ uint64_t fault_random(uint64_t below);
 bool faults_of_memory(void);
 void fault_at_access(CPUX86State *env, hwaddr page, uintptr_t ra);
 
+/*
+ * views.c: memory of a guest without an RMP, see there.  views_dma() is an
+ * access of a device: true when it goes to the page itself.
+ */
+bool views_access(CPUX86State *env, hwaddr *gpa, MMUAccessType access,
+                  bool shared, int *prot, bool probe, uintptr_t ra);
+bool views_dma(hwaddr page, bool write);
+/* The page holds what launch encrypted. */
+void views_launch(hwaddr gpa, uint64_t size);
+
+/* access.c: a read that finds noise in place of the page at @gpa */
+void snp_shared_read(CPUX86State *env, hwaddr *gpa, int *prot, bool probe,
+                     uintptr_t ra);
+
 /* access.c: count a refused use of memory and tell it to ledger and QMP */
 void snp_fault(const char *op, const SnpOrigin *o, hwaddr gpa,
                const char *access);
@@ -355,6 +370,8 @@ bool aes_gcm_decrypt(const uint8_t key[32], const uint8_t nonce[12],
 
 /* object.c: what the profile decides where no property does */
 void snp_resolve_profile(void);
+/* The machine's object, if it is one that is emulated; else NULL. */
+Object *snp_emulated_object(void);
 
 /* report.c */
 #define SNP_STOP (-1)   /* reason set and code of what is not the guest's */

@@ -26,6 +26,7 @@
 #include "internal.h"
 
 uint64_t snp_emu_c_bit;
+bool snp_emu_rmp, snp_emu_ghcb;
 
 static const SnpOrigin launch_origin = {
     .vcpu = -1, .phase = SNP_PHASE_LAUNCH,
@@ -250,21 +251,47 @@ static const char *policy_refused(uint64_t policy)
     return NULL;
 }
 
-static void check_object(Object *cgs)
+static void check_snp(Object *cgs)
 {
     uint64_t policy = object_property_get_uint(cgs, "policy", &error_abort);
     const char *refused = policy_refused(policy);
-    bool several = false;
 
-    object_resolve_path_type("", TYPE_SEV_SNP_EMULATED, &several);
-    if (several) {
-        error_report("sev-snp-emulated: there can be one such object, and two "
-                     "were given");
+    if (!pc_system_get_ovmf_sev_metadata_ptr()) {
+        error_report("sev-snp-emulated: the firmware carries no SEV metadata "
+                     "(OVMF GUIDed table entry "
+                     "dc886566-984a-4798-a75e-5585a7bf67cc), so it cannot run "
+                     "in an SNP guest");
         exit(1);
     }
     if (refused) {
         error_report("sev-snp-emulated: policy 0x%" PRIx64 " is refused: %s",
                      policy, refused);
+        exit(1);
+    }
+}
+
+static void check_object(Object *cgs)
+{
+    const char *name = object_get_typename(cgs);
+    bool two_snp = false, two_sev = false;
+    Object *snp = object_resolve_path_type("", TYPE_SEV_SNP_EMULATED, &two_snp);
+    Object *sev = object_resolve_path_type("", TYPE_SEV_EMULATED, &two_sev);
+
+    if (!tcg_enabled()) {
+        error_report("%s needs -accel tcg; with KVM use %s", name,
+                     snp ? "sev-snp-guest" : "sev-guest");
+        exit(1);
+    }
+    if (two_snp || two_sev || (snp && sev)) {
+        error_report("%s: there can be one such object, and two were given",
+                     name);
+        exit(1);
+    }
+    if (snp) {
+        check_snp(cgs);
+    } else if (snp_emu->reflect && !sev_es_enabled()) {
+        error_report("%s: reflect=on needs a SEV-ES guest (policy bit 2); "
+                     "others get no #VC", name);
         exit(1);
     }
 }
@@ -453,6 +480,14 @@ static void rebuild(void *unused)
         launched = true;
         return;
     }
+    if (!snp_emu_has_rmp()) {
+        /* the same context and memory go on */
+        QEMU_LOCK_GUARD(&snp_emu->lock);
+        ledger_reset();
+        phase_reset();
+        ebs_reset();
+        return;
+    }
     WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
         ledger_reset();
         rmp_reset();
@@ -473,11 +508,58 @@ static void rebuild(void *unused)
 /* Of a page table entry's address field */
 #define HIGHEST_C_BIT 51
 
-/* As kvm_cpus_are_resettable(): before QEMU 11 a reboot ends the VM. */
+/*
+ * As kvm_cpus_are_resettable(): before QEMU 11 a reboot ends the VM if nobody
+ * but the guest can change its registers.
+ */
 static bool snp_cpus_are_resettable(void)
 {
-    return snp_emu->reset == SEV_SNP_EMULATED_RESET_REBUILD;
+    return !snp_emu_has_ghcb() || snp_emu->reset == SEV_SNP_EMULATED_RESET_REBUILD;
 }
+
+/* What SNP_LAUNCH_UPDATE does with the image. */
+static void launch_image(void)
+{
+    QEMU_LOCK_GUARD(&snp_emu->lock);
+    snp_measure(image_base, image_size, PAGE_TYPE_NORMAL, image);
+    host_launch(image_base, image_size, page_type_name(PAGE_TYPE_NORMAL));
+    populate(image_base, NULL, 0, image_size);
+}
+
+/* What SEV's LAUNCH_UPDATE_DATA does to the image. */
+static void encrypt_image(void)
+{
+    QEMU_LOCK_GUARD(&snp_emu->lock);
+    views_launch(image_base, image_size);
+}
+
+/* Table of kernel hashes (GUIDed table entry), as QEMU found it in the image */
+typedef struct QEMU_PACKED HashTableArea {
+    uint32_t base, size;
+} HashTableArea;
+
+/* The same for the hashes, which QEMU puts in memory after the image. */
+static void encrypt_hashes(Notifier *n, void *unused)
+{
+    Object *cgs = snp_emulated_object();
+    HashTableArea *area;
+    uint8_t *data;
+
+    if (object_property_get_bool(cgs, "kernel-hashes", &error_abort) &&
+        pc_system_ovmf_table_find("7255371f-3a3b-4b04-927b-1da6efa8d454",
+                                  &data, NULL)) {
+        area = (HashTableArea *)data;
+        QEMU_LOCK_GUARD(&snp_emu->lock);
+        for (hwaddr page = QEMU_ALIGN_DOWN(area->base, 4096);
+             page < (hwaddr)area->base + area->size; page += 4096) {
+            if (rmp_get(page) != RMP_NONE) {
+                views_launch(page, 4096);
+            }
+        }
+    }
+}
+
+static Notifier sev_machine_done = { .notify = encrypt_hashes };
 
 void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size)
 {
@@ -486,27 +568,17 @@ void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size)
         ACCEL_OPS_CLASS(object_class_by_name(ACCEL_OPS_NAME("tcg")));
     X86MachineState *x86ms = X86_MACHINE(machine);
     uint32_t c_bit = sev_get_cbit_position();
+    Object *cgs = snp_emulated_object();
     hwaddr top;
 
-    if (!snp_emu || OBJECT(machine->cgs) !=
-        object_dynamic_cast(OBJECT(machine->cgs), TYPE_SEV_SNP_EMULATED)) {
+    if (!cgs) {
         return;
     }
-    if (!tcg_enabled()) {
-        error_report("sev-snp-emulated needs -accel tcg; with KVM use "
-                     "sev-snp-guest");
-        exit(1);
-    }
-    if (!pc_system_get_ovmf_sev_metadata_ptr()) {
-        error_report("sev-snp-emulated: the firmware carries no SEV metadata "
-                     "(OVMF GUIDed table entry "
-                     "dc886566-984a-4798-a75e-5585a7bf67cc), so it cannot run "
-                     "in an SNP guest");
-        exit(1);
-    }
-    check_object(OBJECT(machine->cgs));
+    check_object(cgs);
     snp_resolve_profile();
     faults_arm();
+    snp_emu_rmp = sev_snp_enabled();
+    snp_emu_ghcb = sev_es_enabled();
     image_base = gpa;
     image_size = size;
     image_ram = flash;
@@ -519,8 +591,9 @@ void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size)
     ledger_ram_range(0, x86ms->below_4g_mem_size);
     ledger_ram_range(x86ms->above_4g_mem_start, x86ms->above_4g_mem_size);
     if (c_bit > HIGHEST_C_BIT || (top - 1) >> c_bit) {
-        error_report("sev-snp-emulated: cbitpos=%u is no free address bit of "
-                     "page tables: memory ends at 0x%" PRIx64, c_bit, top);
+        error_report("%s: cbitpos=%u is no free address bit of page tables: "
+                     "memory ends at 0x%" PRIx64, object_get_typename(cgs),
+                     c_bit, top);
         exit(1);
     }
     snp_emu_c_bit = 1ULL << c_bit;
@@ -528,12 +601,13 @@ void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size)
     if (snp_emu->ledger_path) {
         ledger_open(snp_emu->ledger_path, &error_fatal);
     }
-    WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
-        snp_measure(gpa, size, PAGE_TYPE_NORMAL, image);
-        host_launch(gpa, size, page_type_name(PAGE_TYPE_NORMAL));
-        populate(gpa, NULL, 0, size);
+    if (snp_emu_has_rmp()) {
+        launch_image();
+    } else {
+        encrypt_image();
     }
-    qemu_add_machine_init_done_notifier(&machine_done);
+    qemu_add_machine_init_done_notifier(snp_emu_has_rmp() ? &machine_done :
+                                                            &sev_machine_done);
     qemu_add_exit_notifier(&at_exit);
     qemu_register_reset(rebuild, NULL);
     qemu_add_vm_change_state_handler(flush_on_stop, NULL);
@@ -542,8 +616,8 @@ void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size)
     dma_init();
     machine->cgs->ready = true;
 
-    error_setg(&migration_blocker, "sev-snp-emulated: an SNP guest cannot be "
-               "migrated, and neither saved nor loaded");
+    error_setg(&migration_blocker, "%s: the guest cannot be migrated, and "
+               "neither saved nor loaded", object_get_typename(cgs));
     migrate_add_blocker(&migration_blocker, &error_fatal);
 }
 
@@ -560,5 +634,7 @@ void snp_emu_cpuid_1(uint32_t *ecx)
 void snp_emu_cpuid_8000001f(uint32_t *ebx)
 {
     /* COHERENCY_SFW_NO: no cache lines to evict after PVALIDATE */
-    *ebx |= 1U << 31;
+    if (snp_emu_has_rmp()) {
+        *ebx |= 1U << 31;
+    }
 }

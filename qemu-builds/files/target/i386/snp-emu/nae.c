@@ -46,10 +46,19 @@ enum {
 /* The same of a guest request that is throttled */
 #define GUEST_REQUEST_BUSY            (2ULL << 32)
 
+static bool is_of_snp(uint64_t code)
+{
+    return code == EXIT_PSC || code == EXIT_GUEST_REQUEST ||
+           code == EXIT_EXT_GUEST_REQUEST || code == EXIT_AP_CREATION;
+}
+
 /* Are all fields that the request needs marked valid? */
 static bool has_inputs(const Ghcb *g, uint64_t code, uint64_t info1,
                        uint64_t info2)
 {
+    if (!snp_emu_has_rmp() && is_of_snp(code)) {
+        return false;   /* KVM reckons it among the missing, too */
+    }
     switch (code) {
     case EXIT_DR7_WRITE:
         return ghcb_has(g, F_RAX);
@@ -111,7 +120,7 @@ static bool is_data_page(hwaddr gpa)
            (snp_is_kvm() || !(rmp_get(gpa) & RMP_ASSIGNED));
 }
 
-/* Section 4.1.8; kept for guests that ask, nothing here reads it. */
+/* Section 4.1.8; SEV-ES guests start their APs by it, nothing here reads it. */
 static void nae_ap_jump_table(Ghcb *g, uint64_t info1, uint64_t info2)
 {
     switch (info1) {
@@ -252,7 +261,8 @@ static void answer(CPUX86State *env, const SnpOrigin *o, Ghcb *g)
     uint64_t info1 = ghcb_get(g, F_EXIT_INFO1);
     uint64_t info2 = ghcb_get(g, F_EXIT_INFO2);
 
-    if (snp_emu->vcpus[o->vcpu].ghcb_registered != g->gpa) {
+    if (snp_emu_has_rmp() &&
+        snp_emu->vcpus[o->vcpu].ghcb_registered != g->gpa) {
         ghcb_malformed(g, ERR_NOT_REGISTERED);
         return;
     }

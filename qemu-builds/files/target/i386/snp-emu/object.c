@@ -1,10 +1,10 @@
 /*
- * SEV-SNP guest emulation for TCG: the object and its properties
+ * SEV-SNP guest emulation for TCG: the objects and their properties
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The object is a sev-snp-guest that never meets KVM: it takes the same
- * properties, so one command line serves both.
+ * An object is a sev-snp-guest, or a sev-guest, that never meets KVM: it takes
+ * the same properties, so one command line serves both.
  */
 
 #include "qemu/osdep.h"
@@ -15,16 +15,28 @@
 #include "qemu/units.h"
 #include "qom/object_interfaces.h"
 #include "cpu.h"
+#include "hw/boards.h"
 #include "confidential-guest.h"
 #include "../sev.h"
 #include "internal.h"
 
 SnpEmu *snp_emu;
 
+Object *snp_emulated_object(void)
+{
+    Object *cgs = OBJECT(MACHINE(qdev_get_machine())->cgs);
+
+    return object_dynamic_cast(cgs, TYPE_SEV_SNP_EMULATED) ?:
+           object_dynamic_cast(cgs, TYPE_SEV_EMULATED);
+}
+
 static int emulated_kvm_init(ConfidentialGuestSupport *cgs, Error **errp)
 {
-    error_setg(errp, "sev-snp-emulated needs -accel tcg; with KVM use "
-               "sev-snp-guest");
+    bool snp = object_dynamic_cast(OBJECT(cgs), TYPE_SEV_SNP_EMULATED);
+
+    error_setg(errp, "%s needs -accel tcg; with KVM use %s",
+               object_get_typename(OBJECT(cgs)),
+               snp ? "sev-snp-guest" : "sev-guest");
     return -1;
 }
 
@@ -228,7 +240,8 @@ static void emulated_instance_init(Object *obj)
                         NULL, NULL);
 }
 
-static void emulated_class_init(ObjectClass *oc, void *data)
+/* What the objects have in common */
+static void common_class_init(ObjectClass *oc, void *data)
 {
     ConfidentialGuestSupportClass *klass = CONFIDENTIAL_GUEST_SUPPORT_CLASS(oc);
 
@@ -240,6 +253,17 @@ static void emulated_class_init(ObjectClass *oc, void *data)
                               set_ledger_limit, NULL, NULL);
     object_class_property_set_description(oc, "ledger-limit",
         "bytes after which the ledger holds no more events, 0: none");
+    object_class_property_add_bool(oc, "reflect", get_reflect, set_reflect);
+    object_class_property_set_description(oc, "reflect",
+        "whether intercepted instructions raise #VC");
+    object_class_property_add_str(oc, "termination", get_termination, NULL);
+    object_class_property_set_description(oc, "termination",
+        "why the guest was terminated, empty while it was not");
+}
+
+static void emulated_class_init(ObjectClass *oc, void *data)
+{
+    common_class_init(oc, data);
     object_class_property_add_enum(oc, "reset", "SevSnpEmulatedReset",
                                    &SevSnpEmulatedReset_lookup, get_reset,
                                    set_reset);
@@ -277,9 +301,6 @@ static void emulated_class_init(ObjectClass *oc, void *data)
                                    set_dma);
     object_class_property_set_description(oc, "dma",
         "what devices reach of private memory");
-    object_class_property_add_bool(oc, "reflect", get_reflect, set_reflect);
-    object_class_property_set_description(oc, "reflect",
-        "whether intercepted instructions raise #VC");
     object_class_property_add_bool(oc, "scramble", get_scramble, set_scramble);
     object_class_property_set_description(oc, "scramble",
         "whether a page loses its contents when it becomes private or shared");
@@ -307,9 +328,6 @@ static void emulated_class_init(ObjectClass *oc, void *data)
     object_class_property_add_str(oc, "launch-digest", get_launch_digest, NULL);
     object_class_property_set_description(oc, "launch-digest",
         "SHA-384 of all that was launched, as the SEV firmware measures it");
-    object_class_property_add_str(oc, "termination", get_termination, NULL);
-    object_class_property_set_description(oc, "termination",
-        "why the guest was terminated, empty while it was not");
 }
 
 static const TypeInfo emulated_info = {
@@ -319,9 +337,17 @@ static const TypeInfo emulated_info = {
     .class_init = emulated_class_init,
 };
 
+static const TypeInfo sev_emulated_info = {
+    .name = TYPE_SEV_EMULATED,
+    .parent = TYPE_SEV_GUEST,
+    .instance_init = emulated_instance_init,
+    .class_init = common_class_init,
+};
+
 static void register_types(void)
 {
     type_register_static(&emulated_info);
+    type_register_static(&sev_emulated_info);
 }
 
 type_init(register_types);

@@ -334,7 +334,7 @@ bool snp_emu_sleeps(CPUState *cs)
     const SnpVcpu *vcpu;
     int wakes;
 
-    if (!snp_emu_enabled()) {
+    if (!snp_emu_has_ghcb()) {
         return false;
     }
     vcpu = &snp_emu->vcpus[cs->cpu_index];
@@ -355,7 +355,7 @@ bool snp_emu_wakes(CPUState *cs)
     const int ours = CPU_INTERRUPT_INIT | CPU_INTERRUPT_SIPI;
     SnpVcpu *vcpu;
 
-    if (!snp_emu_enabled() || !snp_is_kvm()) {
+    if (!snp_emu_has_ghcb() || !snp_is_kvm()) {
         return true;
     }
     vcpu = &snp_emu->vcpus[cs->cpu_index];
@@ -443,7 +443,7 @@ bool snp_emu_init(CPUState *cs)
 {
     SnpVcpu *vcpu;
 
-    if (!snp_emu_enabled()) {
+    if (!snp_emu_has_ghcb()) {
         return false;
     }
     vcpu = &snp_emu->vcpus[cs->cpu_index];
@@ -468,7 +468,7 @@ bool snp_emu_sipi(CPUState *cs)
 {
     SnpVcpu *vcpu;
 
-    if (!snp_emu_enabled()) {
+    if (!snp_emu_has_ghcb()) {
         return false;
     }
     vcpu = &snp_emu->vcpus[cs->cpu_index];

@@ -19,6 +19,7 @@
 #endif
 
 #define TYPE_SEV_SNP_EMULATED "sev-snp-emulated"
+#define TYPE_SEV_EMULATED "sev-emulated"    /* SEV; by its policy SEV-ES */
 
 /* Is the emulation part of this binary? */
 #if !defined(CONFIG_USER_ONLY) && defined(CONFIG_SEV) && defined(CONFIG_TCG)
@@ -34,6 +35,8 @@
 #define snp_emu_c_bit 0ULL
 #define snp_emu_reflect false
 #define snp_emu_enabled() false
+#define snp_emu_has_rmp() false
+#define snp_emu_has_ghcb() false
 
 #else
 
@@ -43,9 +46,25 @@ extern uint64_t snp_emu_c_bit;
 /* Does what hardware would intercept raise #VC? */
 extern bool snp_emu_reflect;
 
+/* Since launch: an SNP guest; an SNP or a SEV-ES guest. */
+extern bool snp_emu_rmp;
+extern bool snp_emu_ghcb;
+
 static inline bool snp_emu_enabled(void)
 {
     return unlikely(snp_emu_c_bit);
+}
+
+/* Has the guest's memory an RMP, so that pages are validated? */
+static inline bool snp_emu_has_rmp(void)
+{
+    return unlikely(snp_emu_rmp);
+}
+
+/* Does the guest leave by VMGEXIT, and get #VC? */
+static inline bool snp_emu_has_ghcb(void)
+{
+    return unlikely(snp_emu_ghcb);
 }
 
 #endif
