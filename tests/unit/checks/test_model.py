@@ -19,7 +19,6 @@ from tests.support.data import DATA
 from tests.support.expectations import expected
 from tests.support.linux_mutations import MUTATIONS, add_event
 from tests.support.linux_sample import FIRMWARE, K61, K72, K510, K612, SAMPLES, Sample
-from tests.support.packages import install
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,6 +96,8 @@ def test_a_boot_that_is_known_to_hang_must_hang(kind: EndingKind, said: list[str
         (K612, 2816, "snp-emulated", "lazy"),
         (K612, 2815, "snp-emulated", "nothing-to-accept"),
         (K72, 8192, "plain", "plain"),
+        (K510, 8192, "sev-emulated", "plain"),
+        (K612, 8192, "sev-es-emulated", "plain"),
     ],
 )
 def test_expected(traits: KernelTraits, memory: int, platform: str, outcome: str) -> None:
@@ -142,6 +143,16 @@ def test_expected_refuses_unknown_platform() -> None:
         expected(FIRMWARE, K612, 8192, "tdx")
 
 
+def test_encrypted_guests_have_nothing_to_accept_and_say_what_is_active() -> None:
+    plain = {check.name for check in checks_of(expected(FIRMWARE, K612, 8192, "plain"))}
+    for platform in ("sev-emulated", "sev-es-emulated"):
+        checks, traits = checks_of(expected(FIRMWARE, K612, 8192, platform)), Traits(FIRMWARE, K612)
+        names = {check.name for check in checks}
+        assert (plain - names, names - plain) == ({"no-sev"}, {"technology-active"})
+        assert {"nothing-unaccepted", "no-unaccepted-entries", "accepts-nothing-at-exit"} <= names
+        assert not any(check.not_applicable(platform, traits) for check in checks)
+
+
 def test_ledger_checks_are_not_applicable_on_hardware() -> None:
     checks, traits = checks_of(expected(FIRMWARE, K612, 8192, "snp")), Traits(FIRMWARE, K612)
     refused = {check.name for check in checks if check.not_applicable("snp", traits)}
@@ -159,18 +170,6 @@ def test_a_firmware_without_debug_output_is_not_asked_what_it_logs() -> None:
     assert "RELEASE" in checks["accepts-nothing-at-exit"].not_applicable("snp-emulated", release)
 
 
-SEV_ES = """\
-from harness.platforms.plain import Plain
-
-
-class SevEsEmulated(Plain):
-    name, technology, tier = "sev-es-emulated", "sev-es", "emulated"
-
-
-PLATFORM = SevEsEmulated()
-"""
-
-
 @pytest.mark.parametrize(
     ("said", "findings"),
     [
@@ -180,15 +179,7 @@ PLATFORM = SevEsEmulated()
         ("SEV SEV-SNP", ["features-extra", "features-missing"]),
     ],
 )
-def test_a_technology_without_acceptance(tmp_path: Path, site: Path, said: str, findings: list[str]) -> None:
-    """Its guests are asked what plain ones are, but for what the kernel says of itself."""
-    (site / "es.py").write_text(SEV_ES)
-    install(site, "es", "platforms", "sev-es-emulated = es:PLATFORM")
-    plain = expected(FIRMWARE, K612, 8192, "plain")
-    other = replace(plain, cell=replace(plain.cell, platform="sev-es-emulated"))
-    asked = {check.name for check in checks_of(other)}
-    of_plain = {check.name for check in checks_of(plain)}
-    assert (asked - of_plain, of_plain - asked) == ({"technology-active"}, {"no-sev"})
+def test_a_technology_without_acceptance(tmp_path: Path, said: str, findings: list[str]) -> None:
     sample = Sample("plain", tmp_path)
     sample.platform = "sev-es-emulated"
     sample.serial = f"[    0.3] Memory Encryption Features active: AMD {said}\n{sample.serial}"

@@ -90,6 +90,14 @@ def test_hardware_and_emulation_differ_in_object_accelerator_and_what_is_noted_a
     ]
 
 
+def test_encrypted_guests_differ_in_policy_and_intercepts_alone() -> None:
+    sev, sev_es = command("sev-emulated", WITHOUT_DEV_SEV), command("sev-es-emulated", SNP_HOST)
+    made = "sev-emulated,id=cgs0,cbitpos=51,reduced-phys-bits=1,policy="
+    differing = [(a, b) for a, b in zip(sev, sev_es, strict=True) if a != b]
+    assert differing == [(made + "0x1", made + "0x5,reflect=on")]
+    assert sev[sev.index("-accel") + 1] == "tcg"
+
+
 def test_the_c_bit_is_that_of_the_processor() -> None:
     found = replace(GENOA, encryption=Encryption(0x1F, 6 << 6 | 47, 1006, 100))
     words = " ".join(command("snp", replace(GENOA_HOST, answers=found)))
@@ -104,6 +112,8 @@ def test_a_firmware_that_measures_gets_a_measured_kernel() -> None:
     )
     for platform in ("snp", "snp-emulated"):
         assert "policy=0x30000,kernel-hashes=on" in " ".join(command(platform, SNP_HOST, measured))
+    for platform in ("sev-emulated", "sev-es-emulated"):
+        assert ",kernel-hashes=on" in " ".join(command(platform, SNP_HOST, measured))
     assert "kernel-hashes" not in " ".join(command("plain", SNP_HOST, measured))
 
 
