@@ -109,6 +109,7 @@ class Ahead:
         self._session = session
         self._later = later
         self._item = MakingItem.from_parent(session, name="making")
+        self._item.add_marker(pytest.mark.timeout(0))  # a compiler may take longer than a test
         self._left: set[Cell] = set()
         self._some_boot = self._booted = bool(session.items)
 

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.artifacts.making import Making
 from harness.errors import ExitCode, HostError, SubjectError
 from harness.run import cell_run
 from harness.store.asking import NotMadeError
@@ -52,6 +54,32 @@ def test_nothing_boots_before_qemu_is_made(
     assert len(seen) == 2
     assert not any("qemu" in missing for missing in seen)
     assert sorted(stand_ins.booted) == [EMULATED, PLAIN]
+
+
+def test_the_time_that_a_test_may_take_is_not_that_of_a_build(
+    pytester: pytest.Pytester,
+    scenario: Callable[[str], Path],
+    stand_ins: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A compiler on a slow machine takes longer; the alarm of this test itself is a later one."""
+    scenario(TWO)
+    stand_ins.missing = {"qemu"}
+    left: list[float] = []
+    waits = threading.Event()
+    stand_ins.in_making = lambda _: waits.wait(LONG)
+    wait = Making.wait
+
+    def watched(self: Making, seconds: float) -> None:
+        left.append(signal.getitimer(signal.ITIMER_REAL)[0])
+        waits.set()
+        wait(self, seconds)
+
+    monkeypatch.setattr(Making, "wait", watched)
+    result, text = run(pytester, "scenarios", "--timeout=300")
+    assert result.ret == 0, text
+    assert left
+    assert not any(0 < seconds <= 300 for seconds in left)
 
 
 @pytest.mark.parametrize(
