@@ -41,6 +41,7 @@ from harness.evidence.record import (
 from harness.evidence.symbols.modules import stored_images
 from harness.formats.json_text import write_json
 from harness.machine.argv import ByHand, argv, shell_script
+from harness.machine.kernel_trace import kernel_trace
 from harness.machine.machine import Machine
 from harness.machine.overlay import on_overlays
 from harness.machine.process import read_tail
@@ -105,7 +106,7 @@ def boot(
     started, begin = datetime.now(UTC), time.monotonic()
     watch = Watch(done, signatures)
     own = replace(spec, drives=on_overlays(spec.drives, record_dir))
-    with Machine(own, record_dir) as machine:
+    with Machine(own, record_dir) as machine, kernel_trace(spec, machine.pid, record_dir):
         for name in machine.consoles:
             machine.watch(name, partial(watch.feed, name))
         conversation = Conversation(talk, machine)

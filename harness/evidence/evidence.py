@@ -11,6 +11,7 @@ from harness.evidence.actions import ActionReport, parse_actions
 from harness.evidence.e820 import E820Entry, parse_e820
 from harness.evidence.efi_probe import ProbeReport, parse_probe
 from harness.evidence.guest_report import GuestReport, parse_guest
+from harness.evidence.host.kernel_trace import KernelTrace, read_kernel_trace
 from harness.evidence.host.page_states import PageStates, read_page_states
 from harness.evidence.kernel_log import sev_features
 from harness.evidence.ledger import Ledger, read_ledger
@@ -230,6 +231,11 @@ class Evidence:
             seen = f"the trace has {len(whole.lives)} launches, the boot saw {len(self.record.lives) + 1}"
             raise EvidenceError(seen, "the trace is damaged; boot the cell again")
         return whole.lives[self.record.number]
+
+    @cached_property
+    def kernel_trace(self) -> KernelTrace:
+        """What the host's kernel traced of this boot; EvidenceError, with the reason, where it did not."""
+        return read_kernel_trace(self.record)
 
     @cached_property
     def ledger_as_written(self) -> Ledger:

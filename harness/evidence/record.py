@@ -16,6 +16,7 @@ SHA-256: one of them that is missing, cut or changed is damaged evidence, and ne
 ``guest.json``          the document that the guest printed between the sentinels, when it is whole
 ``qemu.log``            QEMU's own output
 ``trace.log``           QEMU's trace events of page state changes, of a confidential guest
+``kernel-trace.log``    on hardware: events of the host's kernel, or why there are none
 ``ssh.json``            what a Debian guest said over SSH
 ``registers.txt``       registers, code and stacks after a boot that went wrong; ``images.json``: EFI images
 ``memory.json``         guest memory that the user asked for, in files ``memory-0x….bin``, and what they hold

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 TRACE = "trace.log"
 """File in the run's folder."""
+KERNEL_TRACE = "kernel-trace.log"
+"""File in the run's folder, where the host's kernel is to trace."""
 CPU = "EPYC-v4"
 """The CPU model of a machine that asks for no other."""
 
@@ -50,8 +52,9 @@ class MachineSpec:
     ``measured_kernel``: the firmware starts no kernel that the launch measurement does not cover, so the
     confidential object must have it measured. ``backing`` are further options of the memory backend
     (`harness.machine.backing`). ``trace`` are trace events that QEMU writes to ``TRACE`` in the run's
-    folder, each with the time of the host's clock. ``devices`` are values of ``-device``; ``extra`` is
-    appended to the command line as it is.
+    folder, each with the time of the host's clock; ``tracepoints`` are those of the host's kernel
+    (`harness.machine.kernel_trace`), each with the filter of its events. ``devices`` are values of
+    ``-device``; ``extra`` is appended to the command line as it is.
     """
 
     qemu: Path
@@ -70,6 +73,7 @@ class MachineSpec:
     devices: tuple[str, ...] = ()
     backing: tuple[tuple[str, str], ...] = ()
     trace: tuple[str, ...] = ()
+    tracepoints: tuple[tuple[str, str], ...] = ()
     extra: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from harness.machine import kernel_trace
+from harness.machine.kernel_trace import MEND
 from harness.machine.spec import ConfidentialObject
 from harness.platforms import examination, qemu_answers
 from harness.platforms.leaf import failed, passed, skipped
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
 
 TRACED = ("kvm_sev_snp_launch_update", "kvm_hc_map_gpa_range", "kvm_memory_fault", "kvm_convert_memory")
 """QEMU's trace events of page state changes, from 9.1 on; the project's emulation has the same."""
+TRACEPOINTS = (
+    ("kvm/kvm_vmgexit_enter", "exit_reason == 0x80000010"),
+    ("kvm/kvm_vmgexit_msr_protocol_enter", "ghcb_gpa & 0x10"),
+    ("kvm/kvm_rmp_fault", ""),
+)
+"""KVM's own, and which of their events: requests for lists of pages and, by the GHCB's MSR, for one page
+(0x014; a filter compares no bits, so that a few of its neighbours come, too)."""
 GUEST = "sev-snp-guest"
 """QEMU's object."""
 _LAUNCH = {"cbitpos": "51", "reduced-phys-bits": "1", "policy": "0x30000"}
@@ -64,8 +73,9 @@ class Snp:
         return found is not None and found.snp
 
     def examine(self, host: Host, means: Means) -> Iterator[Leaf]:
-        """Return ``leaves``, QEMU's own answers and a launch."""
+        """Return ``leaves``, the kernel's tracepoints, QEMU's own answers and a launch."""
         found = [*self.leaves(host)]
+        found.append(_tracepoints())
         found += _qemu(means, able=all(leaf.state != "fail" for leaf in found))
         yield from found
         yield examination.launched(means, self.configure(examination.spec(means), host), found)
@@ -74,7 +84,16 @@ class Snp:
         """Return the machine with KVM and QEMU's ``sev-snp-guest``; its C-bit is that of the processor."""
         found = host.answers.encryption
         own = {"cbitpos": str(found.c_bit)} if found is not None and found.snp else {}
-        return replace(spec, accel="kvm", confidential=snp_guest(spec, GUEST, **own), trace=TRACED)
+        guest = snp_guest(spec, GUEST, **own)
+        return replace(spec, accel="kvm", confidential=guest, trace=TRACED, tracepoints=TRACEPOINTS)
+
+
+def _tracepoints() -> Leaf:
+    """Return whether the host's kernel traces its guests, too; checks need QEMU's trace events alone."""
+    name = "tracepoints"
+    if reason := kernel_trace.trouble(TRACEPOINTS):
+        return skipped(name, reason, MEND)
+    return passed(name, "the kernel's tracepoints of KVM can be used")
 
 
 def _qemu(means: Means, *, able: bool) -> Iterator[Leaf]:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from harness.errors import HarnessError
 from harness.evidence.e820 import parse_e820, ranges_of_kind
 from harness.evidence.evidence import handed_over
+from harness.evidence.host.kernel_trace import read_kernel_trace
 from harness.evidence.ledger import read_ledger
 from harness.evidence.memory_map import USABLE_TYPES, ranges_of
 from harness.evidence.problems import EvidenceError
@@ -19,6 +20,7 @@ from harness.evidence.record import BootRecord, Ending, EndingKind
 from harness.evidence.symbols.whose_code import attributed
 from harness.formats.json_text import parsed
 from harness.intervals import amount
+from harness.machine.spec import KERNEL_TRACE
 from harness.results.folder import VERDICT
 from harness.results.model import CheckLine
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.evidence.e820 import E820Entry
+    from harness.evidence.host.kernel_trace import KernelTrace
     from harness.evidence.ledger_model import Ledger
     from harness.evidence.memory_map import MemoryDescriptor
     from harness.intervals import IntervalSet
@@ -54,6 +57,7 @@ class RecordFacts:
     before: tuple[MemoryDescriptor, ...] = ()
     after: tuple[E820Entry, ...] = ()
     ledger: Ledger | None = None
+    kernel_trace: KernelTrace | None = None
     checks: tuple[CheckLine, ...] = ()
     missing: tuple[str, ...] = ()
 
@@ -102,6 +106,9 @@ def read_facts(path: Path) -> RecordFacts:
     elif record is not None and attempt("boot.json", lambda: "ledger" in record.confidential, missing):
         missing.append("ledger.jsonl: it is not there, though QEMU was told to write it")
     missing += _short(files)
+    traced = None
+    if files.holds(KERNEL_TRACE):
+        traced = attempt(KERNEL_TRACE, lambda: read_kernel_trace(files), missing)
     before = attempt("memory map", lambda: handed_over(files), missing) or ()
     stored = attempt(_TRAITS, lambda: _json(files, _TRAITS), missing) or {}
     return RecordFacts(
@@ -113,6 +120,7 @@ def read_facts(path: Path) -> RecordFacts:
         before=before,
         after=attempt("e820", lambda: parse_e820(files.serial_text), missing) or (),
         ledger=attributed(ledger, before) if ledger is not None else None,
+        kernel_trace=traced,
         checks=attempt(VERDICT, lambda: _checks(files), missing) or (),
         missing=tuple(missing),
     )

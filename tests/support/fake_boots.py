@@ -33,7 +33,11 @@ def fake_boots(tmp_path: Path) -> Run:
     firmware.write_bytes(b"firmware")
 
     def go(
-        *steps: dict[str, object], confidential: bool = True, accel: str = "tcg", **arguments: Any
+        *steps: dict[str, object],
+        confidential: bool = True,
+        accel: str = "tcg",
+        tracepoints: tuple[tuple[str, str], ...] = (),
+        **arguments: Any,
     ) -> BootRecord:
         ledger = (("ledger", str(tmp_path / "record" / "ledger.jsonl")),)
         spec = MachineSpec(
@@ -41,6 +45,7 @@ def fake_boots(tmp_path: Path) -> Run:
             firmware=firmware,
             memory_mib=64,
             accel=accel,
+            tracepoints=tracepoints,
             cmdline=json.dumps(steps),
             confidential=ConfidentialObject(type="fake", properties=ledger) if confidential else None,
         )

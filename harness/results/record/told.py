@@ -48,6 +48,7 @@ def as_data(facts: RecordFacts) -> dict[str, Any]:
         },
         "acceptance": acceptance(facts),
         "exits": exits(facts),
+        "kernel_trace": kernel_traced(facts),
         "checks": [line.model_dump(mode="json") for line in facts.checks],
         "missing": list(facts.missing),
     }
@@ -117,6 +118,16 @@ def exits(facts: RecordFacts) -> list[dict[str, Any]]:
     ]
 
 
+def kernel_traced(facts: RecordFacts) -> dict[str, Any] | None:
+    """Return what the host's kernel saw of page state changes, on hardware; None where it traced nothing."""
+    seen = facts.kernel_trace
+    if seen is None:
+        return None
+    pages = [{"start": it.start, "private": it.private, "t": it.t} for it in seen.pages]
+    counts = {"lists": seen.lists, "faults": list(seen.faults), "lost": seen.lost}
+    return {"pages": pages, **counts, "strength": seen.strength}
+
+
 def as_text(facts: RecordFacts) -> str:
     """Return what ``harness show`` prints to people."""
     return "\n".join(_lines(facts)) + "\n"
@@ -129,6 +140,7 @@ def _lines(facts: RecordFacts) -> Iterable[str]:
     yield from _section("memory: handed over → e820", _maps(facts))
     yield from _section("validated by", _acceptance(facts))
     yield from _section("calls of ExitBootServices", _exits(facts))
+    yield from _section("the host's kernel saw", [str(facts.kernel_trace)] if facts.kernel_trace else ())
     yield from _findings(facts)
     yield from _section("guest memory kept", _memory(facts))
     yield f"record: {facts.path}"

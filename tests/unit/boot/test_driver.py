@@ -21,11 +21,14 @@ from harness.boot.phases import Limit, Phase
 from harness.checks.boot import NO_ALARMS
 from harness.errors import HarnessError
 from harness.evidence.evidence import Evidence
+from harness.evidence.host.kernel_trace import read_kernel_trace
+from harness.evidence.problems import EvidenceError
 from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, BootRecord, EndingKind
 from harness.machine.console import CAP, TAIL_BYTES
 from harness.machine.machine import Machine
 from harness.machine.process import LaunchError
 from harness.machine.spec import Drive, MachineSpec
+from harness.results.record_facts import read_facts
 from tests.support.data import DATA, FAKE_QEMU, PROJECT
 from tests.support.fake_boots import KERNEL, OFF, QUICK, RESET, Run, document, fake_boots
 
@@ -70,6 +73,15 @@ def test_completed(run: Run, tmp_path: Path) -> None:
 def test_what_the_sev_firmware_says_on_hardware(run: Run) -> None:
     record = run(KERNEL, document("{}"), OFF, accel="kvm")
     assert (record.sev["api-minor"], record.sev["build-id"]) == (55, 39)
+
+
+def test_a_kernel_that_cannot_trace_says_why_in_the_record(run: Run) -> None:
+    """No kernel has this tracepoint, whoever asks."""
+    record = run(OFF, tracepoints=(("kvm/kvm_not_there", ""),))
+    assert record.bytes_of("kernel-trace.log").startswith(b"# tracefs: ")
+    with pytest.raises(EvidenceError, match="the host's kernel traced nothing: "):
+        read_kernel_trace(record)
+    assert any("kernel-trace.log: the host" in line for line in read_facts(record.path).missing)
 
 
 def test_plain_has_no_counters(run: Run) -> None:

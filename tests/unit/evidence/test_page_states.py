@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.evidence.host.kernel_trace import parse_kernel_trace
 from harness.evidence.host.page_states import PageStates, parse_page_states
 from harness.evidence.kernel_log import sev_features
 from harness.evidence.problems import EvidenceError
@@ -94,6 +95,8 @@ def test_the_page_of_a_first_run_is_what_parsers_read() -> None:
     states = parse_page_states(block("kvm_hc_map_gpa_range"), 0.0)
     assert [it.by for it in states.changes] == ["launch"] * 5 + ["fault", "request", "request"]
     assert states.changes[-1].asked == 253
+    traced = parse_kernel_trace(block("entries-in-buffer"))
+    assert (len(traced.pages), traced.lists, len(traced.faults), traced.strength) == (2, 1, 1, "exact")
     assert sev_features(block("Memory Encryption Features")) == frozenset({"SEV", "SEV-ES", "SEV-SNP"})
 
 

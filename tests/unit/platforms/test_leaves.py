@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.machine import kernel_trace
 from harness.platforms import examination, qemu_answers, snp_launch
 from harness.platforms.examination import Means, launched
 from harness.platforms.host import survey
@@ -293,6 +294,7 @@ def test_a_hardware_host_is_examined_to_the_launch(
         return Output(("KVM: unknown exit reason 24",), None)
 
     monkeypatch.setattr(snp_launch, "launch", launch)
+    monkeypatch.setattr(kernel_trace, "trouble", lambda _: "")
     qemu = made_up_qemu(
         'case "$*" in *--version*) echo QEMU emulator version 10.0.13;;'
         ' "-object help") echo "  sev-snp-guest";;'
@@ -302,7 +304,11 @@ def test_a_hardware_host_is_examined_to_the_launch(
     assert isinstance(platform, examination.Examined)
     leaves = [*platform.examine(GENOA_HOST, Means(qemu))]
     assert {leaf.state for leaf in leaves} == {"pass"}
-    assert [leaf.name for leaf in leaves][-3:] == ["qemu", "qemu-capabilities", "launch"]
+    assert [leaf.name for leaf in leaves][-4:] == ["tracepoints", "qemu", "qemu-capabilities", "launch"]
+    monkeypatch.setattr(kernel_trace, "trouble", lambda _: "Permission denied: /t/instances")
+    leaves = [*platform.examine(GENOA_HOST, Means(qemu))]
+    assert [leaf.state for leaf in leaves[-4:]] == ["skip", "pass", "pass", "pass"]
+    assert "mount -t tracefs" in leaves[-4].mend
     assert "sev-snp-guest,id=cgs0,cbitpos=51,reduced-phys-bits=1,policy=0x30000" in seen[0]
     broken = [*platform.examine(BAD_HOSTS["asids-taken"][0], Means(qemu))]
     assert [leaf.state for leaf in broken[-3:]] == ["pass", "skip", "skip"]

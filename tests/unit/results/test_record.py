@@ -53,6 +53,20 @@ def test_memory_that_was_kept(record: Path) -> None:
         assert "guest memory kept" not in as_text(read_facts(record))
 
 
+def test_what_the_hosts_kernel_saw(record: Path) -> None:
+    assert "the host's kernel saw" not in as_text(read_facts(record))
+    assert as_data(read_facts(record))["kernel_trace"] is None
+    event = "CPU 0/KVM-5 [003] ..... 20.5: kvm_vmgexit_msr_protocol_enter: vcpu 0, ghcb_gpa 0010000000820014"
+    (record / "kernel-trace.log").write_text(
+        f"# clock began at 100.0\n# entries-in-buffer/entries-written: 1/1 #P:2\n  {event}\n"
+    )
+    said = "1 pages to private and 0 to shared, one by one; 0 requests for lists; 0 RMP faults (exact)"
+    assert f"the host's kernel saw\n  {said}\n" in as_text(read_facts(record))
+    pages = [{"start": 0x820000, "private": True, "t": 120.5}]
+    told = {"pages": pages, "lists": 0, "faults": [], "lost": 0, "strength": "exact"}
+    assert as_data(read_facts(record))["kernel_trace"] == told
+
+
 def test_neighbours_are_shown_once(record: Path) -> None:
     lines = (record / "serial.log").read_text(errors="replace").splitlines()
     at = 10
