@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from harness.evidence.problems import EvidenceError
@@ -92,6 +93,7 @@ def _descriptor(match: re.Match[str]) -> MemoryDescriptor:
     return MemoryDescriptor(_type_name(match["type"].strip()), attributes, start, end, match[0])
 
 
+@lru_cache(maxsize=256)  # a map has hundreds of lines, and firmware uses a handful of attributes
 def attribute_names(bits: int) -> frozenset[str]:
     """Return the names of the bits of EFI_MEMORY_DESCRIPTOR.Attribute; unknown ones as ``bit-N``."""
     return frozenset(ATTRIBUTES.get(bit, f"bit-{bit}") for bit in range(64) if bits >> bit & 1)

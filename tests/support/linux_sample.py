@@ -125,6 +125,12 @@ class Sample:
         self.write()
         return check(self.evidence({}))
 
+    def findings(self) -> dict[str, list[Finding]]:
+        """Return what each check finds, all of one reading of the record."""
+        self.write()
+        evidence = self.evidence({})
+        return {name: check(evidence) for name, check in self.checks.items()}
+
     def write(self) -> None:
         """Put the guest's document beside the other files."""
         if self.document is not None:

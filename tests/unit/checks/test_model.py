@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("name", SAMPLES)
 def test_good_sample_passes_all(name: str, tmp_path: Path) -> None:
     sample = Sample(name, tmp_path)
-    assert [str(finding) for check in sample.checks.values() for finding in sample.judge(check)] == []
+    assert [str(finding) for found in sample.findings().values() for finding in found] == []
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_missing_evidence_is_never_a_pass(tmp_path: Path) -> None:
     sample.document = None
     (tmp_path / "serial.log").write_text("")
     (tmp_path / "ledger.jsonl").unlink()
-    passed = [name for name, check in sample.checks.items() if not sample.judge(check)]
+    passed = [name for name, found in sample.findings().items() if not found]
     # An empty console shows no alarm; reaches-userspace fails beside it. RELEASE firmware says nothing.
     assert set(passed) == {"no-alarms", "accepts-nothing-at-exit"}
 
