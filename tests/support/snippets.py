@@ -16,6 +16,7 @@ import re
 import shlex
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -217,8 +218,13 @@ def _quietly(parse: Callable[[], argparse.Namespace]) -> tuple[argparse.Namespac
         return None, str(error)
 
 
+@cache
+def _whole_parser() -> argparse.ArgumentParser:
+    return parser()
+
+
 def _harness(arguments: list[str], doors: Doors) -> Iterator[str]:
-    options, mistake = _quietly(lambda: parser().parse_args(arguments))
+    options, mistake = _quietly(lambda: _whole_parser().parse_args(arguments))
     yield from [mistake] if mistake else []
     yield from _unknown_names(options, doors)
 
