@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import gc
 
-import pytest
-
 from tests.support.alone import alone
 
 __all__ = ["alone"]
@@ -17,11 +15,3 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-@pytest.fixture
-def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """Name the plugins of runs within tests: pytest would look for them in the metadata of all packages."""
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setenv("PYTEST_PLUGINS", "xdist.plugin,pytest_timeout,harness.pytest_plugin.opt_in")
-    return pytester

@@ -62,8 +62,8 @@ def test_tests(checkout: Path) -> None:
     lint = "ruff [check]\nruff [format] [--check]\nmypy []\n"
     assert run(checkout, "tests", "tests/unit/top", "-x") == (0, f"{lint}pytest [tests/unit/top] [-x]")
     assert run(checkout, "tests")[1].splitlines()[3:] == [
-        "pytest [-n] [auto] [tests/unit]",
-        "pytest [--ignore=tests/unit]",
+        "pytest [-n] [auto] [tests/unit] [tests/runs]",
+        "pytest [--ignore=tests/unit] [--ignore=tests/runs]",
     ]
 
 
