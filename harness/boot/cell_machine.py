@@ -13,6 +13,7 @@ from harness.machine import backing
 from harness.machine.memory_layout import cpu_with_addresses
 from harness.machine.spec import CPU, Drive, MachineSpec
 from harness.matrix.choices import EMULATIONS, GUESTS, QEMUS
+from harness.platforms.qemu_answers import has_sandbox
 from harness.platforms.registry import platform_named
 from harness.recipes.loader import DIRECT
 
@@ -74,8 +75,9 @@ def machine_spec(cell: Cell, ingredients: Ingredients, host: Host, own: OwnParts
             raise HarnessError(f"{cell.id}: the EFI probe takes no initrd", "leave --initrd out")
         initrd = own.initrd
     disks += own.disks
+    qemu = ingredients.qemu if cell.qemu == QEMUS[0] else ingredients.other_qemu(cell.qemu)
     spec = MachineSpec(
-        qemu=ingredients.qemu if cell.qemu == QEMUS[0] else ingredients.other_qemu(cell.qemu),
+        qemu=qemu,
         firmware=firmware.path,
         memory_mib=cell.memory_mib,
         vcpus=cell.vcpus,
@@ -83,6 +85,7 @@ def machine_spec(cell: Cell, ingredients: Ingredients, host: Host, own: OwnParts
         cpu=cpu_with_addresses(CPU, cell.memory_mib),
         measured_kernel=firmware.traits.kernel_hashes,
         backing=backing.chosen(),
+        sandbox=has_sandbox(qemu),
     )
     cmdline = " ".join(word for word in words if word)
     if cell.loader == DIRECT:

@@ -20,10 +20,11 @@ from harness.boot.by_ledger import with_ledger, with_registers
 from harness.boot.ending import ends, judge
 from harness.boot.interrogation import interrogate
 from harness.boot.lives import Story, is_relaunched
-from harness.boot.phases import DONE, Limit, Phase, limits_of
+from harness.boot.phases import DONE, Limit, Phase, limits_of, processor_seconds
 from harness.boot.talk import Conversation, Talk
 from harness.boot.waiting.guest_clock import by_clock
 from harness.boot.waiting.patience import Patience
+from harness.boot.waiting.room import Room, shorten
 from harness.boot.watch import Watch
 from harness.errors import HarnessError
 from harness.evidence.exception_dump import exception_dump
@@ -114,10 +115,11 @@ def boot(
             attendant.attach(machine)
         version = _version(machine)
         launched = time.monotonic()
-        machine.cont(by_gdb=attendant is not None and attendant.by_gdb)
+        limits = deadlines if deadlines is not None else _limits(spec, platform)
+        by_gdb = attendant is not None and attendant.by_gdb
+        machine.cont(by_gdb=by_gdb, processor_seconds=processor_seconds(limits))
         conversation.start()
         digests = _digests(ingredients)  # while the guest runs
-        limits = deadlines if deadlines is not None else _limits(spec, platform)
         story = Story(machine, watch, lives=2 if resets and is_relaunched(spec, machine.qmp) else 1)
         outcome, ended = _end(story, limits, conversation, attendant, survives_faults=survives_faults)
         command, consoles = machine.command, machine.consoles
@@ -199,11 +201,13 @@ def _follow(
 ) -> Ending:
     """Wait for a life's end; each wait is also a race against death, silence and the phase's deadline."""
     machine, watch = story.machine, story.watch
-    patience = Patience(machine, limits)
+    patience, room = Patience(machine, limits), Room(machine)
     prompts = not attended and not conversation.types
 
     def look() -> Ending | None:
         failure = conversation.failure
+        if (full := room.look(watch.seen())) is not None:
+            return full
         if not attended and (stopped := patience.look(watch.seen())) is not None:
             return stopped
         outcome = ending_of(
@@ -290,6 +294,7 @@ def _finish(record: BootRecord) -> None:
         dump = exception_dump(record.serial_text) or exception_dump(record.debugcon_text)
         details += [str(dump)] if dump else []
     details += record.left_out
+    details += shorten(record.path) if record.ending.kind is EndingKind.RECORD_FULL else []
     ending = replace(record.ending, detail="; ".join(details))
     replace(record, ending=ending, files=stored_files(record.path)).write_index()
 

@@ -47,6 +47,7 @@ _BEFORE_KERNEL = {Phase.FIRMWARE, Phase.SEC, Phase.PEI, Phase.DXE, Phase.BDS, Ph
 _KILLED: dict[int, str] = {
     signal.SIGKILL: "the host's OOM killer",
     signal.SIGTERM: "whoever ends processes there",
+    signal.SIGXCPU: "its limit of processor time, which no boot within its deadlines reaches",
 }
 """Signals that QEMU does not send itself, and whose they usually are."""
 

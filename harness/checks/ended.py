@@ -34,6 +34,7 @@ _WHAT = {
     EndingKind.QEMU_EXIT: "QEMU ended",
     EndingKind.UNREACHABLE: "the guest did not answer",
     EndingKind.GAVE_UP: "firmware or loader gave up and wait for a person",
+    EndingKind.RECORD_FULL: "guest or QEMU wrote more than a record may hold",
     EndingKind.HOST: "the host did not let the guest run",
 }
 _PANICS = {

@@ -82,6 +82,7 @@ class EndingKind(StrEnum):
     QEMU_EXIT = "qemu-exit"
     UNREACHABLE = "unreachable"  # the guest runs, but did not answer in a menu or over SSH
     GAVE_UP = "gave-up"  # firmware or loader wait for a person: a shell, a prompt, a menu
+    RECORD_FULL = "record-full"  # guest or QEMU wrote more than a record may hold
     HOST = "host"  # it killed or stopped QEMU, or gave it no processor: nothing is known of the guest
 
 

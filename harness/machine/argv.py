@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 DEBUGCON_PORT = 0x402
 """OVMF's debug I/O port (OvmfPkg.dec, PcdDebugIoPort)."""
+SANDBOX = ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
+"""A guest that gets out into QEMU starts no programs there, and gains no rights."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ def argv(spec: MachineSpec, channels: Channels | ByHand) -> tuple[str, ...]:
     memory = _options("memory-backend-memfd", **(usual | dict(spec.backing)))
     words = [
         *(str(spec.qemu), "-nodefaults", "-no-user-config"),
+        *(SANDBOX if spec.sandbox else ()),
         *("-display", "none"),
         *("-nic", "none"),
         *("-machine", _options(spec.machine, **machine)),

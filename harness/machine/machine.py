@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import socket
 import threading
 import time
@@ -30,6 +31,8 @@ GREETING_SECONDS = 30.0
 """How long QEMU may take from its start to its QMP greeting (large memory backends, a loaded host)."""
 
 QUIT_SECONDS = 5.0
+FILE_BYTES = 4 << 30
+"""Of each file that QEMU writes: a guest's disk is the largest."""
 _LOOK_SECONDS = 0.25
 """Longest sleep of a wait: an interrupt that does not wake a lock is seen after this time."""
 
@@ -144,8 +147,12 @@ class Machine:
         """Call ``watcher(data, t)``, on another thread, for all that the console says; before ``cont``."""
         self.consoles[console].watch(watcher)
 
-    def cont(self, *, by_gdb: bool = False) -> None:
-        """Let the guest run, or let it wait until ``by_gdb`` it runs; the clock starts."""
+    def cont(self, *, by_gdb: bool = False, processor_seconds: float = math.inf) -> None:
+        """Let the guest run, or let it wait until ``by_gdb`` it runs; the clock starts.
+
+        From here on QEMU's files are limited to ``FILE_BYTES``, and itself to ``processor_seconds``.
+        """
+        self._running().confine(FILE_BYTES, processor_seconds)
         self._zero = time.monotonic()
         if not by_gdb:
             self.qmp.execute("cont")

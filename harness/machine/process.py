@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import resource
 import shlex
 import signal
 import subprocess
@@ -29,13 +31,14 @@ KILL_SECONDS = 60.0
 
 # setpriv arms the parent-death signal and keeps its process id through both execs; the shell then looks
 # whether the harness died before that. $PPID is read when the shell starts, so after the signal was armed.
+# QEMU writes no core, which would hold the guest's memory, and a file at its limit takes no more: no signal.
 _SHIM = (
     "setpriv",
     "--pdeathsig",
     "KILL",
     "sh",
     "-c",
-    '[ "$PPID" = "$1" ] || exit 125; shift; exec "$@"',
+    '[ "$PPID" = "$1" ] || exit 125; shift; ulimit -c 0; trap "" XFSZ; exec "$@"',
     "sh",
 )
 
@@ -124,6 +127,17 @@ class Process:
     def returncode(self) -> int | None:
         """Return the exit code (negative: signal number), None while it runs."""
         return self._popen.returncode
+
+    def confine(self, file_bytes: int, processor_seconds: float) -> None:
+        """Let no file of the process grow beyond a size, and the process run no longer than that in all.
+
+        Not at its start: the guest's memory is a file, too, and larger than any other.
+        """
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+            if math.isfinite(processor_seconds):
+                whole = math.ceil(processor_seconds)
+                resource.prlimit(self.pid, resource.RLIMIT_CPU, (whole, whole + 1))
 
     def wait(self, seconds: float) -> int | None:
         """Wait for the exit, at most that long."""

@@ -51,10 +51,11 @@ class MachineSpec:
     (``kvm``, ``tcg``, ``tcg,thread=multi``). ``confidential`` is None for a plain machine.
     ``measured_kernel``: the firmware starts no kernel that the launch measurement does not cover, so the
     confidential object must have it measured. ``backing`` are further options of the memory backend
-    (`harness.machine.backing`). ``trace`` are trace events that QEMU writes to ``TRACE`` in the run's
-    folder, each with the time of the host's clock; ``tracepoints`` are those of the host's kernel
-    (`harness.machine.kernel_trace`), each with the filter of its events. ``devices`` are values of
-    ``-device``; ``extra`` is appended to the command line as it is.
+    (`harness.machine.backing`). ``sandbox``: this QEMU can forbid itself system calls (seccomp), and does.
+    ``trace`` are trace events that QEMU writes to ``TRACE`` in the run's folder, each with the time of the
+    host's clock; ``tracepoints`` are those of the host's kernel (`harness.machine.kernel_trace`), each with
+    the filter of its events. ``devices`` are values of ``-device``; ``extra`` is appended to the command
+    line as it is.
     """
 
     qemu: Path
@@ -72,6 +73,7 @@ class MachineSpec:
     drives: tuple[Drive, ...] = ()
     devices: tuple[str, ...] = ()
     backing: tuple[tuple[str, str], ...] = ()
+    sandbox: bool = False
     trace: tuple[str, ...] = ()
     tracepoints: tuple[tuple[str, str], ...] = ()
     extra: tuple[str, ...] = ()

@@ -7,8 +7,10 @@ import json
 import re
 import subprocess
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from harness.machine.argv import SANDBOX
 from harness.platforms.leaf import failed, passed
 
 if TYPE_CHECKING:
@@ -62,6 +64,19 @@ def ask(qemu: Path, *objects: str, sev: bool = False) -> QemuAnswers:
         return traits
     capabilities, trouble = read_capabilities(_run(qemu, *_SILENT, asked=_ASKED))
     return replace(traits, capabilities=capabilities, trouble=trouble)
+
+
+def has_sandbox(qemu: Path) -> bool:
+    """Return whether a QEMU was built with seccomp, and so takes ``-sandbox``; asked once a binary."""
+    try:
+        return _has_sandbox(qemu, qemu.stat().st_mtime_ns)
+    except OSError:
+        return False
+
+
+@lru_cache(maxsize=16)
+def _has_sandbox(qemu: Path, _changed: int) -> bool:
+    return _VERSION.search(_run(qemu, *SANDBOX, "--version")) is not None
 
 
 _SILENT: tuple[str, ...] = (

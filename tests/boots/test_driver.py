@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -17,10 +18,9 @@ from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, BootRecord, En
 from harness.machine.machine import Machine
 from harness.machine.process import LaunchError
 from harness.machine.spec import ConfidentialObject, MachineSpec
+from harness.platforms.qemu_answers import has_sandbox
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+_TALKATIVE = ("-d", "exec,nochain,int")
 QUICK = dict.fromkeys(Phase, Limit(deadline=60.0, silence=40.0))
 
 
@@ -78,6 +78,25 @@ def test_real_qemu_completes(qemu_binary: Path, tmp_path: Path) -> None:
         check=True,
     )
     assert by_hand.stdout == record.bytes_of("serial.log")
+
+
+@pytest.mark.qemu
+def test_qemu_runs_in_its_sandbox_and_within_limits(qemu_binary: Path, tmp_path: Path) -> None:
+    firmware = tmp_path / "rom"
+    firmware.write_bytes(rom(b"\xeb\xfe"))
+    sandbox = has_sandbox(qemu_binary)
+    spec = MachineSpec(
+        qemu=qemu_binary, firmware=firmware, memory_mib=8192, accel="tcg", sandbox=sandbox, extra=_TALKATIVE
+    )
+    with Machine(spec, tmp_path / "record") as machine:
+        told = Path(f"/proc/{machine.pid}/status").read_text()
+        machine.cont()
+        resource.prlimit(machine.pid, resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+        log = machine.rundir / "qemu.log"
+        assert machine.wait(lambda: log.stat().st_size >= 1 << 20 or None, 60.0)
+        assert machine.qmp.execute("query-status") == {"running": True, "status": "running"}
+    assert not sandbox or "Seccomp:\t2" in told
+    assert log.stat().st_size == 1 << 20
 
 
 @pytest.mark.qemu

@@ -5,8 +5,8 @@
 The steps are JSON in ``-append``. Before the greeting: ``{"die": [code, "words"]}``, ``{"mute": true}``.
 After ``cont``: ``{"serial": text}``, ``{"debugcon": text}``, ``{"hex": bytes}`` (on serial),
 ``{"flood": lines}``, ``{"echo": bytes}``, ``{"sleep": seconds}``, ``{"event": [name, data]}``,
-``{"log": text}``, ``{"exit": code}``. After the last step the guest hangs, and like QEMU it lives on when
-nobody is left at its channels.
+``{"log": text}``, ``{"fill": [file, bytes]}``, ``{"exit": code}``. After the
+last step the guest hangs, and like QEMU it lives on when nobody is left at its channels.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import socket
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -57,6 +58,18 @@ def event(named: list[Any]) -> None:
     send({"event": name, "data": data, "timestamp": {"seconds": 1, "microseconds": 0}})
 
 
+def fill(asked: list[Any]) -> None:
+    name, size = asked
+    with Path(name).open("ab") as file:
+        for _ in range(size >> 20):
+            try:
+                file.write(b"line\n" * ((1 << 20) // 5) + b"\n")
+                file.flush()
+            except OSError as error:
+                print(error, flush=True)
+                return
+
+
 VERBS: dict[str, Callable[[Any], object]] = {
     "serial": lambda text: write(SERIAL, text.encode()),
     "debugcon": lambda text: write(DEBUGCON, text.encode()),
@@ -66,6 +79,7 @@ VERBS: dict[str, Callable[[Any], object]] = {
     "sleep": time.sleep,
     "event": event,
     "log": lambda text: print(text, flush=True),
+    "fill": fill,
     "exit": os._exit,
 }
 

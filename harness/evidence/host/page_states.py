@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.evidence.problems import EvidenceError
 from harness.intervals import IntervalAccumulator, IntervalSet
+from harness.machine.console import LEFT_OUT
 from harness.machine.spec import TRACE
 
 if TYPE_CHECKING:
@@ -119,7 +120,10 @@ def read_page_states(record: BootRecord) -> PageStates:
     """Return the page state changes of a stored boot; EvidenceError without a trace that is known here."""
     if not record.holds(TRACE):
         raise EvidenceError(f"there is no {TRACE}", "QEMU traced nothing: boot the cell again")
-    return parse_page_states(record.bytes_of(TRACE).decode(errors="replace"), _let_run(record))
+    data = record.bytes_of(TRACE)
+    if LEFT_OUT.partition(b" ")[0] in data:
+        raise EvidenceError(f"{TRACE} was cut: the record was full", "find out what wrote without end")
+    return parse_page_states(data.decode(errors="replace"), _let_run(record))
 
 
 def _let_run(record: BootRecord) -> float | None:

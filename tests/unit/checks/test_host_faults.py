@@ -100,6 +100,7 @@ def test_a_loud_end(kind: EndingKind, sample: Sample) -> None:
         EndingKind.QEMU_EXIT,
         EndingKind.UNREACHABLE,
         EndingKind.GAVE_UP,
+        EndingKind.RECORD_FULL,
         EndingKind.HOST,
     }
     findings = judged(ENDS_LOUDLY, sample, "psc-refused")
