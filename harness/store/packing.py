@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """Folders as one file, ``NAME.tar.zst``, and back: records that passed, records that are old, capsules.
 
-Of a large text of numbers, such as a ledger, the numbers lie apart (`harness.formats.numbers_apart`): it is a
+Of a large text of numbers, such as a ledger, the numbers lie apart (`harness.store.numbers_apart`): it is a
 member ``NAME.apart``, a fifth of the size. Packed files come from elsewhere, too: unpacking takes regular
 files below one folder and nothing else, and no more bytes than it may.
 """
@@ -20,8 +20,8 @@ from typing import IO, TYPE_CHECKING, BinaryIO
 import zstandard
 
 from harness.errors import HarnessError
-from harness.formats.numbers_apart import apart, together
 from harness.store.file_tree import flush_one
+from harness.store.numbers_apart import apart, together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from harness.errors import HarnessError
-from harness.formats.numbers_apart import apart
+from harness.store.numbers_apart import apart
 from harness.store.packing import (
     SUFFIX,
     holds_file,

@@ -9,7 +9,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.formats.numbers_apart import apart, together
+from harness.store.numbers_apart import apart, together
 
 LINE = b'{"type":"event","t":%d,"op":"validate","gpa":%d,"size":%d,"rip":18446744071587016000}\n'
 LEDGER = b"".join(LINE % (n * 61_000 + n * n % 977, n << 21, 4096 << n % 3) for n in range(2000))
