@@ -216,6 +216,8 @@ def test_host(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
     assert entry.main(["host"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "platform plain: runs here",
+        "platform sev-emulated: runs here",
+        "platform sev-es-emulated: runs here",
         "platform snp: there is no /dev/sev",
         "platform snp-emulated: runs here",
         "qemu built: QEMU 11.1.3 has sev-snp-guest, takes no IGVM files, launches guests anew on reset",
