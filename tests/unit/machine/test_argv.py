@@ -36,7 +36,7 @@ def test_confidential_guest() -> None:
     command = argv(CONFIDENTIAL, CHANNELS)
     assert command[0] == "/q/qemu-system-x86_64"
     assert values(command, "-machine") == [
-        "q35,vmport=off,memory-backend=ram1,confidential-guest-support=cgs0"
+        "q35,vmport=off,i8042=off,memory-backend=ram1,confidential-guest-support=cgs0"
     ]
     assert values(command, "-object") == [
         "memory-backend-memfd,id=ram1,size=8192M,share=on,prealloc=off",
