@@ -87,9 +87,9 @@ def commands(made: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[st
 
 
 def test_whatever_tells_something_tells_it_to_programs_too() -> None:
-    """One makes files, one starts gdb, and two print what goes into a file: YAML, JSON."""
+    """Three make files, one starts gdb, and two print what goes into a file: YAML, JSON."""
     without = {name for name, made in commands(parser()) if "--json" not in made._option_string_actions}
-    assert without == {"init", "debug", "signature draft", "schema"}
+    assert without == {"init", "qemu tree", "qemu export", "debug", "signature draft", "schema"}
 
 
 @pytest.mark.parametrize("arguments", [["plann"], ["plan", "--platform", "sev"], ["plan", "--form", "text"]])

@@ -16,7 +16,6 @@
 #include "hw/i386/pc.h"
 #include "hw/i386/x86.h"
 #include "migration/blocker.h"
-#include "system/accel-ops.h"
 #include "system/reset.h"
 #include "system/confidential-guest-support.h"
 #include "system/runstate.h"
@@ -508,15 +507,6 @@ static void rebuild(void *unused)
 /* Of a page table entry's address field */
 #define HIGHEST_C_BIT 51
 
-/*
- * As kvm_cpus_are_resettable(): before QEMU 11 a reboot ends the VM if nobody
- * but the guest can change its registers.
- */
-static bool snp_cpus_are_resettable(void)
-{
-    return !snp_emu_has_ghcb() || snp_emu->reset == SEV_SNP_EMULATED_RESET_REBUILD;
-}
-
 /* What SNP_LAUNCH_UPDATE does with the image. */
 static void launch_image(void)
 {
@@ -564,8 +554,6 @@ static Notifier sev_machine_done = { .notify = encrypt_hashes };
 void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size)
 {
     MachineState *machine = MACHINE(qdev_get_machine());
-    AccelOpsClass *ops =
-        ACCEL_OPS_CLASS(object_class_by_name(ACCEL_OPS_NAME("tcg")));
     X86MachineState *x86ms = X86_MACHINE(machine);
     uint32_t c_bit = sev_get_cbit_position();
     Object *cgs = snp_emulated_object();
@@ -611,7 +599,9 @@ void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size)
     qemu_add_exit_notifier(&at_exit);
     qemu_register_reset(rebuild, NULL);
     qemu_add_vm_change_state_handler(flush_on_stop, NULL);
-    ops->cpus_are_resettable = snp_cpus_are_resettable;
+    /* kvm_cpus_are_resettable(), before QEMU 11 */
+    machine->cgs->reset_ends = snp_emu_has_ghcb() &&
+                               snp_emu->reset == SEV_SNP_EMULATED_RESET_END;
     snp_emu_reflect = snp_emu->reflect;
     dma_init();
     machine->cgs->ready = true;
