@@ -44,14 +44,15 @@ def qemu_inputs(
     """Return everything that a built QEMU depends on."""
     source_query, data_query = recipe.queries()
     wanted, data = lock.require(source_query), lock.require(data_query)
-    folder = _folder(project)
+    there = folder(project)
     return {
         "source": f"{wanted.package} {wanted.version} {wanted.sha256}",
         "data": f"{data.package} {data.version} {data.sha256}",
         "configure": list(recipe.configure),
-        "patches": {path.name: file_tree.digest_file(path) for path in _patches(folder, patched)},
+        "patches": {path.name: file_tree.digest_file(path) for path in _patches(there, patched)},
         "files": {
-            str(path): file_tree.digest_file(folder / _OURS / path) for path in _files(folder, patched)
+            str(path): file_tree.digest_file(there / _OURS / path)
+            for path in own_files(there, patched=patched)
         },
         "compiler": _first_line("gcc", "--version"),
         "glib": _first_line("pkg-config", "--modversion", "glib-2.0"),
@@ -67,20 +68,18 @@ def build_qemu(
     Without ``patched`` it is Debian's QEMU in our configuration, to compare with. Raises HarnessError for
     missing build tools (with their packages), patches that do not apply and compile errors.
     """
-    source_query, data_query = recipe.queries()
-    wanted, data = lock.require(source_query), lock.require(data_query)
+    _, data_query = recipe.queries()
+    data = lock.require(data_query)
 
     def build(directory: Path) -> None:
         _check_tools()
-        tarballs = source(apt, wanted.package, wanted.version, suite=wanted.suite, sha256=wanted.sha256)
         roms = apt.extract(data, recipe.data.paths)
         log = cache_dir() / "logs" / "qemu-build.log"
         log.unlink(missing_ok=True)
         work = directory / "work"
         tree_dir = work / "source"
-        apt.progress(f"unpacking {wanted.package} {wanted.version}")
-        unpack(tarballs, tree_dir)
-        _add_ours(tree_dir, _folder(project), patched, log, apt.progress)
+        unpack_source(recipe, apt, lock, tree_dir)
+        _add_ours(tree_dir, folder(project), patched, log, apt.progress)
         _compile(recipe, tree_dir, work / "build", log, apt)
         shutil.copy2(work / "build" / BINARY, directory / BINARY)
         subprocess.run(["strip", str(directory / BINARY)], check=True)
@@ -102,29 +101,48 @@ def own_program(path: str, named: str) -> Path:
     return program
 
 
-def _folder(project: Project) -> Path:
+def folder(project: Project = SHIPPED_PROJECT) -> Path:
     """Return the folder ``qemu-builds`` of the project's one QEMU."""
     return project.one(QEMU_FILE).parent
 
 
-def _patches(folder: Path, patched: bool) -> list[Path]:
-    return sorted((folder / "patches").glob("*.patch")) if patched else []
+def unpack_source(recipe: QemuRecipe, apt: AptRoot, lock: Lock, tree: Path) -> None:
+    """Unpack Debian's source to ``tree``, which must not exist; HarnessError when it cannot be had."""
+    query, _ = recipe.queries()
+    wanted = lock.require(query)
+    tarballs = source(apt, wanted.package, wanted.version, suite=wanted.suite, sha256=wanted.sha256)
+    apt.progress(f"unpacking {wanted.package} {wanted.version}")
+    unpack(tarballs, tree)
 
 
-def _files(folder: Path, patched: bool) -> list[Path]:
-    """Return what is laid over the source; the choice of devices is not part of the emulation."""
-    files = folder / _OURS
+def patches(there: Path) -> list[Path]:
+    """Return the patches of a folder ``qemu-builds``, in their order."""
+    return sorted((there / "patches").glob("*.patch"))
+
+
+def _patches(there: Path, patched: bool) -> list[Path]:
+    return patches(there) if patched else []
+
+
+def own_files(there: Path, *, patched: bool = True) -> list[Path]:
+    """Return what is laid over the source, by its path there; the choice of devices is no emulation."""
+    files = there / _OURS
     below = files if patched else files / "configs"
     return sorted(path.relative_to(files) for path in below.rglob("*") if path.is_file())
 
 
-def _add_ours(
-    source_tree: Path, folder: Path, patched: bool, log: Path, progress: Callable[[str], None]
-) -> None:
-    for own in _files(folder, patched):
+def lay_files_over(source_tree: Path, there: Path, *, patched: bool = True) -> None:
+    """Copy the files of a folder ``qemu-builds`` into the unpacked source."""
+    for own in own_files(there, patched=patched):
         (source_tree / own).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(folder / _OURS / own, source_tree / own)
-    for patch in _patches(folder, patched):
+        shutil.copyfile(there / _OURS / own, source_tree / own)
+
+
+def _add_ours(
+    source_tree: Path, there: Path, patched: bool, log: Path, progress: Callable[[str], None]
+) -> None:
+    lay_files_over(source_tree, there, patched=patched)
+    for patch in _patches(there, patched):
         argv = ["patch", "--batch", "--strip=1", "--fuzz=0", "--input", str(patch)]
         run_step(f"QEMU: {patch.name}", argv, source_tree, log, progress)
 

@@ -29,6 +29,7 @@ COMMANDS = MappingProxyType(
         "kernel": "kernels that guests boot, and what each can do",
         "loader": "loaders, and how each enters a kernel",
         "guest": "what runs in a guest: the initramfs guests, and whole Debians",
+        "qemu": "the patched QEMU as a git tree to work in, and back to patches",
         "check": "the questions to a boot",
         "signature": "what lines of a boot that went wrong mean, and what to do",
         "boot": "boot one cell without a scenario, with its console on the terminal",
