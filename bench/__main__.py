@@ -39,6 +39,7 @@ GROUPS = (
     "judging",
     "scheduling",
     "report",
+    "diagnosis",
     "images",
     "emulation",
     "pytest_overhead",
