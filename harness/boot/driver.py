@@ -228,7 +228,9 @@ def _follow(
     outcome = None
     while outcome is None:
         outcome = machine.wait(look, patience.until(watch.seen()))
-        if outcome is not None and outcome.kind is EndingKind.HANG and watch.seen().death is None:
+        if outcome is None:
+            outcome = patience.at_look(watch.seen())
+        elif outcome.kind is EndingKind.HANG and watch.seen().death is None:
             outcome = patience.at_limit(watch.seen(), outcome)
     if outcome.kind in DYING:
         told = machine.clock()

@@ -113,11 +113,12 @@ def next_look(seen: Seen, limits: Mapping[Phase, Limit], pauses: Pauses = ()) ->
     """
     limit, began = limits[seen.phase], seen.marks[-1].t
     quiet = max(seen.last_byte, began)
-    silence = quiet + limit.silence + _lost(pauses, quiet)
-    return min(began + limit.deadline + _lost(pauses, began), silence)
+    silence = quiet + limit.silence + lost(pauses, quiet)
+    return min(began + limit.deadline + lost(pauses, began), silence)
 
 
-def _lost(pauses: Pauses, since: float) -> float:
+def lost(pauses: Pauses, since: float) -> float:
+    """Return how many seconds after ``since`` the host stood still."""
     return sum(end - max(start, since) for start, end in pauses if end > since)
 
 
@@ -127,9 +128,9 @@ def _by_limit(
     if now < next_look(seen, limits, pauses):
         return None
     limit, phase, began = limits[seen.phase], seen.phase.label, seen.marks[-1].t
-    if now >= began + limit.deadline + _lost(pauses, began):
-        return EndingKind.HANG, f"phase {phase} lasted longer than {limit.deadline:g} s"
-    return EndingKind.HANG, f"no console byte for {limit.silence:g} s in phase {phase}"
+    if now >= began + limit.deadline + lost(pauses, began):
+        return EndingKind.HANG, f"phase {phase} lasted longer than {round(limit.deadline, 1):g} s"
+    return EndingKind.HANG, f"no console byte for {round(limit.silence, 1):g} s in phase {phase}"
 
 
 def _by_prompt(seen: Seen, now: float) -> tuple[EndingKind, str] | None:

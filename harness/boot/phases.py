@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -98,10 +99,14 @@ def firmware_phase_of(line: str) -> Phase | None:
 
 @dataclass(frozen=True)
 class Limit:
-    """Seconds: how long a phase may last, and how long all consoles may be silent in it."""
+    """Seconds: how long a phase may last, and how long all consoles may be silent in it.
+
+    ``look``: after this much silence a guest whose vCPUs do nothing hangs already.
+    """
 
     deadline: float
     silence: float
+    look: float = math.inf
 
 
 # At 0 GiB on TCG: (deadline, silence), and what each GiB of guest memory adds to both. A whole 8 GiB boot
@@ -128,6 +133,28 @@ _BASE = {
 }
 _DEBIAN = {**_BASE, Phase.INIT: (180.0, 120.0), Phase.DONE: (90.0, 60.0)}
 """A whole system starts and stops many services, and is talked to in between."""
+NORMAL = {
+    Phase.LAUNCH: 1.0,
+    Phase.FIRMWARE: 4.0,
+    Phase.SEC: 1.5,
+    Phase.PEI: 1.5,
+    Phase.DXE: 2.0,
+    Phase.BDS: 3.0,
+    Phase.LOADER: 5.0,
+    Phase.STUB: 2.0,
+    Phase.DECOMPRESSOR: 1.0,
+    Phase.EARLY_KERNEL: 3.0,
+    Phase.KERNEL: 4.0,
+    Phase.INIT: 4.0,
+    Phase.DONE: 2.0,
+}
+"""Seconds that a phase lasts at 0 GiB on TCG, rounded up; measured on two processors with other work. Actions
+take as long as they take, and a whole system waits for its services."""
+_NORMAL_PER_GIB = 0.2
+_TIMES, _MORE = 3.0, 5.0
+"""A silent hang is looked for after three times the normal time and 5 s."""
+_WAITING = {Phase.INIT, Phase.DONE}
+"""Phases in which a whole system waits, for its services and for whoever talks to it."""
 _PER_GIB = 1.5
 _PER_GIB_READ = 150.0
 """GRUB 2.12 reads 1088 MiB in 90 s on two busy processors, without a word."""
@@ -176,10 +203,11 @@ def deadlines(
     scale *= 1.0 + _PER_SHARER * (max(share, 1.0) - 1.0)
     extra = _PER_GIB * memory_mib / 1024
     reading = _PER_GIB_READ * read_mib / 1024
-    return {
-        phase: Limit(
-            (deadline + extra + (reading if phase in _READING else 0.0)) * scale,
-            (silence + extra + (reading if phase in _READING else 0.0)) * scale,
-        )
-        for phase, (deadline, silence) in (_DEBIAN if debian else _BASE).items()
-    }
+    found = {}
+    for phase, seconds in (_DEBIAN if debian else _BASE).items():
+        normal = math.inf if debian and phase in _WAITING else NORMAL.get(phase, math.inf)
+        more = extra + (reading if phase in _READING else 0.0)
+        usual = normal + _NORMAL_PER_GIB * memory_mib / 1024
+        look = _TIMES * usual + _MORE + more - extra
+        found[phase] = Limit(*(each * scale for each in (seconds[0] + more, seconds[1] + more, look)))
+    return found

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.boot.ending import next_look
+from harness.boot.ending import lost, next_look
 from harness.evidence.record import Ending, EndingKind
 from harness.machine.qmp import MonitorError
 
@@ -27,12 +27,18 @@ STOPPED_SECONDS = 60.0
 _GAP = 5.0
 """Seconds between two looks, which are due four times a second, in which the harness itself stood still."""
 _EVERY = 1.0
+_LATELY = 10.0
 _STARVED = 0.25
 """Share of the processor time that QEMU asked for, and could have had, from which on it does not starve."""
 _SAMPLES, _BETWEEN = 5, 0.1
 _LOOP_BYTES = 256
+_LOOKS, _LOOK_EVERY = 2, 2.0
+"""A hang is a guest that so many looks in a row, so many seconds apart, find to do nothing."""
 _RIP = re.compile(r"^RIP=(?P<rip>[0-9a-f]+) .*\bHLT=(?P<halted>[01])", re.MULTILINE)
+_STATE = re.compile(r"\b(?:R[A-D]X|R[SD]I|R[BS]P|R[89]|R1[0-5]) ?=[0-9a-f]+")
 _STOPPED = {"T", "t"}
+_HALTED = "all its vCPUs wait for an interrupt (HLT)"
+_MUTE = "QEMU did not answer when it was asked for the registers"
 _NANO = 1e9
 
 
@@ -43,6 +49,29 @@ class Ran:
     t: float
     ran: float
     waited: float
+
+
+@dataclass
+class Idle:
+    """Looks at a silent guest: when the next is due, and how many in a row found that it does nothing.
+
+    ``quiet``: when the silence began.
+    """
+
+    quiet: float = -1.0
+    next: float = 0.0
+    count: int = 0
+
+    def due(self, quiet: float, first: float) -> float:
+        """Return when the next look is due; ``first`` is when the first one of this silence is."""
+        return max(first, self.next) if quiet == self.quiet else first
+
+    def found(self, quiet: float, now: float, *, nothing: bool) -> bool:
+        """Note whether the guest does ``nothing``; return whether it hangs."""
+        before = self.count if quiet == self.quiet else 0
+        self.quiet, self.next = quiet, now + _LOOK_EVERY
+        self.count = before + 1 if nothing else 0
+        return self.count >= _LOOKS
 
 
 class Patience:
@@ -56,6 +85,7 @@ class Patience:
         self._stopped = 0.0
         self._samples: list[Ran] = []
         self._extended = False
+        self._idle = Idle()
 
     @property
     def pauses(self) -> Pauses:
@@ -63,8 +93,47 @@ class Patience:
         return tuple(self._pauses)
 
     def until(self, seen: Seen) -> float:
-        """Return the time at which the boot is a hang, unless something happens before."""
-        return next_look(seen, self._limits, self.pauses)
+        """Return the time at which the boot is a hang, or is looked at, unless something happens before."""
+        return min(
+            next_look(seen, self._limits, self.pauses),
+            self._idle.due(max(seen.last_byte, seen.marks[-1].t), self._look_at(seen)),
+        )
+
+    def at_look(self, seen: Seen) -> Ending | None:
+        """Return the hang of a guest that is silent for longer than usual and does nothing, None before that.
+
+        What QEMU waited for a processor does not count: a busy host is no silent guest.
+        """
+        now, quiet = self._machine.clock(), _quiet(seen)
+        if now < self._idle.due(quiet, self._look_at(seen)):
+            return None
+        self._samples.append(ran_by(self._machine.pid, now))
+        texts = list(self._registers())
+        told, _ = pulse(texts)
+        nothing = does_nothing(texts) and self._runs() and not self._starves(now)
+        if not self._idle.found(quiet, now, nothing=nothing):
+            return None
+        detail = f"no console byte for {now - quiet:.1f} s in phase {seen.phase.label}; {told}"
+        return Ending(EndingKind.HANG, seen.phase.label, seen.last_line, detail)
+
+    def _runs(self) -> bool:
+        """Return whether the guest may run: neither gdb nor the monitor has stopped it."""
+        try:
+            status = self._machine.qmp.execute("query-status")
+        except MonitorError:
+            return False
+        return isinstance(status, dict) and status.get("status") == "running"
+
+    def _starves(self, now: float) -> bool:
+        """Return whether QEMU lately got little of the processor time that it asked for."""
+        lately = [sample for sample in self._samples if sample.t >= now - _LATELY]
+        return share_of(lately[0], lately[-1], _processors()) < _STARVED
+
+    def _look_at(self, seen: Seen) -> float:
+        quiet = _quiet(seen)
+        samples = [sample for sample in self._samples if sample.t >= quiet]
+        waited = samples[-1].waited - samples[0].waited if samples else 0.0
+        return quiet + self._limits[seen.phase].look + waited + lost(self.pauses, quiet)
 
     def look(self, seen: Seen) -> Ending | None:
         """Note what the host does; return the end of a boot whose QEMU stands still for too long."""
@@ -85,7 +154,7 @@ class Patience:
 
     def at_limit(self, seen: Seen, hang: Ending) -> Ending | None:
         """Return what a hang is, once a limit is reached; None for a guest that computes: it gets more."""
-        quiet = max(seen.last_byte, seen.marks[-1].t)
+        quiet = _quiet(seen)
         samples = [sample for sample in self._samples if sample.t >= quiet]
         if samples and (share := share_of(samples[0], samples[-1], _processors())) < _STARVED:
             what = f"QEMU got {share:.0%} of the processor time that it asked for: the host was busy"
@@ -107,6 +176,11 @@ class Patience:
             time.sleep(_BETWEEN)
 
 
+def _quiet(seen: Seen) -> float:
+    """Return since when no console has said a word in this phase."""
+    return max(seen.last_byte, seen.marks[-1].t)
+
+
 def pulse(texts: Sequence[str]) -> tuple[str, bool]:
     """Return what vCPUs do, and if they compute, by QEMU's texts of their registers, one after the other.
 
@@ -116,15 +190,30 @@ def pulse(texts: Sequence[str]) -> tuple[str, bool]:
         [(int(match["rip"], 16), match["halted"] == "1") for match in _RIP.finditer(text)] for text in texts
     ]
     if not seen or not seen[0]:
-        return "QEMU did not answer when it was asked for the registers", False
+        return _MUTE, False
     if all(halted for vcpus in seen for _, halted in vcpus):
-        return "all its vCPUs wait for an interrupt (HLT)", False
+        return _HALTED, False
     running = [[rip for rip, halted in vcpu if not halted] for vcpu in zip(*seen, strict=False)]
     spans = [(max(rips) - min(rips), min(rips)) for rips in running if rips]
     widest, place = max(spans)
     if widest > _LOOP_BYTES:
         return f"it computes: a vCPU was found in places up to {widest:#x} bytes apart", True
     return f"a vCPU runs in a loop at {place:#x}", False
+
+
+def does_nothing(texts: Sequence[str]) -> bool:
+    """Return whether vCPUs only wait, by QEMU's texts of their registers, one after the other.
+
+    All are halted each time, whatever an interrupt does in between, or run in loops that change no register:
+    one that clears memory counts in one.
+    """
+    told, computes = pulse(texts)
+    if computes or len(texts) < _SAMPLES:
+        return False
+    if told == _HALTED:
+        return True
+    states = [tuple(_STATE.findall(text)) for text in texts]
+    return bool(states[0]) and all(state == states[0] for state in states)
 
 
 def share_of(first: Ran, last: Ran, processors: int) -> float:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import signal
 import subprocess
 import time
@@ -12,11 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from harness.boot.ending import judge, next_look
-from harness.boot.phases import Limit, Phase, deadlines
+from harness.boot.phases import NORMAL, Limit, Phase, deadlines
 from harness.boot.waiting import patience
-from harness.boot.waiting.patience import Ran, pulse, ran_by, share_of, state_of
+from harness.boot.waiting.patience import Idle, Patience, Ran, does_nothing, pulse, ran_by, share_of, state_of
 from harness.boot.watch import Seen, Watch
-from harness.evidence.record import EndingKind, PhaseMark
+from harness.evidence.record import Ending, EndingKind, PhaseMark
 from harness.machine import qmp
 from tests.support.fake_boots import KERNEL, OFF, QUICK, Run, document, fake_boots
 
@@ -83,6 +85,20 @@ def test_what_registers_say() -> None:
     assert pulse([]) == ("QEMU did not answer when it was asked for the registers", False)
 
 
+def test_who_does_nothing() -> None:
+    waits = [registers((0x10, 1), (0x20, 1))] * 5
+    assert does_nothing(waits)
+    ticks = [registers((0x10, 1)).replace("RAX=0", f"RAX={number}") for number in range(5)]
+    assert does_nothing(ticks), "an interrupt comes, and nothing follows"
+    assert does_nothing([registers((0x1000 + number % 2, 0)) for number in range(5)]), "a dead loop"
+    clears = [registers((0x1000, 0)).replace("RBX=0", f"RBX={number}000") for number in range(5)]
+    assert pulse(clears) == ("a vCPU runs in a loop at 0x1000", False)
+    assert not does_nothing(clears), "it counts in a register"
+    assert not does_nothing([registers((0x1000 * number, 0)) for number in range(5)])
+    assert not does_nothing(waits[:4]), "QEMU did not answer each time"
+    assert not does_nothing([])
+
+
 def test_a_share_of_the_processors() -> None:
     began = Ran(10.0, 5.0, 1.0)
     assert share_of(began, Ran(20.0, 7.0, 9.0), 2) == pytest.approx(0.2)  # wanted 10 s of 20, got 2
@@ -138,6 +154,64 @@ def test_a_guest_that_computes_gets_its_limit_once_more(run: Run, monkeypatch: p
     ending = run(KERNEL, {"sleep": 600.0}, OFF, deadlines=limits).ending
     assert (ending.kind, len(asked)) == (EndingKind.HANG, 2)
     assert ending.detail == "no console byte for 0.5 s in phase init; it computes"
+
+
+def test_looks_at_a_silent_guest() -> None:
+    idle = Idle()
+    assert idle.due(20.0, 31.0) == 31.0
+    assert not idle.found(20.0, 31.0, nothing=True)
+    assert idle.due(20.0, 31.0) == 33.0
+    assert not idle.found(20.0, 33.0, nothing=False)
+    assert not idle.found(20.0, 35.0, nothing=True)
+    assert idle.due(36.0, 47.0) == 47.0, "a byte came: the silence is another one"
+    assert not idle.found(36.0, 47.0, nothing=True)
+    assert idle.found(36.0, 49.0, nothing=True)
+
+
+def looked_at(
+    run: Run, monkeypatch: pytest.MonkeyPatch, told: tuple[str, bool], *steps: dict[str, object]
+) -> Ending:
+    """Boot a guest that is silent for longer than usual and that looks find as they are told."""
+    monkeypatch.setattr(patience, "pulse", lambda _texts: told)
+    monkeypatch.setattr(patience, "does_nothing", lambda _texts: not told[1])
+    monkeypatch.setattr(patience, "_LOOK_EVERY", 0.1)
+    limits = {**QUICK, Phase.INIT: Limit(deadline=60.0, silence=60.0, look=0.2)}
+    return run(KERNEL, *steps, OFF, deadlines=limits).ending
+
+
+def test_a_silent_guest_that_does_nothing_hangs_early(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = "all its vCPUs wait for an interrupt (HLT)"
+    monkeypatch.setattr(Patience, "_runs", lambda _: True)
+    ending = looked_at(run, monkeypatch, (waits, False), {"sleep": 600.0})
+    assert (ending.kind, ending.phase) == (EndingKind.HANG, "init")
+    assert re.fullmatch(rf"no console byte for \d+\.\d s in phase init; {re.escape(waits)}", ending.detail)
+
+
+def test_a_silent_guest_that_computes_boots_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    ending = looked_at(run, monkeypatch, ("it computes", True), {"sleep": 2.0}, document("{}"))
+    assert ending.kind is EndingKind.COMPLETED
+
+
+@pytest.mark.parametrize("what", ["_runs", "_starves"])
+def test_who_is_stopped_or_starves_is_no_hang(run: Run, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    monkeypatch.setattr(Patience, "_runs", lambda _: what != "_runs")
+    monkeypatch.setattr(Patience, "_starves", lambda *_: what == "_starves")
+    ending = looked_at(run, monkeypatch, ("it waits", False), {"sleep": 2.0}, document("{}"))
+    assert ending.kind is EndingKind.COMPLETED
+
+
+def test_a_hang_is_looked_for_after_three_times_the_normal_time() -> None:
+    empty, large = deadlines("tcg", 0), deadlines("tcg", 8192)
+    for phase, normal in NORMAL.items():
+        assert empty[phase].look == 3 * normal + 5 < empty[phase].silence
+        assert empty[phase].look < large[phase].look < large[phase].silence
+    assert empty[Phase.ACTIONS].look == math.inf
+    whole = deadlines("tcg", 0, debian=True)
+    assert {phase for phase in Phase if whole[phase].look == math.inf} == {
+        Phase.INIT,
+        Phase.ACTIONS,
+        Phase.DONE,
+    }
 
 
 FAILED = 'BdsDxe: failed to start Boot0001 "X" from PciRoot(0x0): Load Error'
