@@ -208,7 +208,7 @@ def _no_unvalidated_access(evidence: Evidence) -> Iterator[Problem]:
 
 def _no_termination(evidence: Evidence) -> Iterator[Problem]:
     for end in evidence.ledger.terminations:
-        what = f"the guest asked for its end: set {end.code_set}, code {end.code}"
+        what = f"the guest asked for its end: set {end.code_set:#x}, code {end.code:#x}"
         if not end.asked:
             what = "the emulation ended the guest"
         failure = evidence.ledger.host_failure(end.line)

@@ -9,7 +9,7 @@ from harness.artifacts.firmware.traits import SectionKind
 from harness.checks.finding import Check, Needs, Problem
 from harness.evidence.memory_map import USABLE_TYPES, ranges_of
 from harness.evidence.problems import EvidenceError
-from harness.intervals import IntervalSet
+from harness.intervals import IntervalSet, amount
 from harness.machine.memory_layout import MIB, PAGE
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ def _cc_blob_true(evidence: Evidence) -> Iterator[Problem]:
         if (said.start, said.size) != place:
             yield Problem(
                 "page-elsewhere",
-                f"the blob's {name} page is {said.start:#x} of {said.size} bytes; the firmware's metadata "
-                f"has it at {place[0]:#x}, of {place[1]}",
+                f"the blob's {name} page is {said.start:#x}, {amount(said.size)}; the firmware's metadata "
+                f"has it at {place[0]:#x}, {amount(place[1])}",
                 page=name,
                 address=said.start,
                 metadata=place[0],

@@ -9,12 +9,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from harness.evidence.ledger_model import VALIDATING
-from harness.intervals import IntervalSet
+from harness.intervals import IntervalSet, amount
 from harness.machine.memory_dump import INDEX, file_text
 from harness.results.model import BAD
 from harness.results.record_facts import seconds_of
 from harness.results.report.cell import WHO, status_text
-from harness.results.report.drawing import size_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -190,7 +189,7 @@ def _totals(parts: Iterable[tuple[str, int]]) -> str:
     sizes: dict[str, int] = defaultdict(int)
     for kind, size in parts:
         sizes[kind] += size
-    return ", ".join(f"{kind} {size_text(size)}" for kind, size in sizes.items())
+    return ", ".join(f"{kind} {amount(size)}" for kind, size in sizes.items())
 
 
 def ranges_text(ranges: IntervalSet) -> str:
@@ -199,7 +198,7 @@ def ranges_text(ranges: IntervalSet) -> str:
         return "nothing"
     shown = [f"[{start:#x}-{end - 1:#x}]" for start, end in ranges]
     more = f" and {len(shown) - _MOST_RANGES} more" if len(shown) > _MOST_RANGES else ""
-    return f"{size_text(ranges.size)}: {', '.join(shown[:_MOST_RANGES])}{more}"
+    return f"{amount(ranges.size)}: {', '.join(shown[:_MOST_RANGES])}{more}"
 
 
 def _acceptance(facts: RecordFacts) -> Iterable[str]:

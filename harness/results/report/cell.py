@@ -13,7 +13,7 @@ from harness.evidence.ledger import read_ledger
 from harness.evidence.ledger_model import PHASES, VALIDATING
 from harness.evidence.record import BootRecord
 from harness.evidence.symbols.whose_code import attributed
-from harness.intervals import IntervalSet
+from harness.intervals import IntervalSet, amount
 from harness.machine.memory_layout import configured_ram
 from harness.results.record_facts import attempt
 from harness.results.report.drawing import (
@@ -22,7 +22,6 @@ from harness.results.report.drawing import (
     Mark,
     acceptance_plot,
     memory_picture,
-    size_text,
     timeline,
 )
 
@@ -113,7 +112,7 @@ def _ledger(record: BootRecord, handed: Sequence[MemoryDescriptor]) -> Ledger | 
 
 
 def _row(start: int, end: int, kind: str, more: str = "") -> MapRow:
-    return MapRow(f"{start:#x}", f"{end - 1:#x}", size_text(end - start), kind, more)
+    return MapRow(f"{start:#x}", f"{end - 1:#x}", amount(end - start), kind, more)
 
 
 def _class(kind: str) -> str:
@@ -158,7 +157,7 @@ def _validated(ledger: Ledger) -> Iterable[Band]:
 
 
 def _title(start: int, end: int, what: str) -> str:
-    return f"{what}: {start:#x}-{end - 1:#x} ({size_text(end - start)})"
+    return f"{what}: {start:#x}-{end - 1:#x} ({amount(end - start)})"
 
 
 def _series(ledger: Ledger) -> dict[str, list[tuple[float, int]]]:
@@ -207,7 +206,7 @@ def _accepted(ledger: Ledger) -> Iterable[MapRow]:
         if ranges:
             shown = [f"{start:#x}-{end - 1:#x}" for start, end in ranges]
             more = f" and {len(shown) - 8} more" if len(shown) > 8 else ""
-            yield MapRow("", "", size_text(ranges.size), who, ", ".join(shown[:8]) + more)
+            yield MapRow("", "", amount(ranges.size), who, ", ".join(shown[:8]) + more)
 
 
 def _consoles(

@@ -19,6 +19,7 @@ from tests.support.data import DATA
 from tests.support.expectations import expected
 from tests.support.linux_mutations import MUTATIONS, add_event
 from tests.support.linux_sample import FIRMWARE, K61, K72, K510, K612, SAMPLES, Sample
+from tests.support.units import wrong_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +45,7 @@ def test_broken_sample_fails(name: str, check: str, mutate: Callable[[Sample], N
     findings = sample.judge(sample.checks[check])
     assert findings
     assert not any("cannot be judged" in finding.what for finding in findings)
+    assert wrong_in(findings) == []
 
 
 def test_every_check_has_a_mutation(tmp_path: Path) -> None:

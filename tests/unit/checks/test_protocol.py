@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.probe_mutations import MUTATIONS, refused_entries
 from tests.support.probe_sample import FIRMWARE, SAMPLES, Sample
+from tests.support.units import wrong_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +36,7 @@ def test_broken_sample_fails(name: str, check: str, mutate: Mutate, tmp_path: Pa
     findings = sample.judge(asked)
     assert findings
     assert not any("cannot be judged" in finding.what for finding in findings)
+    assert wrong_in(findings) == []
 
 
 @pytest.mark.parametrize("name", ["eager", "accepts"])
