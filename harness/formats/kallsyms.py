@@ -4,7 +4,7 @@
 Written from Linux ``kernel/kallsyms.c`` and ``scripts/kallsyms.c``. No symbol names the tables; their shapes
 do: the tokens of the ten digits stand in a row, the markers begin with 0 and grow, and counts agree. Before
 Linux 6.4 the offsets and their base come before the names, since then behind the tokens; since 7.0 each is
-relative to its own place.
+relative to its own place. ``System.map`` holds the same symbols, one a line, beside the image.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
-from harness.formats.linux_payload import segments
+from harness.formats.linux_payload import bytes_at, segments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,6 +33,9 @@ _LEAST_SYMBOLS, _MOST_SYMBOLS = 2_000, 2_000_000
 _KERNEL = range(0xFFFFFFFF80000000, 0xFFFFFFFFC0000000)
 """Where x86 kernels are linked."""
 _CODE = frozenset("tTwW")
+_MAP_LINE = re.compile(r"([0-9a-f]{16}) (\S) (\S+)")
+_BANNER = "linux_banner"
+_ELSEWHERE = re.compile(r"The real System\.map is in the (\S+) package")
 _ALIASES = ("__pfx_", "__pi_", "__cfi_")
 """Beginnings of second names for one place."""
 
@@ -65,6 +68,21 @@ def read_kallsyms(image: bytes) -> Kallsyms:
         "the kernel carries no symbol table that is read here",
         "build it with CONFIG_KALLSYMS, or name a vmlinux",
     )
+
+
+def read_system_map(text: str, elf: bytes, what: str) -> Kallsyms:
+    """Return the code symbols of a map; HarnessError, beginning with ``what``, for one of another kernel.
+
+    ``elf``: the unpacked kernel, which has its version where its own map says. Debian's map is a line
+    that names a package.
+    """
+    if (package := _ELSEWHERE.search(text[:4096])) is not None:
+        raise HarnessError(f"{what} only says that the real one is in the package {package[1]}")
+    found = [(int(it[1], 16), it[2], it[3]) for it in map(_MAP_LINE.fullmatch, text.splitlines()) if it]
+    banner = next((address for address, _, name in found if name == _BANNER), None)
+    if banner is None or not bytes_at(elf, banner, 14).startswith(b"Linux version "):
+        raise HarnessError(f"{what} is of another kernel: this one has no version where it says")
+    return code_symbols([kind + name for _, kind, name in found], [address for address, _, _ in found])
 
 
 def code_symbols(names: Sequence[str], offsets: Sequence[int]) -> Kallsyms:

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import HarnessError
 from harness.evidence.symbols.debug_file import Line, lines_of, source_name
 from harness.formats.bzimage import read_release
-from harness.formats.kallsyms import Kallsyms, code_symbols, read_kallsyms
+from harness.formats.kallsyms import Kallsyms, code_symbols, read_kallsyms, read_system_map
 from harness.formats.linux_payload import build_id
-from harness.formats.system_map import read_system_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

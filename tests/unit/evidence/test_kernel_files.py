@@ -11,8 +11,8 @@ import pytest
 from harness.errors import HarnessError
 from harness.evidence.symbols import kernel_files
 from harness.evidence.symbols.kernel_files import symbols_beside
+from harness.formats.kallsyms import read_system_map
 from harness.formats.linux_payload import build_id
-from harness.formats.system_map import read_system_map
 from tests.support.made_kernel import LINKED, bzimage, kernel_elf
 
 if TYPE_CHECKING:
