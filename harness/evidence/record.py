@@ -226,7 +226,8 @@ class BootRecord:
             )
             raise HarnessError(what, "boot the cell again") from None
         except (msgspec.ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise HarnessError(f"{index}: damaged ({error})", "boot the cell again") from error
+            why = f"it has no {error}" if isinstance(error, KeyError) else error
+            raise HarnessError(f"{index}: damaged ({why})", "boot the cell again") from error
 
     def write_index(self) -> None:
         """Write ``boot.json``, last of all files and atomically."""

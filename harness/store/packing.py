@@ -161,8 +161,9 @@ def _refuse(file: Path, member: tarfile.TarInfo, left: int, count: int) -> None:
 
 
 def packed_file(folder: Path) -> Path:
-    """Return where a folder is when it is packed: beside its place."""
-    return folder.with_name(folder.name + SUFFIX)
+    """Return where a folder is when it is packed: beside its place; of a root, which has none, in it."""
+    whole = folder if folder.name else folder.absolute()
+    return whole.with_name(whole.name + SUFFIX) if whole.name else whole / SUFFIX
 
 
 def is_there(folder: Path) -> bool:

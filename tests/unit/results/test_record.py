@@ -184,6 +184,12 @@ def test_ways_to_name_a_record(tmp_path: Path, how: str) -> None:
         find_record("debian", records)
 
 
+@pytest.mark.parametrize("text", ["/nope", "nope/", "/", "//nope", "a/b/c"])
+def test_what_names_no_record(text: str, tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match=r"no such record|no boot\.json|not a boot record"):
+        read_facts(find_record(text, tmp_path))
+
+
 def test_the_commands(record: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     judged(record)
     page = tmp_path / "p.html"
