@@ -59,7 +59,7 @@ def on_this_host(cell: Cell, session: Session) -> Cell:
 
 @dataclass(frozen=True)
 class Own:
-    """A user's own files, as they are written: ``file:PATH``."""
+    """A user's own files, as they are written: ``file:PATH``, of a QEMU the path alone."""
 
     initrd: str = ""
     disk: str = ""
@@ -68,6 +68,7 @@ class Own:
     def written(self) -> dict[str, str]:
         """Return what there is by option, for the record; paths are absolute."""
         every = {field.name: getattr(self, field.name) for field in fields(self)}
+        every |= {"qemu": f"{_PREFIX}{self.qemu}"} if self.qemu else {}
         return {name: f"{_PREFIX}{own_file(name, text)}" for name, text in every.items() if text}
 
     def parts(self) -> OwnParts:

@@ -25,6 +25,7 @@ from harness.platforms.host import Host
 from harness.platforms.qemu_answers import QemuAnswers
 from harness.recipes.catalog import load_catalog
 from harness.run.host.qemus import qemus
+from harness.run.single.parts import Own
 
 if TYPE_CHECKING:
     from harness.run.single.boot import SingleBoot
@@ -73,6 +74,13 @@ def test_one_of_your_own(tmp_path: Path) -> None:
         Ingredients().other_qemu(own)
     program.touch(0o755)
     assert Ingredients().other_qemu(own) == program
+
+
+def test_a_record_says_which_of_your_own_ran(tmp_path: Path) -> None:
+    program = tmp_path / "qemu"
+    program.touch(0o755)
+    assert Own(qemu=str(program)).written() == {"qemu": f"file:{program}"}
+    assert Own().written() == {}
 
 
 def test_a_scenario_takes_one_of_your_own(tmp_path: Path) -> None:
