@@ -18,6 +18,7 @@ from harness.matrix.expand import expand, plan
 from harness.matrix.pairs import selection
 from harness.matrix.schema import Scenario, load_scenario
 from harness.matrix.show import Shown, as_text
+from harness.platforms.registry import platforms
 from harness.recipes.versions import versions
 from tests.support.data import PROJECT
 
@@ -39,8 +40,14 @@ HEAD = "name: s\ndescription: Does it boot?\n"
 TWO_BY_TWO = (
     f"{HEAD}matrix:\n  firmware: [fw-1, fw-2]\n  kernel: [k-1, k-2]\n  memory: [8G]\n  platform: [snp]\n"
 )
-EMULATED = {"snp": "snp-emulated", "snp-emulated": "snp-emulated", "plain": "plain"}.__getitem__
-HARDWARE = {"snp": "snp", "snp-emulated": "snp-emulated", "plain": "plain"}.__getitem__
+
+
+def emulated(asked: str) -> str:
+    return platforms()[asked].falls_back_to or asked
+
+
+def hardware(asked: str) -> str:
+    return asked
 
 
 @pytest.fixture
@@ -63,7 +70,7 @@ def table(result: Plan) -> str:
     return as_text(Shown(result, frozenset(planned.cell for planned in selection(result, full=False))))
 
 
-def ids(document: Document[Scenario], resolve: Callable[[str], str] = EMULATED) -> list[str]:
+def ids(document: Document[Scenario], resolve: Callable[[str], str] = emulated) -> list[str]:
     return [cell.id for cell in expand(document, resolve)]
 
 
@@ -130,7 +137,7 @@ def test_product_in_written_order(scenario: Load) -> None:
         "fw-2+k-2+direct+2G+plain",
     ]
     assert len(ids(document)) == 16
-    assert ids(document, HARDWARE)[2] == "fw-2+k-2+direct+8G+snp"
+    assert ids(document, hardware)[2] == "fw-2+k-2+direct+8G+snp"
 
 
 @pytest.mark.parametrize("path", sorted((PROJECT / "scenarios").rglob("*.yaml")), ids=str)
@@ -140,7 +147,7 @@ def test_the_projects_scenarios(path: Path) -> None:
     catalog = ingredients.catalog
     document = load_scenario(path, replace(catalog.known(), versions=versions(catalog, ingredients.lock_of)))
     assert document.model.description.splitlines()[0].endswith("?")
-    assert expand(document, EMULATED)
+    assert expand(document, emulated)
     scenario = document.model
     # What is known to be bad is known exactly: a check that fails for another reason is news.
     assert not [bad.reason for bad in scenario.known_bad if not (bad.finding or bad.values or bad.shows)]
@@ -156,7 +163,7 @@ def test_exclude_and_include(scenario: Load) -> None:
         + "include:\n  - {firmware: fw-1, kernel: k-3, memory: 2817M, platform: plain, vcpus: 2}\n"
         + "  - {firmware: fw-1, kernel: k-1, memory: 8192M, platform: snp}\n"
     )
-    result = plan(document, EMULATED)
+    result = plan(document, emulated)
     assert [cell.id for cell in result.cells] == [
         "fw-2+k-1+direct+8G+snp-emulated",
         "fw-2+k-2+direct+8G+snp-emulated",
@@ -182,16 +189,16 @@ def test_rules_mean_the_same_on_every_host(scenario: Load) -> None:
         TWO_BY_TWO.replace("[snp]", "[snp, snp-emulated, plain]")
         + "exclude:\n  - platform: snp\n    kernel: k-1\n"
     )
-    gone = {resolve: [r.cell.id for r in plan(document, resolve).removed] for resolve in (EMULATED, HARDWARE)}
-    assert "fw-1+k-1+direct+8G+snp" in gone[HARDWARE]
-    assert "fw-1+k-1+direct+8G+snp-emulated" in gone[EMULATED]
-    assert "fw-1+k-1+direct+8G+snp-emulated" in ids(document, HARDWARE)
+    gone = {resolve: [r.cell.id for r in plan(document, resolve).removed] for resolve in (emulated, hardware)}
+    assert "fw-1+k-1+direct+8G+snp" in gone[hardware]
+    assert "fw-1+k-1+direct+8G+snp-emulated" in gone[emulated]
+    assert "fw-1+k-1+direct+8G+snp-emulated" in ids(document, hardware)
 
 
 def test_platforms_that_are_the_same_here_run_once(scenario: Load) -> None:
     document = scenario(TWO_BY_TWO.replace("[snp]", "[snp, snp-emulated]"))
-    assert len(ids(document, HARDWARE)) == 8
-    result = plan(document, EMULATED)
+    assert len(ids(document, hardware)) == 8
+    result = plan(document, emulated)
     assert len(result.cells) == len(set(result.cells)) == 4
     assert len(result.removed) == 4
     assert (
@@ -252,7 +259,7 @@ def test_expansion_mistakes_are_all_reported_at_once(scenario: Load) -> None:
         "  - {firmware: fw-1, kernel: k-3, memory: 8G, platform: snp, loader: direct}\n"
     )
     with pytest.raises(YamlError) as caught:
-        plan(document, EMULATED)
+        plan(document, emulated)
     assert heads(caught) == [
         "s.yaml:5:22: matrix.kernel[2]: k-1 is on this axis already",
         "s.yaml:6:16: matrix.memory[1]: 8G is on this axis already",
@@ -276,7 +283,7 @@ def test_expansion_mistakes_are_all_reported_at_once(scenario: Load) -> None:
 )
 def test_nothing_to_run(scenario: Load, text: str, message: str) -> None:
     with pytest.raises(YamlError) as caught:
-        plan(scenario(text), EMULATED)
+        plan(scenario(text), emulated)
     assert heads(caught) == [message]
 
 
@@ -291,7 +298,7 @@ def test_empty_axis(scenario: Load) -> None:
 
 def test_table(scenario: Load) -> None:
     document = scenario(TWO_BY_TWO + "exclude:\n  - {kernel: k-1, firmware: fw-2}\n")
-    assert table(plan(document, EMULATED)).splitlines() == [
+    assert table(plan(document, emulated)).splitlines() == [
         "s: 3 cells, a run takes all of them, 1 left out",
         "  all cells: loader direct, memory 8G, platform snp-emulated",
         "   firmware  kernel",
@@ -314,7 +321,7 @@ def test_ten_thousand_cells_in_seconds(scenario: Load) -> None:
     )
     for text, count in ((product, 9900), (listed, 10_000)):
         start = time.process_time()
-        result = plan(scenario(text), EMULATED)
+        result = plan(scenario(text), emulated)
         table(result)
         taken = time.process_time() - start
         assert len({cell.id for cell in result.cells}) == len(result.cells) == count

@@ -128,7 +128,7 @@ def test_what_the_host_lacks_is_told(scenario: Path, tmp_path: Path, monkeypatch
 
 @pytest.mark.usefixtures("stand_ins", "site")
 def test_without_the_package_its_name_is_unknown(scenario: Path, tmp_path: Path, records: Path) -> None:
-    with pytest.raises(YamlError, match="unknown platform 'slow'; known: plain, snp, snp-emulated"):
+    with pytest.raises(YamlError, match=r"unknown platform 'slow'; known: plain, .*, snp"):
         start(tmp_path).plan(scenario)
     (records / STORED).rename(records / STORED.replace("plain", "slow"))
     scenario.write_text(SCENARIO.replace("slow", "plain"))
