@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 
 from harness.documents.document import load, near
 from harness.errors import HarnessError
-from harness.evidence.signatures.model import Place, SignatureEntry, SignatureFile
+from harness.evidence.signatures.model import TRIED, Place, SignatureEntry, SignatureFile
 from harness.evidence.signatures.words import words_of
 from harness.paths import PACKAGE, taken
 
@@ -30,11 +30,15 @@ _PRINTK = re.compile(r"^\[ *\d+\.\d+\] ")
 
 @dataclass(frozen=True)
 class Signature:
-    """A named entry, and the pattern that finds its lines."""
+    """A named entry."""
 
     name: str
     says: SignatureEntry
-    pattern: re.Pattern[str]
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """The pattern that finds its lines; of most signatures no boot prints a word."""
+        return re.compile(self.says.pattern)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,14 @@ class _Place:
 
     def may_match(self, line: str) -> bool:
         return not self.words or any(word in line for word in self.words)
+
+    def of(self, text: str) -> list[str]:
+        """Return the lines of a text that may match: few words are in all of it, and few lines have one."""
+        lines = text.splitlines()
+        if not self.words:
+            return lines
+        there = [word for word in self.words if word in text]
+        return [line for line in lines if any(word in line for word in there)] if there else []
 
 
 def _of_place(every_entry: tuple[Signature, ...], place: Place) -> _Place:
@@ -113,7 +125,8 @@ class Signatures:
 
     def matches(self, text: str, place: Place = "console") -> tuple[Match, ...]:
         """Return what the lines of a text mean, in order, ordinary lines left out."""
-        found = (self.match(line, place) for line in text.splitlines())
+        lines = self._places[place].of(text)
+        found = (self.match(line, place) for line in lines)
         return tuple(each for each in found if each is not None)
 
     def alarms(self, log: str) -> tuple[Match, ...]:
@@ -141,10 +154,11 @@ def _read(files: tuple[Path, ...]) -> Signatures:
     entries: list[Signature] = []
     homes: dict[str, Path] = {}
     for file in files:
-        for name, says in load(file, SignatureFile).signatures.items():
+        context = TRIED if file == SHIPPED_FILE else None
+        for name, says in load(file, SignatureFile, context=context).signatures.items():
             if name in homes:
                 error = taken(homes[name], file)
                 raise HarnessError(f"signature {name!r}: {error.what}", error.hint)
             homes[name] = file
-            entries.append(Signature(name, says, re.compile(says.pattern)))
+            entries.append(Signature(name, says))
     return Signatures(tuple(entries), homes)

@@ -13,7 +13,7 @@ from harness.errors import HarnessError
 from harness.evidence.record import Ending, EndingKind
 from harness.evidence.signatures.draft import draft_for
 from harness.evidence.signatures.model import SignatureEntry, SignatureFile
-from harness.evidence.signatures.signatures import PLACES, shipped, signatures_of
+from harness.evidence.signatures.signatures import PLACES, SHIPPED_FILE, shipped, signatures_of
 from harness.evidence.signatures.words import words_of
 from harness.evidence.text import plain_text
 from harness.paths import SHIPPED, Project
@@ -71,6 +71,11 @@ def test_lines_have_a_signature_each(each: Any) -> None:
     assert each.name in {match.name for match in found}
 
 
+def test_the_shipped_file_is_whole() -> None:
+    """No run tries its patterns again."""
+    assert len(load(SHIPPED_FILE, SignatureFile).signatures) == len(shipped().entries)
+
+
 def test_good_logs_hold_nothing() -> None:
     for path in DATA.glob("*.serial.log"):
         if "5.10" not in path.name and "exception" not in path.name:
@@ -87,6 +92,9 @@ def test_words_lose_no_line() -> None:
             slow = [each.name for each in here if each.pattern.search(line)]
             quick = shipped().match(line, place)
             assert (quick.name if quick else None) == (slow[0] if slow else None)
+    for text in texts:
+        one_by_one = (shipped().match(line) for line in text.splitlines())
+        assert shipped().matches(text) == tuple(match for match in one_by_one if match)
 
 
 @pytest.mark.parametrize(
