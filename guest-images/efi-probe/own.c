@@ -59,10 +59,13 @@ static void go_wrong(u64 wrong, u64 start, u64 end)
     case WRONG_RESCIND:
         validate(start, false);
         touch_page(start);
+        validate(start, true);
         break;
     case WRONG_SHARE:
         ask(start, SHARED);
         touch_page(start);
+        if (ask(start, PRIVATE))
+            validate(start, true);
         break;
     }
 }

@@ -269,6 +269,8 @@ def _accepts_at_exit(evidence: Evidence) -> Iterator[Problem]:
     """
     ledger = evidence.ledger
     calls = [told_exit(call) for call in ledger.exits]
+    if not calls:
+        raise EvidenceError("the ledger has no call of ExitBootServices", "the boot did not get that far")
     wanted = evidence.high_ram if evidence.traits.firmware.memory_acceptance else IntervalSet()
     events = [event for event in ledger.select("validate", phase="firmware-ebs") if event.end > FOUR_GIB]
     done = IntervalSet.of((max(event.gpa, FOUR_GIB), event.end) for event in events)

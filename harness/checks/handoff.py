@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -262,10 +263,15 @@ def _batched(evidence: Evidence) -> Iterator[Problem]:
 
 
 def _faults_are_ours(evidence: Evidence) -> Iterator[Problem]:
-    """Ask that nobody touched a page that was not validated, but for the probe where its options say so."""
-    provoked = {result.fault.address for result in evidence.probe.touched if result.fault is not None}
-    for fault in evidence.ledger.faults[:_MOST_LINES]:
-        if fault.gpa not in provoked:
+    """Ask that nobody touched a page that was not validated, but for the probe once for each it reports."""
+    faults = evidence.ledger.faults
+    # A probe that did not come to its report reports none.
+    touched = () if faults and evidence.record.guest is None else evidence.probe.touched
+    provoked = Counter(result.fault.address for result in touched if result.fault is not None)
+    for fault in faults[:_MOST_LINES]:
+        if provoked[fault.gpa]:
+            provoked[fault.gpa] -= 1
+        else:
             yield fault_problem(evidence, fault)
 
 

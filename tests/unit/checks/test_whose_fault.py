@@ -10,6 +10,7 @@ import pytest
 
 from harness.artifacts.firmware.traits import MetadataSection, SectionKind
 from harness.checks.ended import headline
+from harness.checks.finding import CANNOT_JUDGE
 from harness.evidence.record import EndingKind
 from tests.support.probe_mutations import (
     add_event,
@@ -134,3 +135,30 @@ def test_the_first_line_says_that_the_host_failed(tmp_path: Path) -> None:
     host("host-psc-refused", GIB4)(sample)
     sample.write()
     assert "its host had failed it: host-psc-refused of 0x100000000" in headline(sample.evidence({}))
+
+
+def unaccepted_again(sample: Sample) -> None:
+    """Let the loader use once more what it reports that it touched once."""
+    touched = next(line for line in sample.ledger if line["type"] == "fault")
+    sample.ledger.insert(sample.ledger.index(touched), dict(touched))
+
+
+def test_a_fault_that_the_probe_reports_excuses_one(tmp_path: Path) -> None:
+    assert kinds("lazy", "faults-are-ours", tmp_path) == []
+    assert kinds("lazy", "faults-are-ours", tmp_path, unaccepted_again) == ["fault"]
+
+
+def test_a_fault_before_any_report_is_found(tmp_path: Path) -> None:
+    sample = Sample("eager", tmp_path)
+    check = sample.checks["faults-are-ours"]
+    fault(sample)
+    sample.write()
+    (tmp_path / "guest.json").unlink()
+    assert [finding.kind for finding in check(sample.evidence({}))] == ["fault"]
+
+
+def test_a_boot_that_never_called_the_exit_accepted_nothing_wrongly(tmp_path: Path) -> None:
+    def mutate(sample: Sample) -> None:
+        sample.ledger = [line for line in sample.ledger if line["type"] != "ebs"]
+
+    assert kinds("eager", "exit-accepts-exactly", tmp_path, mutate) == [CANNOT_JUDGE]
