@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts.firmware.part_build import makefiles_of
+from harness.artifacts.firmware.part_build import keep, makefiles_of, mend
 from harness.errors import HarnessError, HostError
 from harness.store import file_tree
 from harness.store.build_steps import Trouble, run_step
@@ -107,13 +107,16 @@ def build(
         output = file_tree.only(source / "Build", f"*/{options.target}_{chain}")
         makefiles = makefiles_of(changed, source, output / options.arch)
         if makefiles is not None:
-            steps = [[*environment, "make", "-f", str(makefile), "tbuild"] for makefile in makefiles]
+            for number, makefile in enumerate(makefiles, start=1):
+                told = f"{what}: {number} of {len(makefiles)} modules"
+                compile_ = [*environment, "make", "-f", str(makefile), "tbuild"]
+                run_step(told, compile_, source, log, progress, trouble=_trouble_of(source))
+            keep(makefiles)
             # The report is of all modules: the one of the whole build stays.
-            steps.append([*(word for word in command if not word.startswith("--report-file")), "fds"])
-            for number, step in enumerate(steps, start=1):
-                told = f"{what}: {number} of {len(steps)} parts"
-                run_step(told, step, source, log, progress, trouble=_trouble_of(source))
+            pack = [*(word for word in command if not word.startswith("--report-file")), "fds"]
+            run_step(f"{what}: image", pack, source, log, progress, trouble=_trouble_of(source))
             return output
+    mend(source / "Build")
     for name in _CONF:
         _copy_if_other(source / f"BaseTools/Conf/{name}.template", source / f"Conf/{name}.txt")
     tools = [*environment, "make", "-C", "BaseTools/Source/C", f"-j{jobs}"]

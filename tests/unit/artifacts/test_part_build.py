@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.artifacts.firmware.part_build import makefiles_of
+from harness.artifacts.firmware.part_build import keep, makefiles_of, mend
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,3 +51,17 @@ def test_a_library_comes_before_what_links_it(modules: Path) -> None:
 @pytest.mark.parametrize("changed", [set(), {"Common.h"}, {"A.c", "Pkg.dec"}, {"Tool.c"}, {"A.c", "Tool.c"}])
 def test_only_a_whole_build_knows(modules: Path, changed: set[str]) -> None:
     assert named(changed, modules) is None
+
+
+def test_a_makefile_that_does_not_pack_its_module_is_written_anew(modules: Path) -> None:
+    """edk2 writes such a one when it is asked for an image alone; what it made would never get there."""
+    folder = modules / "Pkg/A"
+    (folder / "OUTPUT/A.efi").touch()
+    keep([folder / "GNUmakefile", modules / "Pkg/B/GNUmakefile"])
+    assert named({"A.c"}, modules) is None
+    mend(modules)
+    assert not (folder / "AutoGenTimeStamp").exists()
+    assert (modules / "Pkg/B/AutoGenTimeStamp").exists()
+    with (folder / "GNUmakefile").open("a") as makefile:
+        makefile.write("\tGenFfs -t EFI_FV_FILETYPE_DRIVER\n")
+    assert named({"A.c"}, modules) == ["A"]
