@@ -176,10 +176,18 @@ def _end(
 ) -> tuple[Ending, float]:
     """Follow the boot; return how it ended and when, once nobody needs the machine any more."""
     machine, attended = story.machine, attendant is not None
+    prompts = not conversation.types and (attendant is None or not attendant.types)
     if attendant is not None:
         attendant.listen()
     while True:
-        outcome = _follow(story, limits, conversation, survives_faults=survives_faults, attended=attended)
+        outcome = _follow(
+            story,
+            limits,
+            conversation,
+            survives_faults=survives_faults,
+            attended=attended,
+            prompts=prompts,
+        )
         if outcome.kind is not EndingKind.RESET or not story.goes_on():
             break
     ended = machine.clock()
@@ -198,11 +206,11 @@ def _follow(
     *,
     survives_faults: bool,
     attended: bool,
+    prompts: bool,
 ) -> Ending:
     """Wait for a life's end; each wait is also a race against death, silence and the phase's deadline."""
     machine, watch = story.machine, story.watch
     patience, room = Patience(machine, limits), Room(machine)
-    prompts = not attended and not conversation.types
 
     def look() -> Ending | None:
         failure = conversation.failure

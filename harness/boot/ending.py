@@ -34,13 +34,16 @@ _BY_DEVICE = "dma-"
 Pauses = tuple[tuple[float, float], ...]
 """Spans of time, in seconds since the guest was let run, in which the host stood still."""
 
+_NO_OPTION = "the firmware found nothing to boot, and waits for a key"
 PROMPTS = (
     (re.compile(r"^(?:Shell|FS\d+:[^>]*)>$"), "the UEFI shell waits for a command"),
     (re.compile(r"^grub(?: rescue)?>$"), "GRUB waits for a command"),
     (re.compile(r"^Press any key to continue\b"), "the loader waits for a key"),
+    (re.compile(r"^BdsDxe: (?:No bootable option|Press any key to enter the Boot Manager)"), _NO_OPTION),
+    (re.compile(r"Select Language\b|F10=Save|Move Highlight"), "the firmware waits in its setup menu"),
     (re.compile(r"for a command-line\.(?!.*executed automatically)"), "GRUB waits in its menu"),
 )
-"""Lines without an end, at which firmware and loaders wait for a person."""
+"""Lines at which firmware and loaders wait for a person."""
 PROMPT_SECONDS = 5.0
 """A prompt after which nothing comes for this long is no echo of a command."""
 _BEFORE_KERNEL = {Phase.FIRMWARE, Phase.SEC, Phase.PEI, Phase.DXE, Phase.BDS, Phase.LOADER, Phase.STUB}

@@ -26,6 +26,7 @@ class Holder:
     """
 
     by_gdb = False
+    types = False
 
     def __init__(self, good: EndingKind, said: Callable[[str], None]) -> None:
         self._good = good

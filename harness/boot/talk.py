@@ -37,10 +37,11 @@ class Talk(Protocol):
 class Attendant(Protocol):
     """A person beside a boot, who may stop the guest and look at it: a stopped guest has not ended.
 
-    ``by_gdb``: the guest's first instruction waits for gdb.
+    ``by_gdb``: the guest's first instruction waits for gdb. ``types``: the person can answer prompts.
     """
 
     by_gdb: bool
+    types: bool
 
     def attach(self, machine: Machine) -> None:
         """Prepare while the guest is paused: watch consoles."""

@@ -129,6 +129,7 @@ class Terminal:
         by_gdb: bool = False,
     ) -> None:
         self.by_gdb = by_gdb
+        self.types = keyboard is not None or by_gdb
         self.left = False
         """Whether the person has left before the machine was done."""
         self._out = out

@@ -27,7 +27,8 @@ MOST_REPEATS = 500
 """Lines of serial output in a row that may be the same, outside of the guest's document."""
 STATUS = re.compile(
     r"BdsDxe: failed to (?:load|start) |Script Error Status: |^Error: Image at \S+ start failed: |^error: |"
-    r"^(?:Error|Failed|Unable) \S.*: \S|^Unsupported$|is not recognized as an internal or external command"
+    r"^(?:\.\./src/boot/\S+@\w+: )?(?:Error|Failed|Unable|Bad) \S.*: \S|^Unsupported$|"
+    r"is not recognized as an internal or external command"
 )
 """Lines of firmware, shell, GRUB and systemd-boot that tell what LoadImage or StartImage gave."""
 _NEWLINE = re.compile(rb"[\r\n]+")

@@ -54,6 +54,7 @@ class Debugger:
     """
 
     by_gdb = False
+    types = True
 
     def __init__(
         self, until: str, commands: Sequence[str], symbols: Path | None, said: Callable[[str], None]

@@ -37,6 +37,7 @@ class MemoryKeeper:
         self._wanted = wanted
         self._said = said
         self.by_gdb = inner.by_gdb
+        self.types = inner.types
 
     def attach(self, machine: Machine) -> None:
         """Do what the other one does."""

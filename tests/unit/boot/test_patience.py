@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import re
@@ -15,6 +16,7 @@ import pytest
 
 from harness.boot.ending import judge, next_look
 from harness.boot.phases import NORMAL, Limit, Phase, deadlines
+from harness.boot.terminal import Terminal
 from harness.boot.waiting import patience
 from harness.boot.waiting.patience import Idle, Patience, Ran, does_nothing, pulse, ran_by, share_of, state_of
 from harness.boot.watch import Seen, Watch
@@ -215,6 +217,8 @@ def test_a_hang_is_looked_for_after_three_times_the_normal_time() -> None:
 
 
 FAILED = 'BdsDxe: failed to start Boot0001 "X" from PciRoot(0x0): Load Error'
+STUB = "../src/boot/linux.c:202@linux_exec: Bad kernel image: Load error"
+NO_OPTION = "BdsDxe: No bootable option or device was found."
 SCRIPT = "Script Error Status: Unsupported (line number 2)"
 NO_FILE = "error: file `/x' not found."
 NO_IMAGE = "error: cannot load image."
@@ -233,6 +237,10 @@ NO_IMAGE = "error: cannot load image."
             f"{NO_IMAGE}\n\r\n\rPress any key to continue...",
             f"the loader waits for a key, after: {NO_IMAGE}",
         ),
+        (
+            f"{STUB}\r\n{NO_OPTION}\r\nBdsDxe: Press any key to enter the Boot Manager Menu.\r\n",
+            f"the firmware found nothing to boot, and waits for a key, after: {STUB}",
+        ),
         ("before booting or `c' for a command-line.      *guest", "GRUB waits in its menu"),
     ],
 )
@@ -246,6 +254,14 @@ def test_a_loader_that_gives_up_is_told_at_once(said: str, detail: str) -> None:
     ending = judge(seen, (), now=8.5, prompts=True, **asked)
     assert ending is not None
     assert (ending.kind, ending.phase, ending.detail) == (EndingKind.GAVE_UP, "loader", detail)
+
+
+def test_nobody_at_a_boot_of_one_cell_is_nobody_at_its_prompt(run: Run) -> None:
+    """`harness boot` without a keyboard shows the console, and can type nothing."""
+    said = [f"BdsDxe: starting Boot0001\r\n{FAILED}\r\n", "Shell> "]
+    with Terminal(io.BytesIO(), None, print) as terminal:
+        ending = run(*({"serial": text} for text in said), {"sleep": 600.0}, attendant=terminal).ending
+    assert (ending.kind, FAILED in ending.detail) == (EndingKind.GAVE_UP, True)
 
 
 def test_a_menu_that_counts_down_and_a_kernel_wait_for_nobody() -> None:

@@ -35,6 +35,7 @@ class Stub:
     """An attendant that notes what it is asked for."""
 
     by_gdb = True
+    types = True
 
     def __init__(self) -> None:
         self.did: list[str] = []
