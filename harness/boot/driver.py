@@ -175,19 +175,11 @@ def _end(
     survives_faults: bool,
 ) -> tuple[Ending, float]:
     """Follow the boot; return how it ended and when, once nobody needs the machine any more."""
-    machine, attended = story.machine, attendant is not None
-    prompts = not conversation.types and (attendant is None or not attendant.types)
+    machine = story.machine
     if attendant is not None:
         attendant.listen()
     while True:
-        outcome = _follow(
-            story,
-            limits,
-            conversation,
-            survives_faults=survives_faults,
-            attended=attended,
-            prompts=prompts,
-        )
+        outcome = _follow(story, limits, conversation, attendant, survives_faults=survives_faults)
         if outcome.kind is not EndingKind.RESET or not story.goes_on():
             break
     ended = machine.clock()
@@ -203,13 +195,14 @@ def _follow(
     story: Story,
     limits: Mapping[Phase, Limit],
     conversation: Conversation,
+    attendant: Attendant | None,
     *,
     survives_faults: bool,
-    attended: bool,
-    prompts: bool,
 ) -> Ending:
     """Wait for a life's end; each wait is also a race against death, silence and the phase's deadline."""
     machine, watch = story.machine, story.watch
+    attended = attendant is not None
+    prompts = not conversation.types and (attendant is None or not attendant.types)
     patience, room = Patience(machine, limits), Room(machine)
 
     def look() -> Ending | None:
