@@ -13,13 +13,14 @@ from harness.artifacts.loader.traits import Entry
 from harness.checks.asked import checks_of
 from harness.checks.rollout import OUTCOMES, Facts, Row, deciding_row, table
 from harness.errors import HarnessError
+from harness.platforms.registry import platforms
 from tests.support.data import PROJECT
 from tests.support.expectations import FIRMWARE, KERNEL, expected
 
 if TYPE_CHECKING:
     from harness.platforms.platform import Technology
 
-TECHNOLOGIES: tuple[Technology, ...] = ("none", "snp")
+TECHNOLOGIES: tuple[Technology, ...] = tuple(sorted({each.technology for each in platforms().values()}))
 FLAGS = ("firmware_supports", "kernel_supports", "high_ram", "acceptance_protocol", "kernel_unaccepted")
 EVERY = [
     Facts(
