@@ -24,6 +24,8 @@ Figures (all when none is named):
     store).
 ``ledger``
     An emulated boot with a ledger over one without.
+``events``
+    An emulated boot with trace events of page state changes over one without; RMP entries of 4 KiB.
 ``reflect``
     An emulated boot on a host that reflects intercepts over one on a host that does not.
 ``entries``
@@ -90,6 +92,7 @@ FIGURES = {
         Figure("steady", 1.02, cmdline="accept_memory=eager", action="compute:2", interval=ACTION),
         Figure("absent", 1.01),
         Figure("ledger", 1.02),
+        Figure("events", 1.02),
         Figure("reflect", 1.15),
         Figure("entries", 1.15, kernel="debian-6.1"),
     )
@@ -130,6 +133,10 @@ def sides(figure: Figure, options: argparse.Namespace, ingredients: Ingredients)
                 "on": emulated,
                 "off": replace(emulated, confidential=replace(own, properties=without)),
             }
+        case "events":
+            traced = machine("snp-emulated", chosen)
+            assert traced.trace
+            return {"on": traced, "off": replace(traced, trace=())}
         case "reflect":
             return {
                 "on": machine("snp-emulated", "kvm-reflect"),

@@ -2,7 +2,8 @@
 """Judging what a guest has filled to its limit: the time and memory of all checks of one record, and parsers.
 
 The record is a stored boot's, with a ledger of 256 MiB that says that it reached its limit; a process of its
-own judges it, whose peak of memory is taken. Parsers are judged by megabytes a second of a processor.
+own judges it, whose peak of memory is taken. Parsers are judged by megabytes a second of a processor, that of
+trace events by its seconds.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from bench.figures import Figure, tell
 from bench.measure import loaded
+from harness.evidence.host.page_states import parse_page_states
 from harness.evidence.ledger import read_ledger
 from harness.evidence.record import stored_files
 from harness.evidence.text import plain_text
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 LIMIT = 256 << 20
 PART = 64 << 20
 SECONDS, MEBIBYTES, RATE = 15.0, 300, 50
+EVENTS, EVENTS_SECONDS = 100_000, 1.0
 _HEADER = b'{"type":"header","format":"snp-ledger","version":2,"page-size":4096,"ram":[[0,2147483648]]}\n'
 _EVENT = (
     b'{"type":"event","t":%d,"vcpu":0,"op":"%s","gpa":%d,"size":4096,"count":1,"entry":4096,'
@@ -75,6 +78,27 @@ def _judging() -> bool:
     return all(held)
 
 
+def write_trace() -> str:
+    """Return a trace of QEMU with as many events: requests for a page each, and what was done for them."""
+    lines = [
+        "5@1796033720.474203:kvm_sev_snp_launch_update src 0x7f3c gpa 0xffc00000 len 0x400000 (Normal page)"
+    ]
+    for number in range(EVENTS // 2):
+        stamp, where = f"5@1796033721.{number:06d}:", f"{number << 12:#x} size 0x1000"
+        lines.append(f"{stamp}kvm_hc_map_gpa_range gpa {where} attributes 0x10 flags 0x1")
+        lines.append(f"{stamp}kvm_convert_memory start {where} shared_to_private")
+    return "\n".join(lines) + "\n"
+
+
+def _trace() -> bool:
+    text = write_trace()
+    begin = time.process_time()
+    states = parse_page_states(text)
+    seconds = time.process_time() - begin
+    assert len(states.changes) == EVENTS // 2 + 1
+    return tell(Figure("reading a trace of 100,000 events", seconds, "s", EVENTS_SECONDS))
+
+
 def _rate(name: str, size: int, work: Callable[[], object]) -> bool:
     begin = time.process_time()
     work()
@@ -88,7 +112,7 @@ def main() -> int:
         judge(Path(sys.argv[1]))
         return 0
     print(f"evidence at its limits ({loaded()})")
-    held = [_judging()]
+    held = [_judging(), _trace()]
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         path = Path(folder) / "ledger.jsonl"
         write_ledger(path, PART, cut=False)
