@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ from harness.artifacts import probe, qemu
 from harness.artifacts.guest import programs
 from harness.artifacts.ingredients import Ingredients
 from harness.artifacts.named import Named
+from harness.artifacts.qemu_native import SETTING
 from harness.artifacts.wanted import have
 from harness.debian.source import source
 from harness.matrix.choices import GUESTS
@@ -170,6 +172,7 @@ def main() -> int:
     )
     parser.add_argument("--dist", type=Path, default=SHIPPED / "dist", metavar="DIR")
     options = parser.parse_args()
+    os.environ.pop(SETTING, None)  # what travels runs on every processor
     ingredients = Ingredients()
     version = harness_version().version
     archive = make(options.dist) / f"{PACKAGE}-{version}-source.tar"

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.artifacts.qemu_native import native
 from harness.debian.source import source, unpack
 from harness.errors import HarnessError, HostError
 from harness.paths import SHIPPED_PROJECT, Project, cache_dir
@@ -44,11 +45,11 @@ def qemu_inputs(
     """Return everything that a built QEMU depends on."""
     source_query, data_query = recipe.queries()
     wanted, data = lock.require(source_query), lock.require(data_query)
-    there = folder(project)
+    there, own = folder(project), native()
     return {
         "source": f"{wanted.package} {wanted.version} {wanted.sha256}",
         "data": f"{data.package} {data.version} {data.sha256}",
-        "configure": list(recipe.configure),
+        "configure": [*recipe.configure, *own.configure],
         "patches": {path.name: file_tree.digest_file(path) for path in _patches(there, patched)},
         "files": {
             str(path): file_tree.digest_file(there / _OURS / path)
@@ -57,6 +58,7 @@ def qemu_inputs(
         "compiler": _first_line("gcc", "--version"),
         "glib": _first_line("pkg-config", "--modversion", "glib-2.0"),
         "meson": metadata.version("meson"),
+        **dict(own.inputs),
     }
 
 
@@ -149,7 +151,11 @@ def _add_ours(
 
 def _compile(recipe: QemuRecipe, source_tree: Path, build: Path, log: Path, apt: AptRoot) -> None:
     build.mkdir()
-    configure = [str(source_tree / "configure"), f"--python={sys.executable}", *recipe.configure]
+    own = native()
+    if own.left_out is not None:
+        apt.progress(own.left_out)
+    options = (*recipe.configure, *own.configure)
+    configure = [str(source_tree / "configure"), f"--python={sys.executable}", *options]
     # Meson is in this environment; QEMU's own virtual environment takes it from there.
     environment = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     run_step("QEMU: configure", configure, build, log, apt.progress, environment)

@@ -157,6 +157,20 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
     return made
 
 
+@pytest.mark.parametrize(("code", "native"), [(0, True), (1, False)])
+def test_native_reaches_configure_or_is_left_out_aloud(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, code: int, native: bool
+) -> None:
+    monkeypatch.setenv("HARNESS_NATIVE", "1")
+    toy.tool("gcc", f"#!/bin/sh\necho '  -march=  znver4'\nexit {code}\n")
+    toy.build()
+    log = (toy.root / "cache/logs/qemu-build.log").read_text()
+    assert ("-march=native" in log) is native
+    assert (
+        any(line.startswith("HARNESS_NATIVE: gcc knows no -march=native") for line in toy.said) is not native
+    )
+
+
 def test_source_files_patches_and_data_come_together(toy: Toy) -> None:
     path = toy.build().path
     assert (path / BINARY).read_text() == "one\nTWO\nthree\nown\n"
