@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from harness.artifacts.firmware.traits import FirmwareTraits
-from harness.artifacts.kernel.traits import KernelTraits
 from harness.artifacts.traits import Traits
 from harness.checks.asked import checks_of
 from harness.evidence.evidence import Evidence
@@ -20,39 +19,27 @@ from harness.evidence.record import BootRecord, Ending, EndingKind, guest_docume
 from harness.evidence.text import plain_text
 from harness.formats.json_text import write_json
 from harness.matrix.cell import Cell
+from tests.support import expectations
 from tests.support.data import DATA
-from tests.support.expectations import expected
+from tests.support.expectations import KERNEL, expected
+from tests.support.judged import Judged
 from tests.support.traces import trace_of, write_trace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from harness.checks.finding import Check, Finding
+    from harness.artifacts.kernel.traits import KernelTraits
+    from harness.checks.finding import Check
     from harness.evidence.record import StoredFile
 
 
-FIRMWARE = FirmwareTraits(
-    technologies=("snp",),
-    memory_acceptance=True,
-    accepts_at_exit=True,
-    kernel_hashes=False,
-    debug_output=True,
-    sections=(),
-    sources={},
-)
+FIRMWARE = replace(expectations.FIRMWARE, debug_output=True)
 
 
 def kernel(version: str, *, snp: bool, unaccepted: bool) -> KernelTraits:
-    return KernelTraits(
-        version=version,
-        protocol=0x20F,
-        technologies=("snp",) if snp else (),
-        unaccepted_memory=unaccepted,
-        efi_stub=True,
-        handover=True,
-        sources={},
-    )
+    technologies = ("snp",) if snp else ()
+    return replace(KERNEL, version=version, technologies=technologies, unaccepted_memory=unaccepted)
 
 
 K510 = kernel("5.10.0-32-amd64", snp=False, unaccepted=False)
@@ -77,7 +64,7 @@ def write_ledger(path: Path, lines: list[Line]) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-class Sample:
+class Sample(Judged):
     """A copy of a sample's record that a test may break before it is judged."""
 
     def __init__(self, name: str, path: Path) -> None:
@@ -120,16 +107,6 @@ class Sample:
     def checks(self) -> dict[str, Check]:
         what = expected(FIRMWARE, self.kernel, self.memory_mib, self.platform)
         return {check.name: check for check in checks_of(what)}
-
-    def judge(self, check: Check) -> list[Finding]:
-        self.write()
-        return check(self.evidence({}))
-
-    def findings(self) -> dict[str, list[Finding]]:
-        """Return what each check finds, all of one reading of the record."""
-        self.write()
-        evidence = self.evidence({})
-        return {name: check(evidence) for name, check in self.checks.items()}
 
     def write(self) -> None:
         """Put the guest's document beside the other files."""

@@ -8,38 +8,37 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from harness.artifacts.firmware.traits import FirmwareTraits, MetadataSection, SectionKind
+from harness.artifacts.firmware.traits import MetadataSection, SectionKind
 from harness.artifacts.probe import probe_traits
 from harness.artifacts.traits import Traits
 from harness.checks.asked import checks_of
 from harness.evidence.evidence import Evidence
 from harness.evidence.record import BootRecord, Ending, EndingKind
 from harness.matrix.cell import Cell
+from tests.support import expectations
 from tests.support.data import DATA
 from tests.support.expectations import expected
+from tests.support.judged import Judged
 from tests.support.linux_sample import DXE_LOG
 from tests.support.traces import trace_of, write_trace
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.checks.finding import Check, Finding
+    from harness.checks.finding import Check
     from harness.evidence.record import StoredFile
 
 DOCUMENTS = DATA / "efi-probe"
-FIRMWARE = FirmwareTraits(
-    technologies=("snp",),
-    memory_acceptance=True,
-    accepts_at_exit=True,
-    kernel_hashes=False,
+FIRMWARE = replace(
+    expectations.FIRMWARE,
     debug_output=True,
     sections=(
         MetadataSection(0x80_D000, 4096, SectionKind.SNP_SECRETS),
         MetadataSection(0x80_E000, 4096, SectionKind.CPUID),
     ),
-    sources={},
 )
 SAMPLES = {
     "eager": (2817, "snp-emulated"),
@@ -56,7 +55,7 @@ INVALID_PARAMETER = "0x8000000000000002"
 Line = dict[str, Any]
 
 
-class Sample:
+class Sample(Judged):
     """A sample that a test may break before it is judged."""
 
     def __init__(self, name: str, path: Path) -> None:
@@ -87,16 +86,6 @@ class Sample:
     def checks(self) -> dict[str, Check]:
         what = expected(self.firmware, self.traits, self.memory_mib, self.platform)
         return {check.name: check for check in checks_of(what)}
-
-    def judge(self, check: Check) -> list[Finding]:
-        self.write()
-        return check(self.evidence({}))
-
-    def findings(self) -> dict[str, list[Finding]]:
-        """Return what each check finds, all of one reading of the record."""
-        self.write()
-        evidence = self.evidence({})
-        return {name: check(evidence) for name, check in self.checks.items()}
 
     def write(self) -> None:
         """Write the files of the record."""

@@ -8,38 +8,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.artifacts.traits import FirmwareTraits, KernelTraits, Traits
+from harness.artifacts.traits import Traits
 from harness.checks.asked import checks_of
 from harness.checks.memory import HIGH_RAM_LOST
 from harness.evidence.evidence import Evidence
 from harness.evidence.record import BootRecord, Ending, EndingKind
 from harness.matrix.cell import Cell
-from tests.support.expectations import expected
+from tests.support.expectations import FIRMWARE, KERNEL, expected
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.artifacts.loader.traits import Entry
     from harness.checks.finding import Check, Finding
-
-FIRMWARE = FirmwareTraits(
-    technologies=("snp",),
-    memory_acceptance=True,
-    accepts_at_exit=True,
-    kernel_hashes=False,
-    debug_output=False,
-    sections=(),
-    sources={},
-)
-KERNEL = KernelTraits(
-    version="6.12",
-    protocol=0x20F,
-    technologies=("snp",),
-    unaccepted_memory=True,
-    efi_stub=True,
-    handover=True,
-    sources={},
-)
 
 
 def names(entry: Entry, memory: int = 8192, platform: str = "snp") -> set[str]:
