@@ -56,6 +56,7 @@ _MIRROR_SECONDS = 1.5
 _LEAST_DISK_GIB = 10
 _LEAST_MEMORY_MIB = 6144
 """A guest of 8 GiB takes 4 GiB and 256 MiB when it is emulated; something else runs, too."""
+_LEAST_UNEVICTABLE_MIB = 9216
 _LEAST_PIDS = 256
 _PROXY = re.compile(r"^Acquire::(?:\w+::)+Proxy", re.IGNORECASE | re.MULTILINE)
 _GROUP = "sys/fs/cgroup"
@@ -150,11 +151,16 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(there).free
 
 
-def memory(capacity: Demand) -> Leaf:
-    """Return whether processors and memory are enough for the usual guest."""
+def memory(capacity: Demand, *, unevictable: bool = False) -> Leaf:
+    """Return whether processors and memory are enough for the usual guest.
+
+    ``unevictable``: guests are on hardware, where each takes all of its memory and none can be paged out.
+    """
     said = f"{capacity.memory_mib >> 10} GiB available, {capacity.cpus} processors"
-    if capacity.memory_mib < _LEAST_MEMORY_MIB:
-        mend = f"end other programs: {_LEAST_MEMORY_MIB >> 10} GiB are wanted; or boot with --memory 2G"
+    least = _LEAST_UNEVICTABLE_MIB if unevictable else _LEAST_MEMORY_MIB
+    if capacity.memory_mib < least:
+        why = ", for a guest of 8 GiB that cannot be paged out" if unevictable else ""
+        mend = f"end other guests and programs: {least >> 10} GiB are wanted{why}; or boot with --memory 2G"
         return failed("memory", said, mend)
     return passed("memory", said)
 

@@ -63,7 +63,7 @@ def examine(session: Session, required: Platform | None, *, launches: bool) -> E
         basics.compilers(uncompiled(session.ingredients)),
         basics.mirror(),
         basics.disk(cache_dir(), basics.free_bytes(cache_dir())),
-        basics.memory(host_capacity()),
+        basics.memory(host_capacity(), unevictable=_for_hardware(session.host, required)),
         basics.container(),
         *tried(session.host, having, required),
     ]
@@ -73,16 +73,24 @@ def examine(session: Session, required: Platform | None, *, launches: bool) -> E
 
 def tried(host: Host, means: Means, required: Platform | None = None) -> Iterator[Leaf]:
     """Return the branches of KVM and of each platform that can be tried, and a second opinion."""
-    examined = [each for each in platforms().values() if isinstance(each, Examined)]
-    hardware = [each for each in examined if each.tier == "hardware"]
-    wanted = required in hardware or any(each.offered(host) for each in hardware)
+    wanted = _for_hardware(host, required)
     machine = _kvm(host, means)
     yield machine if wanted else unneeded(machine)
-    for each in examined:
+    for each in _examined():
         leaf = branch(each.name, each.examine(host, means))
-        yield leaf if wanted or each not in hardware else unneeded(leaf)
+        yield leaf if wanted or each.tier != "hardware" else unneeded(leaf)
     if wanted:
         yield second_opinion()
+
+
+def _examined() -> list[Examined]:
+    return [each for each in platforms().values() if isinstance(each, Examined)]
+
+
+def _for_hardware(host: Host, required: Platform | None) -> bool:
+    """Return whether the host is for guests on hardware: somebody says so, or its processor offers it."""
+    said = required is not None and required.tier == "hardware"
+    return said or any(each.tier == "hardware" and each.offered(host) for each in _examined())
 
 
 def unneeded(leaf: Leaf) -> Leaf:

@@ -22,6 +22,7 @@ from harness.platforms.leaf import Leaf, branch, failed, passed
 from harness.platforms.registry import platform_named
 from harness.platforms.sev import second_opinion
 from harness.platforms.snp_launch import Output
+from harness.run import session
 from harness.run.doctor import basics, tree
 from harness.run.doctor.tree import Examination, as_text, tried, unneeded
 from harness.run.pool import Demand
@@ -32,6 +33,8 @@ from tests.support.hosts import GENOA, GENOA_HOST, WITHOUT_DEV_SEV
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
+
+    from harness.platforms.host import Host
 
 LAPTOP = replace(GENOA_HOST, parameters={}, devices=frozenset(), answers=WITHOUT_DEV_SEV.answers, asids=None)
 SNPHOST_OK = """\
@@ -144,6 +147,10 @@ def test_room(tmp_path: Path) -> None:
     assert basics.free_bytes(tmp_path / "not/yet/there") > 0
     assert basics.memory(Demand(2, 8192)).state == "pass"
     assert basics.memory(Demand(2, 4096)).state == "fail"
+    little = basics.memory(Demand(2, 8192), unevictable=True)
+    assert little.state == "fail"
+    assert "9 GiB are wanted, for a guest of 8 GiB that cannot be paged out" in little.mend
+    assert basics.memory(Demand(2, 16384), unevictable=True).state == "pass"
 
 
 def container(root: Path, files: dict[str, str], *, superuser: bool = False) -> dict[str, Leaf]:
@@ -268,7 +275,7 @@ def test_how_it_looks() -> None:
 def calm(monkeypatch: pytest.MonkeyPatch, stand_ins: Any) -> Any:
     """Let the questions of a run's needs have good answers."""
     for name in ("tools", "compilers", "mirror", "disk", "memory", "container"):
-        monkeypatch.setattr(basics, name, lambda *_, name=name: passed(name, "good"))
+        monkeypatch.setattr(basics, name, lambda *_, name=name, **__: passed(name, "good"))
     monkeypatch.setattr(tree, "uncompiled", lambda _: ())
     monkeypatch.setattr(tree, "means", lambda *_, **__: Means(None, "no QEMU"))
     return stand_ins
@@ -284,6 +291,26 @@ def test_the_command(calm: Any, capsys: pytest.CaptureFixture[str], monkeypatch:
     assert Examination.model_validate(printed).exit_code is ExitCode.HOST
     monkeypatch.setattr(basics, "tools", lambda: failed("tools", "missing: x", "install x"))
     assert entry.main(["doctor", "--no-launch"]) == ExitCode.HOST
+    assert calm.built == []
+
+
+@pytest.mark.parametrize(
+    ("words", "host", "unevictable"),
+    [((), LAPTOP, False), (("--platform", "snp"), LAPTOP, True), ((), GENOA_HOST, True)],
+)
+def test_a_host_for_hardware_wants_memory_that_stays(
+    calm: Any, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], host: Host, *, unevictable: bool
+) -> None:
+    asked: list[bool] = []
+
+    def memory(_capacity: Demand, *, unevictable: bool) -> Leaf:
+        asked.append(unevictable)
+        return passed("memory", "good")
+
+    monkeypatch.setattr(basics, "memory", memory)
+    monkeypatch.setattr(session, "survey", lambda **_: host)
+    entry.main(["doctor", "--no-launch", *words])
+    assert asked == [unevictable]
     assert calm.built == []
 
 
