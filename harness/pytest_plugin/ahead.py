@@ -41,12 +41,12 @@ _BY_ITEM = ("lf", "failedfirst", "newfirst", "stepwise", "deselect", "numprocess
 def may_go_ahead(config: pytest.Config) -> bool:
     """Return whether cells may get their items while the run goes on.
 
-    What chooses among items wants them all at once: workers of xdist, ``--lf``, the name of a check.
+    What chooses among items wants them all at once: workers of xdist, ``--lf``, the name of a cell or check.
     """
     options = config.stash[SESSION].options
     if hasattr(config, "workerinput") or not options.make or options.replay is not None:
         return False
-    by_name = any(len(argument.split("::")) > 2 for argument in config.args)
+    by_name = any("::" in argument for argument in config.args)
     return not by_name and not any(config.getoption(name, None) for name in _BY_ITEM)
 
 

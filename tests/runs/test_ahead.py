@@ -173,6 +173,18 @@ def test_who_chooses_among_items_gets_them_all_at_once(
     assert "made while" not in text
 
 
+@pytest.mark.parametrize("missing", ["qemu", "debian-5.10"])
+def test_a_cell_that_is_named_boots_from_a_cold_cache(
+    pytester: pytest.Pytester, scenario: Callable[[str], Path], stand_ins: Any, missing: str
+) -> None:
+    """Pytest looks for the node of what is named when it collects: FILE::CELL is none that comes later."""
+    path = scenario(TWO)
+    stand_ins.missing = {missing}
+    result, text = run(pytester, f"{path}::{EMULATED}")
+    assert result.ret == 0, text
+    assert stand_ins.booted == [EMULATED]
+
+
 def test_a_required_platform_may_come_later(
     pytester: pytest.Pytester, scenario: Callable[[str], Path], stand_ins: Any
 ) -> None:
