@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 _HINT = "the ledger is damaged; boot the cell again"
 _TAIL = 1 << 16
 """Bytes at the end in which a ledger that reached its limit says so: hardly anything follows that line."""
+_SHARED = ("gpa", "size", "entry", "rip")
+_SMALL, _MOST_SHARED = 256, 1 << 18
+"""Numbers that come again are one object in memory; Python shares those up to 256 itself."""
+_set = msgspec.structs.force_setattr
 _WHO = 3
 """Of those who filled a ledger, how many are told."""
 
@@ -99,13 +103,20 @@ class _Reading:
     resets: list[int] = field(default_factory=list)
     end: dict[str, Any] | None = None
     cut: Cut | None = None
+    shared: dict[int, int] = field(default_factory=dict)
     by: Counter[tuple[str, str, int]] = field(default_factory=Counter)
 
     def event(self, event: Event, number: int, where: str) -> None:
         if (event.gpa | event.size) % self.page_size:
             raise _damaged(where, f"'gpa' and 'size' must be multiples of the page size {self.page_size}")
         if self.keeps:
-            msgspec.structs.force_setattr(event, "line", number)
+            _set(event, "line", number)
+            for name in _SHARED:
+                value = getattr(event, name)
+                if value > _SMALL:
+                    _set(event, name, self.shared.setdefault(value, value))
+            if len(self.shared) > _MOST_SHARED:
+                self.shared.clear()
             self.events.append(event)
         else:
             self.by[event.op, event.phase, event.rip] += 1

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bench.judging import write_ledger
 from harness.errors import HarnessError
 from harness.evidence.ledger import read_ledger
 from harness.evidence.ledger_model import Event, Ledger, replay
@@ -327,3 +328,14 @@ def test_a_reset_begins_another_life(tmp_path: Path) -> None:
     assert first.lives == (first,)
     with pytest.raises(HarnessError, match="Object missing required field `t`"):
         ledger_of(tmp_path, {"type": "reset"}, END)
+
+
+def test_numbers_that_come_again_are_one_object(tmp_path: Path) -> None:
+    """A ledger near its limit has some 1.7 million events: what they share is most of their memory."""
+    path = tmp_path / "ledger.jsonl"
+    write_ledger(path, 8 << 10, cut=False)
+    first, second, *_ = read_ledger(path).events
+    assert first.op != second.op
+    assert first.rip is second.rip
+    assert first.size is second.size
+    assert first.entry is second.size
