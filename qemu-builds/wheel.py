@@ -50,7 +50,7 @@ Metadata-Version: 2.4
 Name: {name}
 Version: {version}
 Summary: The patched QEMU and the guests' programs of ovmf-acceptance, built
-License-Expression: GPL-2.0-or-later AND BSD-2-Clause-Patent AND LGPL-2.1-or-later
+License-Expression: GPL-2.0-or-later AND BSD-2-Clause-Patent AND LGPL-2.1-or-later AND LGPL-2.1-only
 Requires-Python: >=3.11
 
 QEMU with SEV-SNP emulation, for ovmf-acceptance on machines without a compiler.

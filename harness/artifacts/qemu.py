@@ -36,7 +36,12 @@ _OURS = "files"
 _DATA = "qemu-bundle/usr/local/share/qemu"
 """Where a QEMU that was not installed looks for its data files, relative to its binary."""
 _TOOLS = {"gcc": "gcc", "ninja": "ninja-build", "pkg-config": "pkg-config", "patch": "patch"}
-_LIBRARIES = {"glib-2.0": "libglib2.0-dev", "pixman-1": "libpixman-1-dev"}
+_LIBRARIES = {
+    "glib-2.0": "libglib2.0-dev",
+    "pixman-1": "libpixman-1-dev",
+    "slirp": "libslirp-dev",
+    "libseccomp": "libseccomp-dev",
+}
 
 
 def qemu_inputs(
