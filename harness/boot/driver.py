@@ -148,10 +148,15 @@ def boot(
     return BootRecord.load(record_dir)
 
 
-def _make(record_dir: Path, spec: MachineSpec, cell_id: str) -> None:
-    """Make the record's folder, with the command for a person in it."""
+def refuse_used(record_dir: Path) -> None:
+    """Raise HarnessError for a folder that a boot has used: two never mix."""
     if holds_file(record_dir / INDEX) or (record_dir / "serial.log").exists():
         raise HarnessError(f"{record_dir}: already holds a boot", "give each boot a folder of its own")
+
+
+def _make(record_dir: Path, spec: MachineSpec, cell_id: str) -> None:
+    """Make the record's folder, with the command for a person in it."""
+    refuse_used(record_dir)
     record_dir.mkdir(parents=True, exist_ok=True)
     _write_script(spec, record_dir, cell_id)
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from harness.boot.cell_machine import machine_spec
+from harness.boot.driver import refuse_used
 from harness.errors import ExitCode
 from harness.evidence.record import EndingKind
 from harness.evidence.symbols.executed import COVERAGE_WORDS
@@ -180,7 +181,9 @@ def judged(run: CellRun) -> list[Answer]:
 
 
 def prepare(session: Session, wanted: SingleBoot) -> Prepared:
-    """Fetch and build what a boot needs; HarnessError for what cannot be had."""
+    """Fetch and build what a boot needs; HarnessError for what cannot be, first for a used folder."""
+    if wanted.record is not None:
+        refuse_used(wanted.record)
     if wanted.own.qemu:
         session.ingredients.choose_qemu(wanted.own.qemu)
     traits = session.boots.traits(wanted.cell)

@@ -15,6 +15,7 @@ from harness.formats.qcow2 import overlay_bytes
 from harness.results.folder import VERDICT, StoredRun, find_run
 from harness.run import boots
 from harness.run.replay import OWN, TRAITS
+from harness.run.single import boot as single_boot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +63,17 @@ def test_mistakes(
     monkeypatch.setattr(type(stand_ins), "boot", None)
     assert entry.main(["boot", *arguments]) == ExitCode.MISTAKE
     assert message in capsys.readouterr().err
+
+
+def test_a_used_folder_is_refused_before_anything_is_made(
+    project: Path, stand_ins: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "used").mkdir()
+    (project / "used/serial.log").write_text("of another boot")
+    monkeypatch.setattr(single_boot, "machine_spec", None)
+    assert entry.main(["boot", GOOD, "--record", "used"]) == ExitCode.MISTAKE
+    assert f"{project}/used: already holds a boot" in capsys.readouterr().err
+    assert stand_ins.booted == []
 
 
 @pytest.mark.parametrize("arguments", [OF_GOOD, [GOOD], [GOOD.replace("2G", "8G"), "--memory", "2G"]])
