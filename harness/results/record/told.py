@@ -152,6 +152,9 @@ def _headline(facts: RecordFacts) -> Iterable[str]:
         return
     ending = record.ending
     yield f"{facts.name}: {ending.kind} in phase {ending.phase} after {facts.seconds:.1f} s"
+    bad = (line for line in facts.checks if line.state in BAD)
+    if first := next((finding.says for line in bad for finding in line.findings), ""):
+        yield f"  {first}"
     yield f"  {ending.detail}"
     if ending.last_line:
         yield f"  last line: {ending.last_line}"

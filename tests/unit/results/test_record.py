@@ -71,7 +71,7 @@ def test_neighbours_are_shown_once(record: Path) -> None:
     lines = (record / "serial.log").read_text(errors="replace").splitlines()
     at = 10
     judged(record, findings=[{"kind": "k", "says": "it is wrong", "evidence": lines[at : at + 3]}])
-    shown = as_text(read_facts(record)).partition("it is wrong\n")[2].splitlines()[:-1]
+    shown = as_text(read_facts(record)).rpartition("it is wrong\n")[2].splitlines()[:-1]
     assert [int(line[5:].split()[0]) for line in shown] == list(range(at - 2, at + 7))
     assert [line[4] for line in shown] == list("   >>>   ")
 
@@ -84,6 +84,7 @@ def test_all_parts(record: Path) -> None:
     assert facts.missing == ()
     text = as_text(facts)
     assert text.startswith(f"{SNP}: guest-panic in phase kernel after ")
+    assert text.splitlines()[1] == "  it is wrong", "the verdict stands above the timeline"
     for part in ("timeline", "memory: handed over → e820", "validated by", "calls of ExitBootServices"):
         assert f"\n{part}\n" in text
     assert "1 checks asked, 1 of them bad\nno-alarms: failed\n  it is wrong\n" in text
