@@ -19,7 +19,7 @@ from harness.matrix.show import count
 from harness.pytest_plugin.cell_items import SESSION, in_short
 from harness.pytest_plugin.exit_codes import end_run
 from harness.pytest_plugin.items import CHOSEN, LATER, Later, refuse_idle_rules
-from harness.pytest_plugin.own_items import runs_a_guest, wanted_runs
+from harness.pytest_plugin.own.items import runs_a_guest, wanted_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

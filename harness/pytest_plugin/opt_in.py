@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PLUGIN = "harness.pytest_plugin.plugin"
-FIXTURES = ("dimensions", "ladder", "machines", "own_items")
+FIXTURES = ("own.dimensions", "own.ladder", "own.machines", "own.items")
 OTHERS = ("ahead", "earlier", "exit_codes", "header", "live", "results")
 
 

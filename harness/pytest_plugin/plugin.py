@@ -26,12 +26,12 @@ from harness.platforms.choice import AUTO, refusal
 from harness.platforms.registry import platform_named, platforms
 from harness.progress import say_over
 from harness.pytest_plugin.cell_items import SESSION, TOLD, CheckItem
-from harness.pytest_plugin.dimensions import OWN
 from harness.pytest_plugin.earlier import earlier_run
 from harness.pytest_plugin.exit_codes import end_run
 from harness.pytest_plugin.items import CHOSEN, Chosen, ScenarioFile, choose, named
 from harness.pytest_plugin.opt_in import start
-from harness.pytest_plugin.own_items import cell_of_item, platforms_of, runs_a_guest, wanted_runs
+from harness.pytest_plugin.own.dimensions import OWN
+from harness.pytest_plugin.own.items import cell_of_item, platforms_of, runs_a_guest, wanted_runs
 from harness.pytest_plugin.results import start_recorder
 from harness.recipes.project import find_project
 from harness.run.axis_options import PLATFORM_HELP, add_axis_options, axis_options, platform_choice

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from harness.artifacts.ingredients import Ingredients
     from harness.machine.spec import MachineSpec
-    from harness.pytest_plugin.ladder import BootFactory
+    from harness.pytest_plugin.own.ladder import BootFactory
 
 pytestmark = pytest.mark.qemu
 

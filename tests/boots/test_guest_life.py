@@ -14,7 +14,7 @@ from harness.evidence.record import EndingKind
 if TYPE_CHECKING:
     from harness.evidence.evidence import Evidence
     from harness.machine.spec import MachineSpec
-    from harness.pytest_plugin.ladder import BootFactory
+    from harness.pytest_plugin.own.ladder import BootFactory
 
 pytestmark = [pytest.mark.qemu, pytest.mark.cell(memory="2G", platform="snp-emulated")]
 

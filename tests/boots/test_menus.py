@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from harness.evidence.evidence import Evidence
     from harness.machine.spec import MachineSpec
-    from harness.pytest_plugin.ladder import BootFactory
+    from harness.pytest_plugin.own.ladder import BootFactory
 
 pytestmark = pytest.mark.qemu
 

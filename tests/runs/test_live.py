@@ -124,13 +124,13 @@ def test_nothing_is_left_on_a_terminal(
     pytester: pytest.Pytester, looks: list[Now], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live.Watcher, "_may_draw", lambda _: True)
-    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.setenv("TERM", "xterm")
     result = pytester.runpytest_inprocess("scenarios", "--records", "here", "--boots", "1")
     assert looks
     written = str(result.stdout)
     assert re.search(r"\d of 2 boots; now debian", written)
-    left = screen(written, 121)
+    left = screen(written, 161)
     assert not [line for line in left if " boots; " in line]
     assert any(re.fullmatch(r"scenarios/s\.yaml \.+ +\[100%\]", line) for line in left)
 

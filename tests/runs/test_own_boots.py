@@ -227,7 +227,10 @@ def test_boots_wait_for_the_first_test_that_needs_one(pytester: pytest.Pytester,
 
 @pytest.mark.parametrize(
     ("fixture", "starts"),
-    [("machine", "pytest_plugin.machines.running_machine"), ("guest", "boot.running_guest.running_guest")],
+    [
+        ("machine", "pytest_plugin.own.machines.running_machine"),
+        ("guest", "boot.running_guest.running_guest"),
+    ],
 )
 def test_a_guest_at_work_has_a_place_among_the_boots(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, fixture: str, starts: str

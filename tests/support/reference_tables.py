@@ -180,8 +180,8 @@ def _options() -> Iterator[str]:
 
 
 def modules(package: ModuleType) -> list[ModuleType]:
-    """Return the modules of a package, imported."""
-    found = pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
+    """Return the modules of a package and of those in it, imported."""
+    found = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     return [importlib.import_module(module.name) for module in found]
 
 

@@ -16,7 +16,7 @@ from harness.checks.finding import Check
 from harness.errors import HarnessError
 from harness.matrix.cell import AXES
 from harness.pytest_plugin.cell_items import RECORDER, SESSION
-from harness.pytest_plugin.dimensions import NAMES, where
+from harness.pytest_plugin.own.dimensions import NAMES, where
 from harness.run.judge import Answer, state_of
 from harness.run.own_tests import OwnBoot, cell_of, evidence_of, folder_name, own_boot
 from harness.store.packing import is_there

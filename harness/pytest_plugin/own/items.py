@@ -11,9 +11,9 @@ import pytest
 from harness.errors import HarnessError
 from harness.matrix.cell import AXES
 from harness.pytest_plugin.cell_items import SESSION, CheckItem
-from harness.pytest_plugin.dimensions import MARK, NAMES, is_ours, where
 from harness.pytest_plugin.items import LATER
-from harness.pytest_plugin.machines import RUNNING
+from harness.pytest_plugin.own.dimensions import MARK, NAMES, is_ours, where
+from harness.pytest_plugin.own.machines import RUNNING
 from harness.pytest_plugin.unmade import UnmadeItem
 from harness.run.own_tests import cell_of, folder_name
 from harness.store.packing import is_there
