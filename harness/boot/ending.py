@@ -28,6 +28,10 @@ TERMINATION_LOG = re.compile(
 """What QEMU's own output says then. KVM reports such a request as exit reason 24 (KVM_EXIT_SYSTEM_EVENT, type
 SEV_TERM), which QEMU 10.0 does not know and stops at."""
 
+_LAUNCH_REFUSED = re.compile(r"SNP_LAUNCH_\w+ ret=|SEV-SNP: .*(?:fail|refus)")
+"""What QEMU says when the host's kernel or secure processor refuses a launch, whose last part comes when the
+guest is let run: none has run then."""
+
 _BY_DEVICE = "dma-"
 """Faults of this kind raise nothing in the guest: its data got lost, and it may go on."""
 
@@ -149,6 +153,8 @@ def _by_exit(returncode: int, qemu_log: str) -> tuple[EndingKind, str]:
     if (who := _KILLED.get(-returncode)) is not None:
         name = signal.Signals(-returncode).name
         return EndingKind.HOST, f"QEMU was killed ({name}), as by {who}{_said(qemu_log)}"
+    if refused := next(filter(_LAUNCH_REFUSED.search, qemu_log.splitlines()), None):
+        return EndingKind.HOST, f"the host refused the guest's launch; QEMU said: {refused}"
     kind = EndingKind.TERMINATED if TERMINATION_LOG.search(qemu_log) else EndingKind.QEMU_EXIT
     return kind, f"QEMU ended with exit code {returncode}{_said(qemu_log)}"
 

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from harness.boot.by_ledger import with_ledger
 from harness.boot.ending import judge, next_look
@@ -14,6 +15,7 @@ from harness.boot.phases import Limit, Phase, deadlines, phase_named, phase_of
 from harness.boot.watch import MOST_OF_ONE, MOST_REMARKS, MOST_REPEATS, Seen, Watch
 from harness.evidence.record import DOCUMENT_BEGIN, DOCUMENT_END, Ending, EndingKind, PhaseMark
 from harness.machine.qmp import Event
+from tests.support.data import DATA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -346,6 +348,19 @@ def test_kvm_stops_at_a_termination_request() -> None:
     )
     assert verdict.kind is EndingKind.TERMINATED
     assert "unknown exit reason 24" in verdict.detail
+
+
+@pytest.mark.parametrize(
+    ("file", "first"),
+    [("qemu-cpuid", "SNP_LAUNCH_UPDATE ret=-5 fw_error=22"), ("qemu-policy", "SNP_LAUNCH_START ret=-22")],
+)
+def test_a_launch_that_is_refused_once_the_guest_is_let_run_is_the_hosts_doing(file: str, first: str) -> None:
+    """QEMU finishes an SNP launch with ``cont``: what it says then is of no guest."""
+    said = yaml.safe_load((DATA / f"transcripts/{file}.yaml").read_text())["text"]
+    verdict = outcome(Seen(), returncode=1, qemu_log=f"qemu: warning: x\n{said}")
+    assert verdict.kind is EndingKind.HOST
+    assert verdict.detail.startswith("the host refused the guest's launch; QEMU said: qemu-system-x86_64: ")
+    assert first in verdict.detail
 
 
 def test_exit() -> None:
