@@ -36,8 +36,9 @@ def fault_problem(evidence: Evidence, fault: Fault) -> Problem:
     if taken is not None:
         what = f"the host took the page {fault.gpa:#x} away ({taken.op}) that {fault.phase} used"
         return Problem("taken-by-host", what, *lines, **values, host=taken.op)
+    state = evidence.ledger.state_text(fault.gpa & ~(PAGE - 1), fault.line)
     what = f"{fault.op}: {fault.access} of {fault.gpa:#x} by {fault.phase}"
-    return Problem("fault", what, *lines, **values)
+    return Problem("fault", what + (f"; the page {state}" if state else ""), *lines, **values)
 
 
 def fault_text(evidence: Evidence, fault: Fault) -> str:

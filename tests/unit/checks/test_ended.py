@@ -11,6 +11,7 @@ import pytest
 
 from harness.artifacts.traits import Traits
 from harness.checks.ended import ended, headline, story
+from harness.checks.where import fault_problem
 from harness.evidence.evidence import Evidence
 from harness.evidence.record import BootRecord, Ending, EndingKind, PhaseMark, Remark
 from harness.evidence.symbols.modules import modules_of
@@ -140,6 +141,8 @@ def test_a_fault_comes_with_the_history_of_its_page(evidence: Any) -> None:
         f"ledger line 3: psc-shared of 0x140000000-0x140000fff by kernel {AT}, 1.00 s before",
     ]
     assert headline(boot).endswith("; the page is shared, since ledger line 3")
+    problem = fault_problem(boot, boot.ledger.faults[-1])
+    assert problem.what == f"{access} by kernel; the page is shared, since ledger line 3"
     lines = list(story(boot))
     assert "the page before it, 0x13ffff000, is validated" in lines
     assert "the page behind it, 0x140001000, is validated" in lines
