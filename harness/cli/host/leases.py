@@ -26,8 +26,8 @@ def _run(options: argparse.Namespace) -> None:
         raise HostError(
             "this host has no place for leases", f"name a folder that all may write to in {SETTING}"
         )
-    found = [asdict(lease) for lease in leases(place)]
-    if not found and not options.json:
-        print(f"nobody boots here (leases are in {place})")
+    found = leases(place)
+    if options.json:
+        print_rows([asdict(lease) for lease in found], options)
         return
-    print_rows(found, options)
+    print("\n".join(map(str, found)) or f"nobody boots here (leases are in {place})")

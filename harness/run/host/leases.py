@@ -57,6 +57,8 @@ class Lease:
         """Return it as messages show it."""
         does = "waits for" if self.waits else "has"
         part = f"{self.cpus} processors and {self.mib} MiB"
+        if self.guests:
+            part += f", {self.guests} hardware guests,"
         return f"{self.user} (process {self.pid}) {does} {part} for {self.purpose} since {self.since}"
 
 

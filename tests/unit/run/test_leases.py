@@ -7,6 +7,7 @@ import fcntl
 import json
 import multiprocessing
 import os
+import re
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -204,6 +205,7 @@ def test_the_command(
         (row,) = json.loads(capsys.readouterr().out)
         assert (row["purpose"], row["cpus"], row["waits"]) == ("cell a", 1, False)
         assert entry.main(["leases"]) == ExitCode.OK
-        assert "cell a" in capsys.readouterr().out
+        said = rf"\S+ \(process {os.getpid()}\) has 1 processors and \d+ MiB for cell a since \S+\n"
+        assert re.fullmatch(said, capsys.readouterr().out)
     monkeypatch.setenv(SETTING, "/proc/none")
     assert entry.main(["leases"]) == ExitCode.HOST
