@@ -67,8 +67,13 @@ def harness(*arguments: str, check: bool = True) -> Cost:
     With ``check`` it must end well.
     """
     command = [sys.executable, "-m", "harness.cli.entry", *arguments]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment = keeping_bytecode()
     return spent(lambda: subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=check))
+
+
+def keeping_bytecode() -> dict[str, str]:
+    """Return this environment as it is where Python keeps the bytecode of what it imports."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def told(name: str, costs: list[Cost]) -> bool:
