@@ -18,6 +18,7 @@ from harness.paths import SHIPPED_PROJECT, Project, cache_dir
 from harness.recipes.qemu import QEMU_FILE
 from harness.store import file_tree
 from harness.store.build_steps import run_step
+from harness.store.compilers import compilers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,8 +165,8 @@ def _compile(recipe: QemuRecipe, source_tree: Path, build: Path, log: Path, apt:
     # Meson is in this environment; QEMU's own virtual environment takes it from there.
     environment = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     run_step("QEMU: configure", configure, build, log, apt.progress, environment)
-    jobs = str(len(os.sched_getaffinity(0)))
-    ninja = ["ninja", "-j", jobs, BINARY]
+    jobs = compilers("QEMU: compile", apt.progress)
+    ninja = ["ninja", "-j", str(jobs), BINARY]
     run_step("QEMU: compile", ninja, build, log, apt.progress, environment)
 
 

@@ -9,10 +9,10 @@ from collections import deque
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import HostError
+from harness.store.compilers import host_mib
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,18 +64,16 @@ def refuse_unevictable(demand: Demand, available: Demand) -> None:
 
 def host_capacity() -> Demand:
     """Return this host's processors, and its memory in MiB that is available now."""
-    return _host("MemAvailable:")
+    return _host("MemAvailable")
 
 
 def host_size() -> Demand:
     """Return this host's processors and all of its memory in MiB."""
-    return _host("MemTotal:")
+    return _host("MemTotal")
 
 
 def _host(memory: str) -> Demand:
-    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    kib = next(int(line.split()[1]) for line in lines if line.startswith(memory))
-    return Demand(len(os.sched_getaffinity(0)), kib >> 10)
+    return Demand(len(os.sched_getaffinity(0)), host_mib(memory))
 
 
 class BootPool:

@@ -154,6 +154,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
     made = Toy(tmp_path)
     monkeypatch.setenv("PATH", f"{made.bin}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(qemu, "_check_tools", lambda: None)
+    monkeypatch.setattr(qemu, "compilers", lambda *_: 2)
     return made
 
 

@@ -14,6 +14,7 @@ from harness.artifacts.firmware.part_build import keep, makefiles_of, mend
 from harness.errors import HarnessError, HostError
 from harness.store import file_tree
 from harness.store.build_steps import Trouble, run_step
+from harness.store.compilers import compilers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -99,7 +100,7 @@ def build(
     lines that say what is wrong, and the log's path.
     """
     source = work.source
-    jobs = len(os.sched_getaffinity(0))
+    jobs = compilers(what, progress)
     chain = toolchain(source, options)
     environment = _environment(work)
     command = [*environment, *build_command(options, chain, jobs)]
