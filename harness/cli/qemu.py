@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.artifacts.ingredients import Ingredients
-from harness.artifacts.qemu import folder
+from harness.artifacts.qemu import BINARY, folder
 from harness.artifacts.qemu_tree import export_tree, make_tree
 from harness.paths import SHIPPED_PROJECT
 from harness.recipes.qemu import load_qemu
@@ -38,7 +40,10 @@ def _tree(options: argparse.Namespace) -> None:
     tree = Path(options.tree)
     make_tree(recipe, ingredients.apt, ingredients.base_lock, folder(SHIPPED_PROJECT), tree)
     print(f"{tree}: one commit a patch")
-    print(f"to build: mkdir {tree}/build; cd {tree}/build; ../configure {' '.join(recipe.configure)}; ninja")
+    # Debian's source lacks the wheels that configure would take; meson is in this environment.
+    here = f"PATH={Path(sys.executable).parent}:$PATH"
+    configure = shlex.join(["../configure", f"--python={sys.executable}", *recipe.configure])
+    print(f"to build: mkdir {tree}/build && cd {tree}/build && {here} {configure} && {here} ninja {BINARY}")
     print(f"to write commits back: harness qemu export {tree}")
 
 
