@@ -25,7 +25,8 @@ Counted = Literal["exact", "lower bound"]
 
 _PAGE = 4096
 _LINE = re.compile(r"^ *(?P<task>.+)-\d+ +\[\d+\] \S+ +(?P<t>\d+\.\d+): (?P<event>\w+): (?P<fields>.*)$")
-_WRITTEN = re.compile(r"^# entries-in-buffer/entries-written: (?P<there>\d+)/(?P<written>\d+) ")
+_WRITTEN = re.compile(r"^# entries-in-buffer/entries-written: (?P<there>\d{1,18})/(?P<written>\d{1,18}) ")
+_BEGAN = re.compile(rf"{re.escape(ZERO)}([0-9]{{1,12}}\.[0-9]{{1,9}})")
 _HEX = "([0-9a-f]+)"
 _FORMS = {
     "kvm_vmgexit_enter": re.compile(rf"vcpu \d+, exit_reason {_HEX}, exit_info1 {_HEX}, exit_info2 {_HEX}"),
@@ -118,12 +119,13 @@ def parse_kernel_trace(text: str) -> KernelTrace:
 def _begun(text: str) -> tuple[float, list[str]]:
     """Return when the clock of the events began, in seconds since 1970, and all lines but the first."""
     first, _, rest = text.partition("\n")
-    if not first.startswith(ZERO):
+    began = _BEGAN.fullmatch(first)
+    if began is None:
         raise EvidenceError(f"{KERNEL_TRACE}:1: no trace that is known here: {first[:80]!r}", _HINT)
     lines = rest.split("\n")
     if lines.pop():
         raise EvidenceError(f"{KERNEL_TRACE}: its last line is not whole", "boot the cell again")
-    return float(first.removeprefix(ZERO)), lines
+    return float(began[1]), lines
 
 
 def _event(number: int, line: str) -> tuple[str, int, float]:

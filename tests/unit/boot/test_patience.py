@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import os
 import re
 import signal
 import subprocess
 import time
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import pytest
 
@@ -279,3 +280,67 @@ def test_what_is_read_and_who_shares_lengthen_the_limits() -> None:
     assert reading[Phase.LAUNCH] == plain[Phase.LAUNCH]
     assert deadlines("tcg", 6144, share=21)[Phase.KERNEL].silence > 99
     assert deadlines("tcg", 6144, share=0.5) == plain
+
+
+class Clock:
+    """A machine of which there is a clock alone, which a test sets."""
+
+    pid = 1
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def clock(self) -> float:
+        return self.now
+
+
+def looks(monkeypatch: pytest.MonkeyPatch, share: float, *times: float) -> Patience:
+    """Return the patience of a boot that was looked at, and whose QEMU got a share of its time."""
+    monkeypatch.setattr(patience, "state_of", lambda _pid: "R")
+    monkeypatch.setattr(patience, "ran_by", lambda _pid, now: Ran(now, share * now, (1 - share) * now))
+    machine = Clock()
+    found = Patience(cast("Machine", machine), LIMITS)
+    for now in times:
+        machine.now = now
+        assert found.look(SEEN) is None
+    return found
+
+
+@pytest.mark.faults
+def test_a_host_without_processors_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    hang = Ending(EndingKind.HANG, "kernel", "", "no console byte for 10 s")
+    ending = looks(monkeypatch, 0.04, *range(20, 31)).at_limit(SEEN, hang)
+    assert ending is not None
+    assert ending.kind is EndingKind.HOST
+    assert ending.detail == (
+        "QEMU got 4% of the processor time that it asked for: the host was busy; no console byte for 10 s"
+    )
+    monkeypatch.setattr(Patience, "_registers", lambda _: iter([registers((0x10, 1))] * 5))
+    fed = looks(monkeypatch, 0.9, *range(20, 31)).at_limit(SEEN, hang)
+    assert fed is not None
+    assert fed.kind is EndingKind.HANG
+
+
+@pytest.mark.faults
+def test_a_clock_that_jumps_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A laptop that slept, or a virtual machine that was moved: no look came for three minutes."""
+    asked: dict[str, Any] = {"returncode": None, "confidential": False, "qemu_log": "", "limits": LIMITS}
+    slept = looks(monkeypatch, 1.0, *range(1, 22), 201.0)
+    assert slept.pauses == ((21.0, 201.0),)
+    assert judge(SEEN, (), now=201.0, pauses=slept.pauses, **asked) is None
+    assert slept.until(SEEN) >= 210.0
+    awake = looks(monkeypatch, 1.0, *range(1, 202))
+    assert awake.pauses == ()
+    assert judge(SEEN, (), now=201.0, pauses=awake.pauses, **asked) is not None
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("jump", [86_400.0, -86_400.0])
+def test_a_wall_clock_that_is_set_changes_no_boot(
+    run: Run, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    real, calls = time.time, itertools.count()
+    monkeypatch.setattr(time, "time", lambda: real() + jump * next(calls))
+    record = run(KERNEL, {"sleep": 0.3}, document("{}"), OFF)
+    assert record.ending.kind is EndingKind.COMPLETED
+    assert 0.3 <= record.durations["boot"] < 60.0

@@ -24,6 +24,9 @@ from harness.evidence.efi_probe import parse_probe
 from harness.evidence.evidence import Evidence
 from harness.evidence.exception_dump import exception_dump
 from harness.evidence.guest_report import parse_guest
+from harness.evidence.host.firmware_lines import parse_firmware_lines
+from harness.evidence.host.kernel_trace import parse_kernel_trace
+from harness.evidence.host.page_states import parse_page_states
 from harness.evidence.kernel_log import kernel_release, sev_features, sev_lines
 from harness.evidence.ledger import read_ledger
 from harness.evidence.memory_map import parse_config_tables, parse_memory_map
@@ -105,6 +108,31 @@ def test_consoles(examples: int) -> None:
 )
 def test_formats(examples: int, start: bytes) -> None:
     fuzz(EDITS, lambda edits: of_formats(edited(start, edits)), examples, fixed=examples == SHORT)
+
+
+TRACE = (
+    b"7@1796045581.044313:kvm_convert_memory start 0x7eade000 size 0x1000 private_to_shared\n"
+    b"7@1796045581.044412:kvm_hc_map_gpa_range gpa 0x7eadc000 size 0x1000 attributes 0x10 flags 0x1\n"
+    b"7@1796045581.044499:kvm_convert_memory start 0x7eadc000 size 0x1000 shared_to_private\n"
+    b"7@1796045581.044500:kvm_memory_fault start 0x1000 size 0x1000 flags 0x8\n"
+)
+KERNEL_TRACE = (
+    b"# clock began at 1796030000.000000\n# entries-in-buffer/entries-written: 2/2   #P:64\n"
+    b" CPU 0/KVM-7 [003] ..... 3720.5: kvm_vmgexit_msr_protocol_enter: vcpu 0, ghcb_gpa 0020000000809014\n"
+    b" CPU 0/KVM-7 [003] ..... 3733.6: kvm_vmgexit_enter: vcpu 0, exit_reason 80000010, exit_info1 0,"
+    b" exit_info2 0\n"
+)
+
+
+@pytest.mark.parametrize("examples", EXAMPLES)
+@pytest.mark.parametrize("start", [TRACE, KERNEL_TRACE], ids=["qemu", "kernel"])
+def test_traces(examples: int, start: bytes) -> None:
+    def read(edits: Any) -> None:
+        text = edited(start, edits).decode(errors="replace")
+        for parse in (parse_page_states, parse_kernel_trace, parse_firmware_lines):
+            refused(lambda parse=parse: parse(text))  # type: ignore[misc]
+
+    fuzz(EDITS, read, examples, fixed=examples == SHORT)
 
 
 @pytest.mark.parametrize("examples", EXAMPLES)
