@@ -39,7 +39,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     """Print the parts and the digest; the exit code says whether it is the other one, too."""
     # the package that these need is for this command alone
-    from harness.platforms.launch_digest import differences, launch_of, launch_parts  # noqa: PLC0415
+    from harness.platforms.sev.launch_digest import differences, launch_of, launch_parts  # noqa: PLC0415
 
     against = options.against.lower()
     if against and re.fullmatch("[0-9a-f]{96}", against) is None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from harness.machine.argv import ByHand, argv
-from harness.platforms import snp_launch
 from harness.platforms.leaf import skipped
+from harness.platforms.sev import snp_launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -11,8 +11,9 @@ import pytest
 
 from harness.artifacts.debian_qemu import SUITES
 from harness.machine.argv import ByHand, argv
-from harness.platforms import qemu_answers, snp_launch
+from harness.platforms import qemu_answers
 from harness.platforms.registry import platform_named
+from harness.platforms.sev import snp_launch
 from harness.platforms.snp import GUEST, TRACED
 from tests.support.hosts import SNP_HOST
 

@@ -11,10 +11,10 @@ import pytest
 from harness.evidence.host.page_states import parse_page_states
 from harness.machine.argv import ByHand, argv
 from harness.machine.spec import TRACE
-from harness.platforms import snp_launch
 from harness.platforms.examination import LAUNCH, Means, launched, spec
 from harness.platforms.host import Host
 from harness.platforms.registry import platform_named
+from harness.platforms.sev import snp_launch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,8 +13,8 @@ from sevsnpmeasure.guest import calc_launch_digest
 from sevsnpmeasure.sev_mode import SevMode
 from sevsnpmeasure.vcpu_types import CPU_SIGS
 
-from harness.platforms.launch_digest import Launch as Measured
-from harness.platforms.launch_digest import launch_parts
+from harness.platforms.sev.launch_digest import Launch as Measured
+from harness.platforms.sev.launch_digest import launch_parts
 from tests.support.bare_metal_guest import build, command, run, run_with_qmp
 
 if TYPE_CHECKING:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""What processor, secure processor, KVM and other programs answer about SEV; no platform's rules."""
+"""SEV: what processor, secure processor, KVM and other programs answer; a launch and its digest; no rules."""

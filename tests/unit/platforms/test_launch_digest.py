@@ -12,7 +12,7 @@ from sevsnpmeasure.sev_mode import SevMode
 from sevsnpmeasure.vcpu_types import CPU_SIGS
 
 from harness.errors import HarnessError
-from harness.platforms.launch_digest import Launch, differences, launch_of, launch_parts
+from harness.platforms.sev.launch_digest import Launch, differences, launch_of, launch_parts
 from tests.support.launch_image import SPEC, image
 
 

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.machine import kernel_trace
-from harness.platforms import examination, qemu_answers, snp_launch
+from harness.platforms import examination, qemu_answers
 from harness.platforms.examination import Means, launched
 from harness.platforms.host import survey
 from harness.platforms.leaf import Leaf, branch, failed, passed, skipped
 from harness.platforms.registry import platform_named
 from harness.platforms.sev import answers as answers_of
-from harness.platforms.sev import cpuid
+from harness.platforms.sev import cpuid, snp_launch
 from harness.platforms.sev.answers import NOTHING, Answers, Asids
 from harness.platforms.sev.firmware import SevFirmware, ask, tcb_parts
-from harness.platforms.snp_launch import Output
+from harness.platforms.sev.snp_launch import Output
 from harness.platforms.snp_leaves import host_leaves
 from tests.support.hosts import BAD_HOSTS, GENOA, GENOA_HOST, with_answers
 

@@ -16,12 +16,11 @@ from harness.artifacts.compiled import uncompiled
 from harness.artifacts.ingredients import Ingredients
 from harness.cli import entry
 from harness.errors import ExitCode, HostError
-from harness.platforms import snp_launch
 from harness.platforms.examination import Means
 from harness.platforms.leaf import Leaf, branch, failed, passed
 from harness.platforms.registry import platform_named
-from harness.platforms.sev import second_opinion
-from harness.platforms.snp_launch import Output
+from harness.platforms.sev import second_opinion, snp_launch
+from harness.platforms.sev.snp_launch import Output
 from harness.run import session
 from harness.run.doctor import basics, tree
 from harness.run.doctor.tree import Examination, as_text, tried, unneeded
