@@ -31,6 +31,7 @@ _NEEDED = (
     "libpixman-1-0",
     "libfdt1",
     "libslirp0",
+    "libseccomp2",
 )
 """What a cell takes whose parts are in the cache: the libraries of Python and of QEMU, and gcc, whose version
 says which of the guest's programs are those of this host."""
