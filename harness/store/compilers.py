@@ -19,9 +19,7 @@ def compilers(what: str, progress: Progress) -> int:
     cpus, available = len(os.sched_getaffinity(0)), host_mib("MemAvailable")
     jobs = fitting(cpus, available)
     if jobs < cpus:
-        progress(
-            f"{what}: {jobs} at once in the place of {cpus}, for {available} MiB of memory are available"
-        )
+        progress(f"{what}: {jobs} at once in the place of {cpus}; {available} MiB of memory are available")
     return jobs
 
 
