@@ -38,6 +38,7 @@ _EVENT = (
 )
 _END = b'{"type":"end","t":9,"vmgexits":1,"pages":{}}\n'
 _CUT = b'{"type":"cut","t":5,"limit":%d}\n'
+_WHOLE = "whole"
 _LINE = b"[    1.234567] \x1b[0;1mBIOS-e820: [mem 0x0000000000100000-0x000000007fffffff] usable\r\n"
 
 
@@ -99,6 +100,21 @@ def _trace() -> bool:
     return tell(Figure("reading a trace of 100,000 events", seconds, "s", EVENTS_SECONDS))
 
 
+def read_whole(path: Path) -> None:
+    """Read a ledger that has nearly reached its limit, and print the peak of memory in MiB."""
+    write_ledger(path, LIMIT - (1 << 20), cut=False)
+    assert read_ledger(path).events
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+
+
+def _near_its_limit() -> bool:
+    """Print the memory of reading a ledger that is not cut; whether it is within its goal."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        argv = [sys.executable, "-m", "bench.judging", folder, _WHOLE]
+        said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    return tell(Figure("memory of reading a ledger near its limit", int(said), "MiB", MEBIBYTES))
+
+
 def _rate(name: str, size: int, work: Callable[[], object]) -> bool:
     begin = time.process_time()
     work()
@@ -108,11 +124,14 @@ def _rate(name: str, size: int, work: Callable[[], object]) -> bool:
 
 def main() -> int:
     """Print the figures and whether they hold."""
+    if sys.argv[2:] == [_WHOLE]:
+        read_whole(Path(sys.argv[1]) / "ledger.jsonl")
+        return 0
     if len(sys.argv) > 1:
         judge(Path(sys.argv[1]))
         return 0
     print(f"evidence at its limits ({loaded()})")
-    held = [_judging(), _trace()]
+    held = [_judging(), _near_its_limit(), _trace()]
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         path = Path(folder) / "ledger.jsonl"
         write_ledger(path, PART, cut=False)
