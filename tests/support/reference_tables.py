@@ -32,9 +32,10 @@ from harness.recipes.qemu import QemuFile
 from harness.results.folder import StoredRun
 from harness.results.table import show_tables, tables
 from tests.support.data import PROJECT
+from tests.support.mutants import REGISTRY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
     from types import ModuleType
 
@@ -111,6 +112,36 @@ def _default(field: FieldInfo) -> str:
     value = field.default
     shown = "" if not isinstance(value, str | int | bool) or value == "" else str(value)
     return f"`{shown.lower() if isinstance(value, bool) else shown}`" if shown else ""
+
+
+def _mutants() -> Iterator[str]:
+    yield from _head(
+        "mutant of the firmware", "what is wrong", "checks that must all say so", "on hardware", "CI"
+    )
+    for it in REGISTRY.mutants:
+        yield _row(it.name, it.claim, _code(it.caught_by), _code(it.hardware), "yes" if it.ci else "")
+
+
+def _equivalent() -> Iterator[str]:
+    yield from _head("mutant of the firmware", "what is wrong", "why no boot shows it")
+    for it in REGISTRY.equivalent:
+        yield _row(it.name, it.claim, it.because)
+
+
+def _guest_mutants() -> Iterator[str]:
+    yield from _head("guest", "what it does", "checks that speak, and name the loader")
+    for it in REGISTRY.guests:
+        yield _row(it.name, it.claim, _code(it.caught_by))
+
+
+def _host_mutants() -> Iterator[str]:
+    yield from _head("host", "what it does", "checks that must speak, and name the host")
+    for it in REGISTRY.hosts:
+        yield _row(it.name, it.claim, _code(it.caught_by))
+
+
+def _code(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _axes() -> Iterator[str]:
@@ -216,6 +247,10 @@ def _rollout() -> Iterator[str]:
 
 
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
+    "mutants": _mutants,
+    "equivalent-mutants": _equivalent,
+    "guest-mutants": _guest_mutants,
+    "host-mutants": _host_mutants,
     "axes": _axes,
     "checks": _checks,
     "commands": _commands,

@@ -1,187 +1,75 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""Can the scenarios fail? Wrong firmware is built and booted, and each must be caught by a direct check.
-
-A mutant is judged by what the unmutated firmware can do: what is read from its own image would excuse it.
-"""
+"""Can the scenarios fail? Wrong firmware, guests and hosts boot, and checks name what is wrong with each."""
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
-from functools import cached_property
-from importlib import import_module
-from pathlib import Path
-from pkgutil import iter_modules
+from itertools import chain
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from pydantic import Field
 
-from harness import checks
-from harness.checks.finding import Check, Finding, Problem
-from harness.documents.document import load
-from harness.documents.strict import Strict
-from harness.errors import HarnessError
+from harness.checks.asked import TABLE, checks
+from harness.checks.finding import Check, Problem
 from harness.evidence.problems import EvidenceError
 from harness.evidence.record import EndingKind
 from harness.formats.patches import read_patches
 from harness.pytest_plugin.cell_items import SESSION
-from harness.recipes.common import Name
-from harness.run.cell_run import CellRun
+from harness.run.judge import judge
+from tests.support.mutant_runs import Boots, catches, found_on_hardware, judged, on_hardware, order
+from tests.support.mutants import BOOTS, HERE, REGISTRY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-    from harness.artifacts.traits import FirmwareTraits, Traits
-    from harness.matrix.cell import Cell
-    from harness.matrix.plan import Planned, Said
-    from harness.run.session import Session
-    from harness.run.source import Context
+    from tests.support.mutant_runs import Catch
 
-HERE = Path(__file__).parent
-Text = Annotated[str, Field(min_length=1)]
+MUTANTS = {it.name: it for it in REGISTRY.mutants}
+EQUIVALENT = {it.name: it for it in REGISTRY.equivalent}
+GUESTS = {it.name: it for it in REGISTRY.guests}
+HOSTS = {it.name: it for it in REGISTRY.hosts}
+LEAST = 45
+LINUX = "debian-6.1 3G"
+LOADER_DIES = "dies-in-loader"
+EXIT = ("ebs-", "exit-", "key-", "refusal-", "accepts-")
+"""How the names of checks of the exit protocol begin.
 
-
-class Mutant(Strict):
-    """One wrong firmware; ``caught_by`` names checks of which at least one must find it wrong."""
-
-    name: Name
-    claim: Text
-    caught_by: tuple[Text, ...] = Field(min_length=1, alias="caught-by")
-
-    @property
-    def patch(self) -> Path:
-        return HERE / f"{self.name}.patch"
-
-
-class MutantFile(Strict):
-    """``mutants.yaml``."""
-
-    base: Name
-    mutants: tuple[Mutant, ...]
-
-
-FILE = load(HERE / "mutants.yaml", MutantFile)
-BY_NAME = {mutant.name: mutant for mutant in FILE.mutants}
-TESTS = {FILE.base: "test_unmutated_firmware_passes"} | {
-    name: f"test_mutant_is_caught[{name}]" for name in BY_NAME
+exits-as-reported compares two witnesses, the probe and QEMU: no firmware makes them differ.
+"""
+BASE_TEST = "test_unmutated_firmware_passes"
+TESTS = {f"test_mutant_is_caught[{name}]": name for name in MUTANTS} | {
+    f"test_equivalent_mutant_is_not_told_apart[{name}]": name for name in EQUIVALENT
 }
 
-
-class ClaimedRun(CellRun):
-    """A cell that is judged by given traits of its firmware, not by those of the image.
-
-    What the scenario calls known bad of the base says nothing about a mutant, and is not asked.
-    """
-
-    def __init__(self, context: Context, cell: Cell, said: Said, claimed: FirmwareTraits) -> None:
-        super().__init__(context, cell, said)
-        self._claimed = claimed
-
-    @cached_property
-    def traits(self) -> Traits:
-        return dataclasses.replace(super().traits, firmware=self._claimed)
-
-    @cached_property
-    def checks(self) -> tuple[Check, ...]:
-        return tuple(check for check in super().checks if not self.said.bad(check.name))
-
-
-@dataclass(frozen=True)
-class Catch:
-    """A finding, and the cell whose boot it is about."""
-
-    cell: str
-    finding: Finding
-
-    def lines(self) -> list[str]:
-        shown = self.finding.evidence[:1] or ("(the finding itself is all that there is to show)",)
-        return [f"    {self.cell}: {self.finding.what}", *(f"        {line.strip()}" for line in shown)]
-
-
-class Firmware:
-    """The base and its mutants: each is built once and boots in every cell of the scenario."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._started: dict[str, list[CellRun] | HarnessError] = {}
-
-    @cached_property
-    def planned(self) -> tuple[Planned, ...]:
-        return self._session.plan(HERE / "scenario.yaml").planned
-
-    def start(self, name: str) -> None:
-        """Build the base or a mutant and queue its boots; they run while the next one is built."""
-        if name in self._started:
-            return
-        try:
-            self._started[name] = runs = self._runs(name)
-            self._session.schedule(runs)
-        except HarnessError as error:
-            self._started[name] = error  # it is this one's fault: told by its own test
-
-    def _runs(self, name: str) -> list[CellRun]:
-        chosen = FILE.base if name == FILE.base else f"mutant-{name}"
-        ingredients = self._session.ingredients
-        if name != FILE.base:
-            base = ingredients.firmware_recipe(FILE.base)
-            patches = (*base.patches, BY_NAME[name].patch)
-            ingredients.add_firmware(dataclasses.replace(base, name=chosen, patches=patches, expect=()))
-        claimed = ingredients.firmware(FILE.base).traits
-        return [
-            ClaimedRun(
-                self._session.context,
-                dataclasses.replace(planned.cell, firmware=chosen),
-                planned.said,
-                claimed,
-            )
-            for planned in self.planned
-        ]
-
-    def runs(self, name: str) -> list[CellRun]:
-        self.start(name)
-        started = self._started[name]
-        if isinstance(started, HarnessError):
-            pytest.fail(str(started), pytrace=False)
-        return started
+nightly = pytest.mark.nightly
+waits = pytest.mark.timeout(0)
+"""Every wait of a boot has its own deadline."""
 
 
 @pytest.fixture(scope="session")
-def firmware(request: pytest.FixtureRequest) -> Firmware:
-    made = Firmware(request.config.stash[SESSION])
+def boots(request: pytest.FixtureRequest) -> Boots:
+    made = Boots(request.config.stash[SESSION])
     if not hasattr(request.config, "workerinput"):  # a worker of xdist starts what it is given
         selected = {item.name for item in request.session.items}
-        for name, test in TESTS.items():
-            if test in selected:
-                made.start(name)
+        if BASE_TEST in selected:
+            made.start(REGISTRY.base, cells_of(request))
+        for name in order(TESTS[test] for test in selected if test in TESTS):
+            made.start(name, BOOTS[name])
     return made
 
 
-def catches(run: CellRun) -> Iterator[Catch]:
-    """Yield what the checks found wrong.
-
-    Not what they could not judge: missing evidence says nothing about the mutant. Nor anything about a boot
-    that hung, since whatever did not happen by the deadline would count.
-    """
-    if run.record.ending.kind is EndingKind.HANG:
-        return
-    for check in run.checks:
-        if check.not_applicable(run.cell.platform, run.traits):
-            continue
-        try:
-            for finding in check.findings(run.evidence):
-                yield Catch(run.cell.id, finding)
-        except EvidenceError:
-            continue
+def cells_of(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """Return the cells of all mutants that this run boots; of a run without any, all."""
+    selected = [TESTS[item.name] for item in request.session.items if item.name in TESTS]
+    return tuple(dict.fromkeys(chain.from_iterable(BOOTS[name] for name in selected or BOOTS)))
 
 
-@pytest.mark.nightly
-@pytest.mark.timeout(0)  # every wait of a boot has its own deadline
-def test_unmutated_firmware_passes(firmware: Firmware) -> None:
+@waits
+def test_unmutated_firmware_passes(request: pytest.FixtureRequest, boots: Boots) -> None:
     wrong = [
         f"{run.cell.id}: {finding}"
-        for run in firmware.runs(FILE.base)
+        for run in boots.runs(REGISTRY.base, cells_of(request))
         for check in run.checks
         if not check.not_applicable(run.cell.platform, run.traits)
         for finding in check(run.evidence)
@@ -189,38 +77,116 @@ def test_unmutated_firmware_passes(firmware: Firmware) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.nightly
-@pytest.mark.timeout(0)  # every wait of a boot has its own deadline
-@pytest.mark.parametrize("name", BY_NAME)
-def test_mutant_is_caught(name: str, firmware: Firmware, tell: Callable[[str], None]) -> None:
-    mutant, runs = BY_NAME[name], firmware.runs(name)
+def marked(name: str) -> object:
+    return pytest.param(name, marks=() if MUTANTS[name].ci else nightly)
+
+
+@waits
+@pytest.mark.parametrize("name", [marked(name) for name in MUTANTS])
+def test_mutant_is_caught(name: str, boots: Boots, tmp_path: Path, tell: Callable[[str], None]) -> None:
+    mutant = MUTANTS[name]
+    runs = boots.runs(name, mutant.boots)
     found = [catch for run in runs for catch in catches(run)]
-    every = ", ".join(dict.fromkeys(catch.finding.check for catch in found))
     hung = ", ".join(run.cell.id for run in runs if run.record.ending.kind is EndingKind.HANG)
-    direct = [catch for wanted in mutant.caught_by for catch in found if catch.finding.check == wanted]
-    table = [
-        f"{name}: {mutant.claim}",
-        f"    caught by {direct[0].finding.check}" if direct else "    NOT CAUGHT",
-        *(direct[0].lines() if direct else []),
-        f"    all that spoke: {every or 'none'}",
-        *([f"    hung: {hung}"] if hung else []),
-    ]
-    tell("\n".join(table))
-    assert direct, f"none of {', '.join(mutant.caught_by)} found {name} wrong\n" + "\n".join(table)
+    tell(table(name, mutant.claim, mutant.caught_by, found) + (f"\n    hung: {hung}" if hung else ""))
+    assert not missed(mutant.caught_by, found), f"{name} was not found wrong by these"
+    blind = [form for form in mutant.hardware if not found_on_hardware(form, runs, tmp_path)]
+    assert not blind, f"{name} was not found wrong by the forms for hardware of these"
+
+
+@waits
+@nightly
+def test_the_form_of_a_loader_that_dies_sees_one_that_lives(boots: Boots, tmp_path: Path) -> None:
+    """No firmware makes GRUB die or live: what has to be found is a boot in which the loader did its work."""
+    (run,) = boots.runs(REGISTRY.base, (LINUX,))
+    found = judged(checks()[LOADER_DIES], on_hardware(run, tmp_path / "record"))
+    assert [finding.kind for finding in found if finding.kind == "kernel-started"]
+
+
+@waits
+@nightly
+@pytest.mark.parametrize("name", EQUIVALENT)
+def test_equivalent_mutant_is_not_told_apart(name: str, boots: Boots) -> None:
+    """Whatever tells it apart one day makes a mutant of it."""
+    runs = boots.runs(name, EQUIVALENT[name].boots)
+    assert [str(catch.finding) for run in runs for catch in catches(run)] == []
+
+
+@waits
+@nightly
+@pytest.mark.parametrize("name", GUESTS)
+def test_a_wrong_guest_is_blamed_itself(name: str, boots: Boots, tell: Callable[[str], None]) -> None:
+    guest = GUESTS[name]
+    run = boots.changed(guest.boots, cmdline=guest.options)
+    found = list(catches(run))
+    tell(table(name, guest.claim, guest.caught_by, found))
+    assert {catch.finding.check for catch in found} == set(guest.caught_by), run.cell.id
+    assert [str(catch.finding) for catch in found if "loader" not in str(catch.finding)] == []
+
+
+@waits
+@nightly
+@pytest.mark.parametrize("name", HOSTS)
+def test_a_wrong_host_is_blamed_itself(name: str, boots: Boots, tell: Callable[[str], None]) -> None:
+    host = HOSTS[name]
+    run = boots.changed(host.boots, emulation=name)
+    found = list(catches(run))
+    tell(table(name, host.claim, host.caught_by, found))
+    assert not missed(host.caught_by, found)
+    # Of a boot that ended early a run asks only what such a boot can answer.
+    said = [it for check in run.checks for it in judge(run, check, first=check is run.checks[0]).findings]
+    assert said
+    assert [str(finding) for finding in said if "host" not in finding.what] == []
+
+
+def missed(wanted: tuple[str, ...], found: list[Catch]) -> set[str]:
+    return set(wanted) - {catch.finding.check for catch in found}
+
+
+def table(name: str, claim: str, wanted: tuple[str, ...], found: list[Catch]) -> str:
+    """Return a mutant's lines of the table: each check that has to speak, with its first finding."""
+    lines = [f"{name}: {claim}"]
+    for check in wanted:
+        first = next((catch for catch in found if catch.finding.check == check), None)
+        lines += [
+            f"    {'NOT ' if first is None else ''}caught by {check}",
+            *(first.lines() if first else ()),
+        ]
+    every = ", ".join(dict.fromkeys(catch.finding.check for catch in found))
+    return "\n".join([*lines, f"    all that spoke: {every or 'none'}"])
 
 
 def test_every_patch_is_a_mutant() -> None:
-    assert sorted(mutant.patch.name for mutant in FILE.mutants) == sorted(
-        path.name for path in HERE.glob("*.patch")
-    )
-    assert len(BY_NAME) == len(FILE.mutants) >= 16
-    assert all(read_patches(mutant.patch) for mutant in FILE.mutants)
+    assert sorted(BOOTS) == sorted(path.stem for path in HERE.glob("*.patch"))
+    assert all(read_patches(path) for path in HERE.glob("*.patch"))
+    entries = (REGISTRY.mutants, REGISTRY.equivalent, REGISTRY.guests, REGISTRY.hosts)
+    by_name = (MUTANTS, EQUIVALENT, GUESTS, HOSTS)
+    assert [len(kind) for kind in entries] == [len(names) for names in by_name], "a name is taken"
+    assert len(MUTANTS) >= LEAST
 
 
 def test_mutants_name_checks_that_exist() -> None:
-    modules = [import_module(found.name) for found in iter_modules(checks.__path__, f"{checks.__name__}.")]
-    known = {value.name for module in modules for value in vars(module).values() if isinstance(value, Check)}
-    assert {name for mutant in FILE.mutants for name in mutant.caught_by} <= known
+    """And every form for hardware is seen to fail."""
+    wanted = [it.caught_by for it in REGISTRY.mutants]
+    wanted += [it.caught_by for it in REGISTRY.guests]
+    wanted += [it.caught_by for it in REGISTRY.hosts]
+    assert set(chain.from_iterable(wanted)) <= set(checks())
+    forms = {name for name, check in checks().items() if check.by_page_states is not None}
+    assert {LOADER_DIES} | {name for mutant in REGISTRY.mutants for name in mutant.hardware} == forms
+
+
+def test_each_check_of_the_exit_protocol_has_a_mutant_in_ci() -> None:
+    of_exit = {row.check.name for row in TABLE if row.check.name.startswith(EXIT)}
+    assert len(of_exit) > 10
+    assert of_exit <= {name for mutant in REGISTRY.mutants if mutant.ci for name in mutant.caught_by}
+
+
+def test_mutants_name_cells_that_exist(request: pytest.FixtureRequest) -> None:
+    planned = set(Boots(request.config.stash[SESSION]).planned)
+    named = set(chain.from_iterable(BOOTS.values()))
+    alone = {it.boots for it in REGISTRY.guests} | {it.boots for it in REGISTRY.hosts}
+    assert named | alone <= planned
+    assert planned <= named | alone, "a cell that no mutant boots"
 
 
 def test_only_what_was_judged_of_a_boot_that_did_not_hang_counts() -> None:
@@ -228,7 +194,7 @@ def test_only_what_was_judged_of_a_boot_that_did_not_hang_counts() -> None:
         yield Problem("wrong", "it is wrong")
         raise EvidenceError("no ledger", "")
 
-    def judged(kind: EndingKind) -> list[str]:
+    def found(kind: EndingKind) -> list[str]:
         run = SimpleNamespace(
             record=SimpleNamespace(ending=SimpleNamespace(kind=kind)),
             cell=SimpleNamespace(id="cell", platform="plain"),
@@ -238,5 +204,5 @@ def test_only_what_was_judged_of_a_boot_that_did_not_hang_counts() -> None:
         )
         return [catch.finding.what for catch in catches(cast("Any", run))]
 
-    assert judged(EndingKind.TERMINATED) == ["it is wrong"]
-    assert judged(EndingKind.HANG) == []
+    assert found(EndingKind.TERMINATED) == ["it is wrong"]
+    assert found(EndingKind.HANG) == []
