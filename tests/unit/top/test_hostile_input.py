@@ -42,7 +42,7 @@ from harness.formats import rpm
 from harness.formats.bzimage import read_release, read_setup
 from harness.formats.firmware_volume import volume_files
 from harness.formats.qcow2 import virtual_size
-from harness.formats.unified_diff import parse_diff
+from harness.formats.unified_diff import DiffError, parse_diff
 from harness.matrix.cell import Cell
 from harness.results.folder import RESULTS, RUN, StoredRun
 from harness.results.record.told import as_data, as_text
@@ -91,8 +91,10 @@ def of_console(data: bytes) -> None:
 
 def of_formats(data: bytes) -> None:
     """Read bytes as each binary format."""
-    for parse in (read_setup, read_release, virtual_size, parse_diff, read_firmware_traits):
+    for parse in (read_setup, read_release, virtual_size, read_firmware_traits):
         refused(lambda parse=parse: parse(data))  # type: ignore[misc]
+    with contextlib.suppress(DiffError):  # whoever reads a patch says then which
+        parse_diff(data)
     refused(lambda: [*volume_files(data)])
     refused(lambda: rpm.payload(data, "x.rpm"))
 
@@ -100,6 +102,10 @@ def of_formats(data: bytes) -> None:
 @pytest.mark.parametrize("examples", EXAMPLES)
 def test_consoles(examples: int) -> None:
     fuzz(EDITS, lambda edits: of_console(edited(SERIAL[-20_000:], edits)), examples, fixed=examples == SHORT)
+
+
+def test_a_diff_of_binary_files_is_refused() -> None:
+    of_formats(b"Binary files a and b differ\n")
 
 
 @pytest.mark.parametrize("examples", EXAMPLES)
