@@ -131,7 +131,19 @@ def link_out(member: tarfile.TarInfo, data: bytes) -> tuple[tarfile.TarInfo, byt
     return member, data
 
 
-@pytest.mark.parametrize("change", [leads_out, link_out])
+def hard_link_out(member: tarfile.TarInfo, data: bytes) -> tuple[tarfile.TarInfo, bytes]:
+    if member.issym():
+        member.type, member.linkname = tarfile.LNKTYPE, "../../secret"
+    return member, data
+
+
+def device(member: tarfile.TarInfo, data: bytes) -> tuple[tarfile.TarInfo, bytes]:
+    if member.issym():
+        member.type = tarfile.FIFOTYPE
+    return member, data
+
+
+@pytest.mark.parametrize("change", [leads_out, link_out, hard_link_out, device])
 def test_what_would_harm_is_refused(
     tmp_path: Path,
     exported: Path,
