@@ -73,9 +73,9 @@ class _Hyphened(Strict):
 
 
 class Conditions(_Hyphened):
-    """What must hold; a fact that is not named may be anything."""
+    """What must hold; a fact that is not named may be anything, of several technologies one must be it."""
 
-    technology: Technology | None = None
+    technology: Technology | tuple[Technology, ...] | None = None
     entry: Entry | None = None
     firmware_supports: bool | None = None
     kernel_supports: bool | None = None
@@ -87,11 +87,15 @@ class Conditions(_Hyphened):
 
     def hold(self, facts: Facts) -> bool:
         """Return whether each fact has the value that the row names."""
-        return all(getattr(facts, name) == wanted for name, wanted in self.named().items())
+        return all(_is(getattr(facts, name), wanted) for name, wanted in self.named().items())
 
     def named(self) -> dict[str, object]:
         """Map the facts that matter to their values."""
         return self.model_dump(exclude_none=True)
+
+
+def _is(fact: object, wanted: object) -> bool:
+    return fact in wanted if isinstance(wanted, tuple) else fact == wanted
 
 
 def _in_one_line(text: object) -> object:

@@ -236,13 +236,17 @@ def _checks() -> Iterator[str]:
         yield _row(f"`{check.name}`", check.question, str(check.needs))
 
 
+def condition(value: object) -> str:
+    """Return a value that a row of the rollout names, as the page has it."""
+    if isinstance(value, tuple):
+        return " or ".join(map(condition, value))
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
 def _rollout() -> Iterator[str]:
     yield from _head("when", "outcome", "because", "source")
     for row in table().rows:
-        said = [
-            f"{name.replace('_', '-')} {str(value).lower().replace('true', 'yes').replace('false', 'no')}"
-            for name, value in row.when.named().items()
-        ]
+        said = [f"{name.replace('_', '-')} {condition(value)}" for name, value in row.when.named().items()]
         yield _row(", ".join(said) or "otherwise", f"**{row.outcome}**", row.because, row.source)
 
 

@@ -16,6 +16,7 @@ from harness.errors import HarnessError
 from harness.platforms.registry import platforms
 from tests.support.data import PROJECT
 from tests.support.expectations import FIRMWARE, KERNEL, expected
+from tests.support.reference_tables import condition
 
 if TYPE_CHECKING:
     from harness.platforms.platform import Technology
@@ -88,10 +89,7 @@ def test_every_outcome_has_checks(outcome: str, *, probe: bool) -> None:
 
 
 def shown(row: Row) -> str:
-    said = [
-        f"{name.replace('_', '-')} {str(value).lower().replace('true', 'yes').replace('false', 'no')}"
-        for name, value in row.when.named().items()
-    ]
+    said = [f"{name.replace('_', '-')} {condition(value)}" for name, value in row.when.named().items()]
     return f"| {', '.join(said) or 'otherwise'} | **{row.outcome}** | {row.because} | {row.source} |"
 
 
