@@ -31,7 +31,8 @@ MOST_BYTES = 1 << 30
 MOST_FILES = 10_000
 APART = ".apart"
 _APART_FROM, _APART_TO = 512 << 10, 64 << 20
-"""Bytes of a file of lines whose numbers lie apart: smaller ones gain little, larger take much memory."""
+"""Bytes of a file of lines whose numbers lie apart, either way: smaller ones gain little, larger take much
+memory, which nobody may ask of who unpacks."""
 _LEVEL = 9
 _HARM = "it is damaged, or made to harm"
 _WINDOW = 27
@@ -65,8 +66,10 @@ def pack(folder: Path, file: Path, keep: Callable[[Path], bool] = lambda _path: 
 
 def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
     data = path.read_bytes()
-    if path.suffix == ".jsonl" and _APART_FROM <= len(data) <= _APART_TO and (told := apart(data)):
-        name, data = name + APART, told
+    if path.suffix == ".jsonl" and _APART_FROM <= len(data) <= _APART_TO:
+        told = apart(data)
+        if told is not None and len(told) <= _APART_TO:
+            name, data = name + APART, told
     member = tarfile.TarInfo(name)
     member.size = len(data)
     member.mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
@@ -125,7 +128,9 @@ def _members(file: Path, most_bytes: int) -> Iterator[tuple[str, tarfile.TarInfo
                 content = archive.extractfile(member)
                 assert content is not None  # it is a regular file
                 if name != member.name:
-                    text = together(content.read(), left)
+                    if member.size > _APART_TO:
+                        raise HarnessError(f"{file}: {member.name} has {member.size} bytes", _HARM)
+                    text = together(content.read(), min(left, _APART_TO))
                     left -= len(text)
                     content = io.BytesIO(text)
                 yield name, member, content

@@ -13,6 +13,7 @@ import pytest
 import zstandard
 
 from harness.errors import HarnessError
+from harness.store import packing
 from harness.store.numbers_apart import apart
 from harness.store.packing import (
     SUFFIX,
@@ -85,6 +86,19 @@ def test_a_large_ledger_is_small_and_reads_as_it_was(tmp_path: Path) -> None:
         assert file.read() == LEDGER
 
 
+def test_a_text_that_grows_when_its_numbers_are_apart_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "_APART_FROM", 1)
+    monkeypatch.setattr(packing, "_APART_TO", 1 << 10)
+    record = tmp_path / "record"
+    record.mkdir()
+    (record / "ledger.jsonl").write_bytes(b"1\n" * 500)
+    pack(record, packed_file(record))
+    unpack(packed_file(record), tmp_path / "back")
+    assert files(tmp_path / "back") == files(record)
+
+
 def test_a_ledger_of_numbers_apart_takes_no_more_than_it_may(tmp_path: Path) -> None:
     told = apart(LEDGER)
     assert told is not None
@@ -94,6 +108,10 @@ def test_a_ledger_of_numbers_apart_takes_no_more_than_it_may(tmp_path: Path) -> 
     damaged = packed(tmp_path / "two.tar.zst", member("ledger.jsonl.apart", told[:-5]))
     with pytest.raises(HarnessError, match="numbers apart"):
         unpack(damaged, tmp_path / "back")
+
+    large = packed(tmp_path / "large.tar.zst", member("ledger.jsonl.apart", bytes((64 << 20) + 1)))
+    with pytest.raises(HarnessError, match="has 67108865 bytes"):
+        unpack(large, tmp_path / "back")
 
     def both(archive: tarfile.TarFile) -> None:
         member("a")(archive)
