@@ -21,7 +21,7 @@ from harness.boot.ending import ends, judge
 from harness.boot.interrogation import interrogate
 from harness.boot.lives import Story, is_relaunched
 from harness.boot.phases import DONE, Limit, Phase, limits_of, processor_seconds
-from harness.boot.talk import Conversation, Talk
+from harness.boot.talk import Conversation, Talk, let_run
 from harness.boot.waiting.guest_clock import by_clock
 from harness.boot.waiting.patience import Patience
 from harness.boot.waiting.room import Room, shorten
@@ -111,13 +111,10 @@ def boot(
         for name in machine.consoles:
             machine.watch(name, partial(watch.feed, name))
         conversation = Conversation(talk, machine)
-        if attendant is not None:
-            attendant.attach(machine)
         version = _version(machine)
         launched = time.monotonic()
         limits = deadlines if deadlines is not None else _limits(spec, platform)
-        by_gdb = attendant is not None and attendant.by_gdb
-        machine.cont(by_gdb=by_gdb, processor_seconds=processor_seconds(limits))
+        let_run(machine, attendant, processor_seconds(limits))
         conversation.start()
         digests = _digests(ingredients)  # while the guest runs
         story = Story(machine, watch, lives=2 if resets and is_relaunched(spec, machine.qmp) else 1)
@@ -206,28 +203,28 @@ def _follow(
 ) -> Ending:
     """Wait for a life's end; each wait is also a race against death, silence and the phase's deadline."""
     machine, watch = story.machine, story.watch
-    attended = attendant is not None
-    prompts = not conversation.types and (attendant is None or not attendant.types)
-    patience, room = Patience(machine, limits), Room(machine)
+    typed = attendant is not None and attendant.types
+    prompts = not conversation.types and not typed
+    patience, room = Patience(machine, limits, looks=not typed), Room(machine)
 
     def look() -> Ending | None:
         failure = conversation.failure
         if (full := room.look(watch.seen())) is not None:
             return full
-        if not attended and (stopped := patience.look(watch.seen())) is not None:
+        if attendant is None and (stopped := patience.look(watch.seen())) is not None:
             return stopped
         outcome = ending_of(
             machine,
             watch,
             limits,
             survives_faults=survives_faults,
-            attended=attended,
+            attended=attendant is not None,
             since=story.since,
             pauses=patience.pauses,
             prompts=prompts,
         )
+        seen = watch.seen()
         if outcome is None and failure:
-            seen = watch.seen()
             return Ending(EndingKind.UNREACHABLE, seen.phase.label, seen.last_line, failure)
         return outcome
 

@@ -53,6 +53,15 @@ class Attendant(Protocol):
         """Return once nobody needs the machine any more, whose boot has ended."""
 
 
+def let_run(machine: Machine, attendant: Attendant | None, processor_seconds: float) -> None:
+    """Let a guest run: for so much of QEMU's time, with a person beside it for as long as they keep it."""
+    if attendant is None:
+        machine.cont(processor_seconds=processor_seconds)
+    else:
+        attendant.attach(machine)
+        machine.cont(by_gdb=attendant.by_gdb)
+
+
 class Conversation:
     """One talk on its thread. ``failure`` is what it raised, in one line; ``types`` is the talk's own."""
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
@@ -75,11 +76,15 @@ class Idle:
 
 
 class Patience:
-    """One boot's; asked at every look, and when a limit is reached."""
+    """One boot's; asked at every look, and when a limit is reached.
 
-    def __init__(self, machine: Machine, limits: Mapping[Phase, Limit]) -> None:
+    ``looks``: whether a silent guest is looked at before its limit; a person who types may think for a while.
+    """
+
+    def __init__(self, machine: Machine, limits: Mapping[Phase, Limit], *, looks: bool = True) -> None:
         self._machine = machine
         self._limits = limits
+        self._looks = looks
         self._pauses: list[tuple[float, float]] = []
         self._last = 0.0
         self._stopped = 0.0
@@ -96,7 +101,7 @@ class Patience:
         """Return the time at which the boot is a hang, or is looked at, unless something happens before."""
         return min(
             next_look(seen, self._limits, self.pauses),
-            self._idle.due(max(seen.last_byte, seen.marks[-1].t), self._look_at(seen)),
+            self._idle.due(_quiet(seen), self._look_at(seen)),
         )
 
     def at_look(self, seen: Seen) -> Ending | None:
@@ -130,6 +135,8 @@ class Patience:
         return share_of(lately[0], lately[-1], _processors()) < _STARVED
 
     def _look_at(self, seen: Seen) -> float:
+        if not self._looks:
+            return math.inf
         quiet = _quiet(seen)
         samples = [sample for sample in self._samples if sample.t >= quiet]
         waited = samples[-1].waited - samples[0].waited if samples else 0.0

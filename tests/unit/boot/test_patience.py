@@ -28,6 +28,7 @@ from tests.support.fake_boots import KERNEL, OFF, QUICK, Run, document, fake_boo
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from harness.boot.talk import Attendant
     from harness.machine.machine import Machine
 
 LIMITS = dict.fromkeys(Phase, Limit(100.0, 10.0))
@@ -172,14 +173,18 @@ def test_looks_at_a_silent_guest() -> None:
 
 
 def looked_at(
-    run: Run, monkeypatch: pytest.MonkeyPatch, told: tuple[str, bool], *steps: dict[str, object]
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    told: tuple[str, bool],
+    *steps: dict[str, object],
+    attendant: Attendant | None = None,
 ) -> Ending:
     """Boot a guest that is silent for longer than usual and that looks find as they are told."""
     monkeypatch.setattr(patience, "pulse", lambda _texts: told)
     monkeypatch.setattr(patience, "does_nothing", lambda _texts: not told[1])
     monkeypatch.setattr(patience, "_LOOK_EVERY", 0.1)
     limits = {**QUICK, Phase.INIT: Limit(deadline=60.0, silence=60.0, look=0.2)}
-    return run(KERNEL, *steps, OFF, deadlines=limits).ending
+    return run(KERNEL, *steps, OFF, deadlines=limits, attendant=attendant).ending
 
 
 def test_a_silent_guest_that_does_nothing_hangs_early(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,6 +198,17 @@ def test_a_silent_guest_that_does_nothing_hangs_early(run: Run, monkeypatch: pyt
 def test_a_silent_guest_that_computes_boots_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     ending = looked_at(run, monkeypatch, ("it computes", True), {"sleep": 2.0}, document("{}"))
     assert ending.kind is EndingKind.COMPLETED
+
+
+@pytest.mark.parametrize("types", [True, False])
+def test_a_person_who_types_may_think(run: Run, monkeypatch: pytest.MonkeyPatch, *, types: bool) -> None:
+    monkeypatch.setattr(Patience, "_runs", lambda _: True)
+    monkeypatch.setattr(Patience, "_starves", lambda *_: False)
+    with Terminal(io.BytesIO(), None, print) as terminal:
+        terminal.types = types
+        steps: tuple[dict[str, object], ...] = ({"sleep": 3.0 if types else 600.0}, document("{}"))
+        ending = looked_at(run, monkeypatch, ("it waits", False), *steps, attendant=terminal)
+    assert ending.kind is (EndingKind.COMPLETED if types else EndingKind.HANG)
 
 
 @pytest.mark.parametrize("what", ["_runs", "_starves"])

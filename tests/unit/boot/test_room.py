@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import resource
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,6 +11,7 @@ import pytest
 
 from harness.boot.phases import Limit, Phase, processor_seconds
 from harness.boot.running_machine import NO_LIMITS
+from harness.boot.terminal import Terminal
 from harness.boot.waiting import room
 from harness.evidence.host.page_states import read_page_states
 from harness.evidence.problems import EvidenceError
@@ -105,9 +107,16 @@ def test_a_file_of_qemu_that_reaches_its_limit_takes_no_more(
     }
 
 
-def test_a_boot_without_limits_has_none_of_processor_time(run: Run) -> None:
+@pytest.mark.parametrize("attended", [True, False])
+def test_a_boot_without_limits_or_with_a_person_has_none_of_processor_time(
+    run: Run, *, attended: bool
+) -> None:
     talk = Limits()
-    record = run(KERNEL, {"sleep": 0.5}, document("{}"), OFF, talk=talk, deadlines=NO_LIMITS)
+    limits = QUICK if attended else NO_LIMITS
+    with Terminal(io.BytesIO(), None, print) as terminal:
+        attendant = terminal if attended else None
+        steps = ({"sleep": 0.5}, document("{}"), OFF)
+        record = run(KERNEL, *steps, talk=talk, deadlines=limits, attendant=attendant)
     assert isinstance(record, BootRecord)
     assert talk.found[resource.RLIMIT_CPU] == (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
     assert processor_seconds({Phase.KERNEL: Limit(2.0, 1.0)}) >= 8.0
