@@ -23,7 +23,7 @@ from harness.boot.lives import Story, is_relaunched
 from harness.boot.phases import DONE, Limit, Phase, limits_of, processor_seconds
 from harness.boot.talk import Conversation, Talk, let_run
 from harness.boot.waiting.guest_clock import by_clock
-from harness.boot.waiting.patience import Patience
+from harness.boot.waiting.patience import EVERY, Patience
 from harness.boot.waiting.room import Room, shorten
 from harness.boot.watch import Watch
 from harness.errors import HarnessError
@@ -230,7 +230,8 @@ def _follow(
 
     outcome = None
     while outcome is None:
-        outcome = machine.wait(look, patience.until(watch.seen()))
+        # Each word of the guest begins another silence, which may be over sooner.
+        outcome = machine.wait(look, min(patience.until(watch.seen()), machine.clock() + EVERY))
         if outcome is None:
             outcome = patience.at_look(watch.seen())
         elif outcome.kind is EndingKind.HANG and watch.seen().death is None:

@@ -27,7 +27,8 @@ STOPPED_SECONDS = 60.0
 """How long QEMU may stand still, stopped, before the boot is over."""
 _GAP = 5.0
 """Seconds between two looks, which are due four times a second, in which the harness itself stood still."""
-_EVERY = 1.0
+EVERY = 1.0
+"""Seconds between two looks at QEMU's process."""
 _LATELY = 10.0
 _STARVED = 0.25
 """Share of the processor time that QEMU asked for, and could have had, from which on it does not starve."""
@@ -146,7 +147,7 @@ class Patience:
         """Note what the host does; return the end of a boot whose QEMU stands still for too long."""
         now = self._machine.clock()
         gap = now - self._last
-        if gap < _EVERY:
+        if gap < EVERY:
             return None
         stopped = state_of(self._machine.pid) in _STOPPED
         if stopped or gap > _GAP:
