@@ -225,7 +225,7 @@ def test_who_is_stopped_or_starves_is_no_hang(run: Run, monkeypatch: pytest.Monk
 def test_a_hang_is_looked_for_after_three_times_the_normal_time() -> None:
     empty, large = deadlines("tcg", 0), deadlines("tcg", 8192)
     for phase, normal in NORMAL.items():
-        assert empty[phase].look == 3 * normal + 5 < empty[phase].silence
+        assert empty[phase].look == 3 * normal + 2 < empty[phase].silence
         assert empty[phase].look < large[phase].look < large[phase].silence
     assert empty[Phase.ACTIONS].look == math.inf
     whole = deadlines("tcg", 0, debian=True)
