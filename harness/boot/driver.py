@@ -133,7 +133,7 @@ def boot(
         spec=asdict(spec),
         argv=command,
         inputs=digests,
-        host=_host(),
+        host=_host(machine.memory_limit),
         qemu_version=version,
         harness_version=_harness_version(),
         started=started.isoformat(timespec="milliseconds"),
@@ -281,6 +281,7 @@ def ending_of(
         survives_faults=survives_faults,
         pauses=pauses,
         prompts=prompts,
+        kills=machine.kills,
     )
 
 
@@ -377,12 +378,11 @@ def _harness_version() -> str:
         return "unknown"
 
 
-def _host() -> dict[str, str | int]:
-    """Return the facts that a result depends on: kernel, processor, memory in MiB, distribution."""
+def _host(limit: int | None) -> dict[str, str | int]:
+    """Return the facts that a result depends on; ``limit``: of QEMU's memory, None without one."""
     cpuinfo = Path("/proc/cpuinfo").read_text()
-    models = (
-        line.partition(":")[2].strip() for line in cpuinfo.splitlines() if line.startswith("model name")
-    )
+    lines = (line for line in cpuinfo.splitlines() if line.startswith("model name"))
+    models = (line.partition(":")[2].strip() for line in lines)
     pages, page_size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     release = {}
     with contextlib.suppress(OSError):
@@ -394,4 +394,5 @@ def _host() -> dict[str, str | int]:
         "cpus": os.cpu_count() or 0,
         "memory_mib": pages * page_size >> 20,
         "distribution": release.get("PRETTY_NAME", ""),
+        **({"memory_limit_mib": limit >> 20} if limit is not None else {}),
     }

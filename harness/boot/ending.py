@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from harness.boot.watch import Seen
+    from harness.machine.cgroup import Kills
     from harness.machine.qmp import Event
 
 FAULT_EVENT = "SEV_SNP_EMULATED_FAULT"
@@ -78,6 +79,7 @@ def judge(
     survives_faults: bool = False,
     pauses: Pauses = (),
     prompts: bool = False,
+    kills: Kills | None = None,
 ) -> Ending | None:
     """Return the outcome, None while the boot may go on.
 
@@ -85,7 +87,8 @@ def judge(
     QEMU's if it has ended, ``qemu_log`` the end of its output (may be empty while no event `ends` the boot),
     ``confidential`` says whether the guest is, ``now`` is in seconds since it was let run. A guest that
     ``survives_faults`` goes on after it has used a page that it had not validated. ``pauses`` count for no
-    limit; ``prompts`` of firmware and loaders are an end, as nobody is there to answer them.
+    limit; ``prompts`` of firmware and loaders are an end, as nobody is there to answer them. ``kills`` is
+    what the kernel counts of the cgroup of a QEMU that has ended, None without one.
     """
     if seen.death is not None:
         kind, remark = seen.death.kind, seen.death.remark
@@ -99,7 +102,7 @@ def judge(
     elif ending is not None and ending[0] is EndingKind.RESET and (fault := _by_fault(events)):
         ending = fault[0], f"{fault[1]}; then {ending[1]}"  # a triple fault resets the machine
     if ending is None and returncode is not None:
-        ending = _by_exit(returncode, qemu_log)
+        ending = _by_exit(returncode, qemu_log, kills)
     if ending is None and prompts:
         ending = _by_prompt(seen, now)
     if ending is None:
@@ -149,7 +152,9 @@ def _by_prompt(seen: Seen, now: float) -> tuple[EndingKind, str] | None:
     return None
 
 
-def _by_exit(returncode: int, qemu_log: str) -> tuple[EndingKind, str]:
+def _by_exit(returncode: int, qemu_log: str, kills: Kills | None) -> tuple[EndingKind, str]:
+    if returncode == -signal.SIGKILL and kills is not None:
+        return _by_kill(kills)
     if (who := _KILLED.get(-returncode)) is not None:
         name = signal.Signals(-returncode).name
         return EndingKind.HOST, f"QEMU was killed ({name}), as by {who}{_said(qemu_log)}"
@@ -157,6 +162,19 @@ def _by_exit(returncode: int, qemu_log: str) -> tuple[EndingKind, str]:
         return EndingKind.HOST, f"the host refused the guest's launch; QEMU said: {refused}"
     kind = EndingKind.TERMINATED if TERMINATION_LOG.search(qemu_log) else EndingKind.QEMU_EXIT
     return kind, f"QEMU ended with exit code {returncode}{_said(qemu_log)}"
+
+
+def _by_kill(kills: Kills) -> tuple[EndingKind, str]:
+    """Return whose doing it is that QEMU was killed, by what the kernel counts.
+
+    No boot reaches QEMU's own limit: where one does, guest or QEMU took the memory, and the host had it.
+    """
+    if not kills.killed:
+        return EndingKind.HOST, "QEMU was killed (SIGKILL), not for memory: as by a person or a program"
+    if not kills.own:
+        return EndingKind.HOST, "QEMU was killed: the host, or a cgroup above QEMU's own, had no memory left"
+    limit = f"its memory limit of {kills.limit >> 20} MiB"
+    return EndingKind.QEMU_EXIT, f"QEMU was killed: it reached {limit}, which no boot comes near"
 
 
 def _by_event(

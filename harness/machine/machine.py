@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from harness.machine.argv import Channels, argv
 from harness.machine.background import background
+from harness.machine.cgroup import Group
 from harness.machine.console import CAP, Console
 from harness.machine.process import LaunchError, Process
 from harness.machine.qmp import Event, Monitor, MonitorError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from harness.machine.cgroup import Kills
     from harness.machine.spec import MachineSpec
 
 T = TypeVar("T")
@@ -49,6 +51,8 @@ class Machine:
         self._events: list[Event] = []
         self._zero: float | None = None
         self._process: Process | None = None
+        self._group: Group | None = None
+        self._kills: Kills | None = None
         self._ended: int | None = None
         self._last_words: asyncio.Task[None] | None = None
         self._monitor: Monitor | None = None
@@ -84,6 +88,7 @@ class Machine:
                 debugcon=debugcon.guest_out,
             )
             command = argv(self.spec, channels)
+            self._group = Group.make(self.spec)
             try:
                 self._process = Process(
                     command,
@@ -91,6 +96,7 @@ class Machine:
                     folder=self.rundir,
                     inherited=(channels.qmp, channels.serial_out, channels.serial_in, channels.debugcon),
                     on_exit=self._on_exit,
+                    entrance=self._group.entrance if self._group is not None else None,
                 )
             except BaseException:
                 ours.close()
@@ -125,6 +131,16 @@ class Machine:
     def ended(self) -> int | None:
         """``returncode``, but only once the last console bytes and events have been taken."""
         return self._ended
+
+    @property
+    def kills(self) -> Kills | None:
+        """Whom the kernel killed for memory in the cgroup of a QEMU that has ``ended``; None without one."""
+        return self._kills
+
+    @property
+    def memory_limit(self) -> int | None:
+        """The bytes that QEMU may take at most; None where no cgroup limits it."""
+        return self._group.limit if self._group is not None else None
 
     @property
     def qmp(self) -> Monitor:
@@ -197,6 +213,8 @@ class Machine:
                 self._monitor.disconnect()
             for console in self.consoles.values():
                 console.close()
+            if self._group is not None:
+                self._group.remove()
 
     def _running(self) -> Process:
         if self._process is None:
@@ -215,6 +233,7 @@ class Machine:
         if self._monitor is not None:
             await self._monitor.hung_up()
         self._drain()
+        self._kills = self._group.kills() if self._group is not None else None
         with self._changed:
             self._ended = returncode
             self._changed.notify_all()

@@ -31,6 +31,7 @@ KILL_SECONDS = 60.0
 
 # setpriv arms the parent-death signal and keeps its process id through both execs; the shell then looks
 # whether the harness died before that. $PPID is read when the shell starts, so after the signal was armed.
+# It enters QEMU's cgroup, where there is one.
 # QEMU writes no core, which would hold the guest's memory, and a file at its limit takes no more: no signal.
 _SHIM = (
     "setpriv",
@@ -38,7 +39,14 @@ _SHIM = (
     "KILL",
     "sh",
     "-c",
-    '[ "$PPID" = "$1" ] || exit 125; shift; ulimit -c 0; trap "" XFSZ; exec "$@"',
+    """
+    [ "$PPID" = "$1" ] || exit 125
+    [ -z "$2" ] || echo 0 > "$2" || exit 125
+    shift 2
+    ulimit -c 0
+    trap "" XFSZ
+    exec "$@"
+    """,
     "sh",
 )
 
@@ -80,8 +88,12 @@ class Process:
         folder: Path,
         inherited: Sequence[int],
         on_exit: Callable[[int], None],
+        entrance: Path | None = None,
     ) -> None:
-        """Start in ``folder``, passing the descriptors on; ``on_exit(code)`` runs on the loop's thread."""
+        """Start in ``folder``, passing the descriptors on; ``on_exit(code)`` runs on the loop's thread.
+
+        ``entrance``: the ``cgroup.procs`` of the cgroup that it is to run in, None: the harness's own.
+        """
         if not os.access(command[0], os.X_OK):
             log.write_bytes(b"")
             raise LaunchError(f"{command[0]} is not an executable file", command, None, log)
@@ -90,6 +102,7 @@ class Process:
         self._on_exit = on_exit
         self._folder = folder
         self._inherited = tuple(inherited)
+        self._entrance = str(entrance or "")
         self._pidfd = -1
         self._reaped = threading.Event()
         try:
@@ -100,7 +113,7 @@ class Process:
     def _start(self) -> None:
         with self.log.open("wb") as log:
             self._popen = subprocess.Popen(
-                [*_SHIM, str(os.getpid()), *self.command],
+                [*_SHIM, str(os.getpid()), self._entrance, *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from harness.debian.apt_config import KEYRING, find_mirror, machine_settings
 from harness.errors import HarnessError
+from harness.machine.cgroup import MEND, MOUNT, delegated
 from harness.platforms.leaf import branch, failed, passed, skipped
 from harness.store.carried import DISTRIBUTION
 
@@ -59,7 +60,6 @@ _LEAST_MEMORY_MIB = 6144
 _LEAST_UNEVICTABLE_MIB = 9216
 _LEAST_PIDS = 256
 _PROXY = re.compile(r"^Acquire::(?:\w+::)+Proxy", re.IGNORECASE | re.MULTILINE)
-_GROUP = "sys/fs/cgroup"
 
 
 def tools(which: Callable[[str], object] = shutil.which, keyring: Path = KEYRING) -> Leaf:
@@ -166,16 +166,24 @@ def memory(capacity: Demand, *, unevictable: bool = False) -> Leaf:
 
 
 def container(root: Path = Path("/"), *, superuser: bool | None = None) -> Leaf:
-    """Return what limits this process: its cgroup, and whether it may make user namespaces."""
+    """Return what limits this process and its QEMUs, and whether it may make user namespaces."""
     is_root = os.geteuid() == 0 if superuser is None else superuser
-    return branch("limits", (*_limits(root), _namespaces(root, is_root)))
+    return branch("limits", (*_limits(root), _qemu_limit(root), _namespaces(root, is_root)))
+
+
+def _qemu_limit(root: Path) -> Leaf:
+    """Return whether each QEMU gets a memory limit of its own; nothing fails without."""
+    name, place = "qemu-memory-limit", delegated(root)
+    if place.folder is None:
+        return skipped(name, f"none: {place.why}", MEND)
+    return passed(name, f"each QEMU has a cgroup of its own in {place.folder}")
 
 
 def _limits(root: Path) -> Iterator[Leaf]:
-    groups = [root / _GROUP]
+    groups = [root / MOUNT]
     if own := re.search(r"^0::/(.*)$", _text(root / "proc/self/cgroup"), re.MULTILINE):
-        below = root / _GROUP / own[1]
-        groups = [below, *(each for each in below.parents if each.is_relative_to(root / _GROUP))]
+        below = root / MOUNT / own[1]
+        groups = [below, *(each for each in below.parents if each.is_relative_to(root / MOUNT))]
     for name, least, unit, mend in (
         ("memory", _LEAST_MEMORY_MIB << 20, 1 << 20, "give the container more memory (--memory)"),
         ("pids", _LEAST_PIDS, 1, "give the container more processes (--pids-limit)"),

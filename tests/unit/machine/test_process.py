@@ -115,7 +115,7 @@ def test_a_parent_that_died_before_the_signal_was_armed() -> None:
 
     not_the_parent = "0"  # in a container, 1 may be pytest itself
     done = subprocess.run(
-        [*_SHIM, not_the_parent, "echo", "ran"], capture_output=True, text=True, check=False
+        [*_SHIM, not_the_parent, "", "echo", "ran"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 125
     assert done.stdout == ""

@@ -165,11 +165,25 @@ BOX = "sys/fs/cgroup/box"
 
 
 def test_no_limits(tmp_path: Path) -> None:
-    assert {leaf.state for leaf in container(tmp_path, {}).values()} == {"pass"}
+    found = container(tmp_path, {})
+    unlimited = found.pop("qemu-memory-limit")
+    assert (unlimited.state, "Delegate=yes" in unlimited.mend) == ("skip", True)
+    assert {leaf.state for leaf in found.values()} == {"pass"}
     files = OWN | {f"{BOX}/memory.max": "max\n", f"{BOX}/pids.max": "4096\n"}
     found = container(tmp_path, files)
     assert (found["memory-limit"].said, found["pids-limit"].said) == ("none", "4096")
-    assert {leaf.state for leaf in found.values()} == {"pass"}
+    assert [leaf.name for leaf in found.values() if leaf.state != "pass"] == ["qemu-memory-limit"]
+
+
+def test_a_delegated_cgroup_limits_each_qemu(tmp_path: Path) -> None:
+    below = ("cgroup.type", "cgroup.procs", "cgroup.subtree_control")
+    files = {f"sys/fs/cgroup/{name}": "" for name in below} | {"proc/self/cgroup": "0::/\n"}
+    found = container(tmp_path, files | {"sys/fs/cgroup/cgroup.controllers": "memory\n"})
+    limited = found["qemu-memory-limit"]
+    assert (limited.state, limited.said) == (
+        "pass",
+        f"each QEMU has a cgroup of its own in {tmp_path / 'sys/fs/cgroup'}",
+    )
 
 
 @pytest.mark.parametrize(
