@@ -49,6 +49,11 @@ PROMPTS = (
     (re.compile(r"for a command-line\.(?!.*executed automatically)"), "GRUB waits in its menu"),
 )
 """Lines at which firmware and loaders wait for a person."""
+_COUNTS = re.compile(r"\bin \d+ ?s")
+"""A menu that chooses by itself: after its last second the loader may read for long, and say nothing."""
+_REBOOT = "Reboot Into Firmware Interface"
+_NO_ENTRY = re.compile(rf"^{_REBOOT}[\s─]+Boot in \d+ ?s\b")
+"""The menu of a systemd-boot that found nothing to start. It counts, and resets into the firmware's setup."""
 PROMPT_SECONDS = 5.0
 """A prompt after which nothing comes for this long is no echo of a command."""
 _BEFORE_KERNEL = {Phase.FIRMWARE, Phase.SEC, Phase.PEI, Phase.DXE, Phase.BDS, Phase.LOADER, Phase.STUB}
@@ -144,12 +149,18 @@ def _by_limit(
 
 
 def _by_prompt(seen: Seen, now: float) -> tuple[EndingKind, str] | None:
-    if seen.phase not in _BEFORE_KERNEL or now < seen.last_byte + PROMPT_SECONDS:
+    if seen.phase not in _BEFORE_KERNEL:
         return None
-    for pattern, meaning in PROMPTS:
-        if pattern.search(seen.last_line):
-            return EndingKind.GAVE_UP, meaning + (f", after: {seen.status}" if seen.status else "")
-    return None
+    silent = now >= seen.last_byte + PROMPT_SECONDS
+    meaning = next((told for pattern, told in PROMPTS if silent and pattern.search(seen.last_line)), "")
+    if _NO_ENTRY.search(seen.last_line):
+        meaning = "systemd-boot found no entry to start"
+    elif silent and not meaning and seen.chosen and not _COUNTS.search(seen.last_line):
+        who = "systemd-boot" if _REBOOT in seen.last_line else "the loader"
+        meaning = f'{who} waits in its menu, at the entry "{seen.chosen}"'
+    if not meaning:
+        return None
+    return EndingKind.GAVE_UP, meaning + (f", after: {seen.status}" if seen.status else "")
 
 
 def _by_exit(returncode: int, qemu_log: str, kills: Kills | None) -> tuple[EndingKind, str]:

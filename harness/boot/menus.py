@@ -39,7 +39,7 @@ Script = tuple[Step, ...]
 
 _GRUB_MENU = r"executed automatically in \d+s"
 _GRUB_EDITOR = r"setparams '"
-_SYSTEMD_BOOT_MENU = r"Boot in \d+ s"
+_SYSTEMD_BOOT_MENU = r"Boot in \d+ ?s"
 _SYSTEMD_BOOT_EDITOR = r"console=\S+"
 SHELL_PROMPT = r"Shell> $"
 

@@ -32,6 +32,8 @@ STATUS = re.compile(
 )
 """Lines of firmware, shell, GRUB and systemd-boot that tell what LoadImage or StartImage gave."""
 _NEWLINE = re.compile(rb"[\r\n]+")
+_CHOSEN = re.compile(rb"\x1b\[(?:30m(?:\x1b\[\d+m)*?\x1b\[47|7)m([^\x1b]*)")
+"""An entry in reverse: black on light grey, as UEFI's terminals have it."""
 
 
 LOOP = "endless-loop"
@@ -52,6 +54,7 @@ class Seen:
     """What the consoles have shown so far; times in seconds since the guest was let run.
 
     ``status``: the latest line in which firmware or a loader says what an attempt to start something gave.
+    ``chosen``: the entry that a menu shows in reverse, where one is the last that the serial console shows.
     """
 
     phase: Phase = Phase.LAUNCH
@@ -59,6 +62,7 @@ class Seen:
     last_byte: float = 0.0
     last_line: str = ""
     status: str = ""
+    chosen: str = ""
     death: Death | None = None
     remarks: tuple[Remark, ...] = ()
 
@@ -110,12 +114,14 @@ class Watch:
         """Return what the consoles have shown up to now."""
         with self._lock:
             started = plain_text(self._pending["serial"]).strip()
+            chosen = _CHOSEN.findall(self._pending["serial"])
             return Seen(
                 phase=self._phase,
                 marks=tuple(self._marks),
                 last_byte=self._last_byte,
                 last_line=started or self._last_line,
                 status=self._status,
+                chosen=plain_text(chosen[-1]).strip() if chosen else "",
                 death=self._death,
                 remarks=tuple(self._remarks),
             )
