@@ -24,7 +24,9 @@ _FLASH = range(0xFF000000, 0x1_0000_0000)
 """SEC runs in the image itself, which ends at 4 GiB ..."""
 _PEI = range(0x80_0000, 0x200_0000)
 """... and PEI's first modules where SEC unpacks them (edk2 OvmfPkg, PcdOvmfPeiMemFvBase)."""
-_UPPER_HALF = 1 << 63
+_UPPER_HALF = 0xFF00 << 48
+"""Where kernels run; an address below that and above the lower half is none that a processor can run."""
+_LOWER_HALF = range(1 << 56)
 _SHARES = {"psc-shared", "rescind"}
 """What DXE's drivers do for their buffers; PEI shares nothing outside of its first modules."""
 _OF_OTHERS = {"loader": Phase.LOADER, "efi-stub": Phase.STUB}
@@ -91,7 +93,7 @@ def _phase_of(line: dict[str, Any]) -> Phase | None:
     if not isinstance(rip, int):
         return None
     if who == "kernel":
-        return Phase.EARLY_KERNEL if rip >= _UPPER_HALF else Phase.DECOMPRESSOR
+        return _of_kernel(rip)
     if who != "firmware":
         return _OF_OTHERS.get(str(who))
     if rip in _FLASH:
@@ -99,6 +101,12 @@ def _phase_of(line: dict[str, Any]) -> Phase | None:
     if rip in _PEI:
         return Phase.PEI
     return Phase.DXE if line.get("op") in _SHARES else None
+
+
+def _of_kernel(rip: int) -> Phase | None:
+    if rip >= _UPPER_HALF:
+        return Phase.EARLY_KERNEL
+    return Phase.DECOMPRESSOR if rip in _LOWER_HALF else None
 
 
 def _lines(ledger: Path) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,16 @@ import re
 from typing import TYPE_CHECKING
 
 from harness.checks.finding import Problem
-from harness.checks.where import fault_text, host_failed, ledger_of, pages, vcpus
+from harness.checks.where import (
+    BEFORE_END,
+    fault_text,
+    host_failed,
+    led_by_page,
+    ledger_of,
+    pages,
+    place,
+    vcpus,
+)
 from harness.evidence.exception_dump import exception_dump
 from harness.evidence.linux.oops import oops_behind
 from harness.evidence.record import EndingKind
@@ -43,16 +52,14 @@ _PANICS = {
     "decompressor": "the kernel's decompressor stopped",
 }
 _BY_A_LINE = {EndingKind.GUEST_PANIC, EndingKind.FIRMWARE_ASSERT, EndingKind.FIRMWARE_EXCEPTION}
+_BY_A_PAGE = _BY_A_LINE | {EndingKind.TERMINATED, EndingKind.RESET}
 _BY_KERNEL = {EndingKind.GUEST_PANIC, EndingKind.HANG}
 _EXCEPTIONS = {"firmware-exception", "firmware-vc"}
 _LOADERS_PHASES = {"loader", "stub"}
 _STAMP = re.compile(r"^(?:<\d+>)?\[ *\d+\.\d+\] +")
 _PREFIX = re.compile(r"^(?:Kernel panic - not syncing: |EFI stub: ERROR: |PANIC: )")
-_BEFORE_DEATH = 2.0
-"""Seconds; an alarm this shortly before the end is what led to it."""
 _BEFORE, _BEHIND, _WIDTH = 4, 6, 200
 """Console lines before and from the last one, and characters of each."""
-_BY_RELOCATOR = {"legacy", "legacy-no-cbit"}
 _NANO = 1e9
 
 
@@ -75,7 +82,7 @@ def headline(evidence: Evidence) -> str:
         dump = _dump(record)
         ours = dump is None or not _is_loaders(evidence, dump)
         what = _WHAT[EndingKind.FIRMWARE_EXCEPTION] if ours else "an exception in what the loader runs"
-    reason = _reason(evidence, death)
+    reason = _reason(evidence, death, t)
     told = f"{what}, in phase {ending.phase}{_after(evidence, t)}" + (f": {reason}" if reason else "")
     ledger = ledger_of(evidence)
     failure = ledger.host_failure() if ledger is not None else None
@@ -88,9 +95,10 @@ def story(evidence: Evidence) -> Iterator[str]:
     What is known of such an end, the page that a fault was about, the phases, a console's last words.
     """
     record = evidence.record
-    if not headline(evidence).endswith(record.ending.detail) and _dump(record) is None:
-        yield record.ending.detail
-    found = _explaining(record, evidence.signatures)
+    found, detail = _explaining(record, evidence.signatures), record.ending.detail
+    twice = found is not None and detail.endswith(f": {found.says.meaning}")
+    if not twice and not headline(evidence).endswith(detail) and _dump(record) is None:
+        yield detail
     if found is not None:
         says = found.says
         yield f"{found.name}: {says.meaning}"
@@ -133,12 +141,7 @@ def _is_loaders(evidence: Evidence, dump: ExceptionDump) -> bool:
 
 def _dump_text(evidence: Evidence, dump: ExceptionDump) -> str:
     """Return an exception with what it means, where it was, and the state of the page that it was about."""
-    name = evidence.places.name(dump.rip)
-    if not name and evidence.places.modules.all:
-        name = "in no loaded image: what the loader put there"
-        if evidence.traits is not None and evidence.traits.entry in _BY_RELOCATOR:
-            name += ", as GRUB's relocator, by which it enters this kernel"
-    at = f"{dump.rip:#x}" + (f" ({name})" if name else "") if name else dump.where
+    at = place(evidence, dump.rip) if evidence.places.modules.all else dump.where
     told = f"{dump.what}, at {at}"
     ledger = ledger_of(evidence)
     if dump.about_page and ledger is not None:
@@ -180,7 +183,7 @@ def _before(record: BootRecord) -> list[Remark]:
     """Return the remarks on what came shortly before the end, of a hang on what came in its phase."""
     death = _death(record)
     if death is not None:
-        return [it for it in record.remarks if death.t - _BEFORE_DEATH <= it.t <= death.t]
+        return [it for it in record.remarks if death.t - BEFORE_END <= it.t <= death.t]
     if record.ending.kind is EndingKind.HANG and record.phases:
         return [it for it in record.remarks if it.t >= record.phases[-1].t]
     return []
@@ -190,7 +193,7 @@ def _is_alarm(match: Match) -> bool:
     return bool(match.alarm or match.ends)
 
 
-def _reason(evidence: Evidence, death: Remark | None) -> str:
+def _reason(evidence: Evidence, death: Remark | None, t: float) -> str:
     record, signatures = evidence.record, evidence.signatures
     if record.ending.kind is EndingKind.UNVALIDATED_ACCESS:
         ledger = ledger_of(evidence)
@@ -198,12 +201,19 @@ def _reason(evidence: Evidence, death: Remark | None) -> str:
             return fault_text(evidence, ledger.faults[-1])
     if death is None:
         led = _led(record, signatures)
-        return record.ending.detail if led is None else f"{_said(record, led)}; then {record.ending.detail}"
+        first = _said(record, led) if led is not None else _used(evidence, t)
+        return f"{first}; then {record.ending.detail}" if first else record.ending.detail
     if (dump := _dump(record)) is not None:
         return _dump_text(evidence, dump)
     if _is_exception(death) and "; " in record.ending.detail:
         return record.ending.detail.partition("; ")[2]
-    return _said(record, _led(record, signatures) or death)
+    said, used = _said(record, _led(record, signatures) or death), _used(evidence, t)
+    return f"{said}; after {used}" if used else said
+
+
+def _used(evidence: Evidence, t: float) -> str:
+    """Return what use of a page led to the end of a guest that ended itself, or was ended; else ""."""
+    return led_by_page(evidence, t) if evidence.record.ending.kind in _BY_A_PAGE else ""
 
 
 def _said(record: BootRecord, remark: Remark) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from harness.checks.finding import Problem
 from harness.evidence.problems import EvidenceError
 from harness.evidence.symbols.instructions import instruction
-from harness.intervals import IntervalSet
+from harness.intervals import IntervalSet, amount
 from harness.machine.memory_layout import PAGE
 
 if TYPE_CHECKING:
@@ -21,6 +21,12 @@ _EVENTS = 3
 _MOST_VCPUS = 4
 _MOST_CALLS = 6
 _NANO = 1e9
+_BY_DEVICE = "dma-"
+"""Refusals of this kind raise nothing in the guest."""
+_LOADERS_PHASES = {"loader", "stub"}
+_BY_RELOCATOR = {"legacy", "legacy-no-cbit"}
+BEFORE_END = 2.0
+"""Seconds; what came this shortly before the end is what led to it."""
 
 
 def host_failed(event: Event) -> str:
@@ -52,6 +58,42 @@ def fault_text(evidence: Evidence, fault: Fault) -> str:
         + (f", {told}" if told else "")
         + (f"; the page {state}" if state else "")
     )
+
+
+def led_by_page(evidence: Evidence, t: float) -> str:
+    """Return what use of a page led to an end at ``t`` seconds, as the ledger tells; "" for none.
+
+    That is the last access that was refused, or else what somebody read without the C-bit from private pages,
+    which is noise: who runs it, or goes by it, gets nowhere.
+    """
+    ledger, since = ledger_of(evidence), (t - BEFORE_END) * _NANO
+    if ledger is None:
+        return ""
+    refused = [it for it in ledger.faults if it.t >= since and not it.op.startswith(_BY_DEVICE)]
+    if refused:
+        return fault_text(evidence, refused[-1])
+    noise = [it for it in ledger.select("shared-read") if it.t >= since]
+    if not noise:
+        return ""
+    first, size = noise[0], amount(sum(it.size for it in noise))
+    return (
+        f"{first.phase} read {size} of private memory without the C-bit, which is noise, "
+        f"from {first.gpa:#x} on at {place(evidence, first.rip, first.phase)}"
+    )
+
+
+def place(evidence: Evidence, address: int, who: str = "") -> str:
+    """Return an address with what is there, also where that is in no image; ``who`` as in the ledger."""
+    places = evidence.places
+    name = places.name(address, who)
+    if name or not places.modules.all:
+        return f"{address:#x}" + (f" ({name})" if name else "")
+    name = "in no loaded image"
+    if who == "loader" or evidence.record.ending.phase in _LOADERS_PHASES:
+        name += ": what the loader put there"
+        if evidence.traits is not None and evidence.traits.entry in _BY_RELOCATOR:
+            name += ", as GRUB's relocator, by which it enters this kernel"
+    return f"{address:#x} ({name})"
 
 
 def pages(evidence: Evidence) -> Iterator[str]:

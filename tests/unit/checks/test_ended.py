@@ -86,11 +86,20 @@ def test_the_cause_is_named_not_its_consequence(evidence: Any) -> None:
     said = "the kernel panicked, in phase early-kernel, 1.2 s after ExitBootServices: "
     assert headline(boot) == said + ACCEPT
     lines = list(story(boot))
-    assert lines[1].startswith("accept-unknown-platform: the kernel has unaccepted memory and")
+    assert lines[1].startswith("accept-unknown-platform: the kernel has unaccepted memory, and")
     assert any(each.startswith("try: ") for each in lines)
     problem = ended(boot)
     assert (problem.kind, problem.what) == ("ended", said + ACCEPT)
     assert problem.values == {"ending": "guest-panic", "phase": "early-kernel"}
+
+
+def test_what_a_line_means_comes_once(evidence: Any) -> None:
+    last = f"[    0.0] Kernel panic - not syncing: {ACCEPT}"
+    remarks = (Remark(4.0, "serial", "accept-unknown-platform", last),)
+    meaning = "the kernel has unaccepted memory, and is no SNP or TDX guest as far as it knows"
+    end = ending(EndingKind.GUEST_PANIC, f"accept-unknown-platform on serial: {meaning}", last)
+    lines = list(story(evidence(end, remarks=remarks)))
+    assert [each for each in lines if meaning in each] == [f"accept-unknown-platform: {meaning}"]
 
 
 def test_without_a_ledger_the_phase_counts(evidence: Any) -> None:
@@ -146,6 +155,38 @@ def test_a_fault_comes_with_the_history_of_its_page(evidence: Any) -> None:
     lines = list(story(boot))
     assert "the page before it, 0x13ffff000, is validated" in lines
     assert "the page behind it, 0x140001000, is validated" in lines
+
+
+def test_an_end_names_the_use_of_a_page_that_led_to_it(evidence: Any) -> None:
+    """Where the guest, or the emulation, ends a guest that was refused a page."""
+    asked = "the guest asked to be terminated: 0x0:0x0"
+    fault = line("fault", 4.0, op="unvalidated-access", access="read", gpa=0x1000)
+    dma = line("fault", 4.5, op="dma-private-read", access="read", gpa=0x2000)
+    used = f"unvalidated-access: read of 0x1000 by kernel {AT}; the page was never accepted"
+    boot = evidence(ending(EndingKind.TERMINATED, asked), fault, dma)
+    assert headline(boot).endswith(f": {used}; then {asked}")
+    remarks = (Remark(4.1, "serial", "kernel-panic", PANIC),)
+    panic = evidence(ending(EndingKind.GUEST_PANIC, "x", PANIC), fault, remarks=remarks)
+    assert headline(panic).endswith(f": Fatal exception; after {used}")
+    early = evidence(ending(EndingKind.TERMINATED, asked), {**fault, "t": 2_900_000_000}, dma)
+    assert headline(early).endswith(f" began: {asked}"), "it went on after that"
+
+
+def test_a_reset_after_noise_was_read(evidence: Any, tmp_path: Path) -> None:
+    """GRUB 2.14 copies a kernel through page tables without C-bit, and runs the noise."""
+    (tmp_path / "debugcon.log").write_text(LOG)
+    reads = [event(4.7 + n / 1000, "shared-read", (2 << 20) + n * 4096, 4096) for n in range(3)]
+    copied = [{**each, "phase": "loader", "rip": 0x504025} for each in reads]
+    boot = evidence(ending(EndingKind.RESET, "QMP event SHUTDOWN", phase="loader"), *EXIT, *copied)
+    assert headline(boot) == (
+        "the machine was reset, in phase loader, 2.2 s after ExitBootServices: "
+        "loader read 3 pages of private memory without the C-bit, which is noise, from 0x200000 on "
+        "at 0x504025 (in no loaded image: what the loader put there); then QMP event SHUTDOWN"
+    )
+    assert boot.traits is not None
+    kernel = replace(KERNEL, efi_stub=False)
+    legacy = replace(boot, traits=replace(boot.traits, kernel=kernel, entry="legacy-no-cbit"))
+    assert "what the loader put there, as GRUB's relocator, by which it enters" in headline(legacy)
 
 
 @pytest.mark.parametrize(
