@@ -27,7 +27,7 @@ QEMU, INITRAMFS = "qemu", GUESTS[0]
 KINDS = ("firmware", "kernel", "loader", "guest")
 NAMED_FORMS = "NAME|KIND=NAME|file:PATH|tree:PATH|git:URL@REF|mbox:SERIES@BASE"
 PAYLOAD_KERNEL = "debian-6.12"
-"""The kernel on a loader's disk when nothing else is said."""
+"""The kernel on a loader's disk by default."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from harness.machine.machine import Machine
 
 _MOST_VCPUS = 8
-"""Whose code bytes are asked for; the registers of all are."""
+"""Whose code bytes a record holds; it holds the registers of all."""
 _STACK_WORDS = 512
 
 

@@ -20,7 +20,7 @@ ANSWER_SECONDS = 30.0
 
 
 def is_relaunched(spec: MachineSpec, monitor: Monitor) -> bool:
-    """Return whether a machine's QEMU launches its guest anew on reset; under KVM QEMU itself is asked."""
+    """Return whether a machine's QEMU launches its guest anew on reset; under KVM by QEMU's own answer."""
     own = spec.confidential
     if own is None:
         return False

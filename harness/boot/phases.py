@@ -152,7 +152,7 @@ NORMAL = {
 take as long as they take, and a whole system waits for its services."""
 _NORMAL_PER_GIB = 0.2
 _TIMES, _MORE = 3.0, 2.0
-"""A silent hang is told after three times the normal time and 5 s: two looks, of 3 s in all, begin before."""
+"""A silent guest hangs after three times the normal time and 5 s: two looks, of 3 s in all, begin before."""
 _WAITING = {Phase.INIT, Phase.DONE}
 """Phases in which a whole system waits, for its services and for whoever talks to it."""
 _PER_GIB = 1.5

@@ -61,7 +61,7 @@ class SshSession:
 
     def _talk(self, ssh: Ssh, said: list[Said]) -> None:
         for question in (RELEASE, OS_RELEASE, IS_RUNNING, LIST_FAILED):
-            said.append(ssh.run(question, _ASK_SECONDS))  # noqa: PERF401  # what was said before an error counts
+            said.append(ssh.run(question, _ASK_SECONDS))  # noqa: PERF401  # what came before an error counts
         for number, action in enumerate(self.actions, start=1):
             command = f"NONCE={self.nonce} /bin/busybox sh /tell action {action}"
             try:

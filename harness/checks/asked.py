@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The table that says which check which cell is asked.
+"""The table that says which checks ask about which cell.
 
-A row is a check, the kernels and the expected outcomes where it is asked, and, where that is not all, a
+A row is a check, the kernels and the expected outcomes that it asks about, and, where that is not all, a
 condition. The first row of a cell is about the boot itself. Checks of other packages (entry points of the
-group ``ovmf_acceptance.checks``) say themselves of which cells they are asked, and come last.
+group ``ovmf_acceptance.checks``) say themselves about which cells they ask, and come last.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ WITHOUT_CONSOLE = (
 
 @dataclass(frozen=True)
 class Row:
-    """A check, and where it is asked."""
+    """A check, and the cells that it asks about."""
 
     check: Check
     kernels: frozenset[bool]
@@ -141,13 +141,13 @@ class Row:
     where: Where = ANYWHERE
 
     def asks(self, what: Expectation) -> bool:
-        """Return whether a cell of which one expects ``what`` is asked the check."""
+        """Return whether the check asks about a cell of which one expects ``what``."""
         there = what.outcome in self.outcomes and what.traits.kernel.probe in self.kernels
         answers = what.traits.console or self.check in WITHOUT_CONSOLE
         return there and answers and self.where.holds(what)
 
     def __str__(self) -> str:
-        """Return in words which cells are asked, such as ``Linux expected to end as lazy``."""
+        """Return in words which cells the check asks about, such as ``Linux expected to end as lazy``."""
         kernels = {LINUX: "Linux", PROBE: "the EFI probe", EITHER: "Linux or the EFI probe"}[self.kernels]
         outcomes = " or ".join(sorted(self.outcomes, key=OUTCOMES.index))
         where = f", where {self.where.words}" if self.where.words else ""
@@ -185,7 +185,7 @@ TABLE = (
     Row(handoff.MAPS_WELL_FORMED,           PROBE,  BOOTS),
     Row(handoff.MAP_ACCOUNTS_RAM,           PROBE,  BOOTS),
     Row(protocol.TOUCHED,                   PROBE,  BOOTS),
-    # What is unaccepted, and who is told?
+    # What is unaccepted, and who learns of it?
     Row(memory.NO_UNACCEPTED_ENTRIES,       EITHER, BOOTS - UNACCEPTED),
     Row(memory.NO_UNACCEPTED_TABLE,         LINUX,  BOOTS - UNACCEPTED),
     Row(memory.NOTHING_UNACCEPTED,          LINUX,  BOOTS - LAZY),
@@ -238,7 +238,7 @@ TABLE = (
     Row(reserved_pages.CC_BLOB_TRUE,        PROBE,  CONFIDENTIAL),
     Row(reserved_pages.VMSA_RESERVED,       LINUX,  CONFIDENTIAL,       SEVERAL_VCPUS),
     Row(reserved_pages.VMSA_OFF_2MIB,       LINUX,  CONFIDENTIAL,       SEVERAL_VCPUS),
-    # Did the guest do what it was told after it had reported?
+    # Did the guest do its action after it had reported?
     Row(actions.ENDS_AS_ASKED,              LINUX,  BOOTS,              ACTS),
     Row(actions.ACTIONS_DONE,               LINUX,  BOOTS,              ACTS),
     Row(actions.NO_LATER_ALARMS,            LINUX,  BOOTS,              ACTS),
@@ -253,10 +253,10 @@ TABLE = (
 
 
 def checks_of(what: Expectation) -> tuple[Check, ...]:
-    """Return the checks that a cell is asked; the first one is about the boot itself.
+    """Return the checks that ask about a cell; the first one is about the boot itself.
 
     ``Check.not_applicable`` names those that the cell's platform cannot answer. HarnessError for a check of
-    another package that cannot be asked, and for one that an action names and nobody has.
+    another package that cannot answer, and for one that an action names and nobody has.
     """
     for action in what.traits.actions:
         for name in action.judged_by:
@@ -280,7 +280,7 @@ def checks() -> Mapping[str, Check]:
 
 
 def asked_where(check: Check) -> tuple[str, ...]:
-    """Return in words of which cells a check is asked, one text for each row of the table.
+    """Return in words which cells a check asks about, one text for each row of the table.
 
     A check of another package says it in the docstring of its ``asked_of``.
     """
@@ -315,5 +315,5 @@ def _trouble(name: str, given: object) -> str:
     if given.name != name:
         return f"its check is called {given.name!r}"
     if given.asked_of is None:
-        return "its check does not say of which cells it is asked (asked_of)"
+        return "its check does not say which cells it asks about (asked_of)"
     return ""

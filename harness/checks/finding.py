@@ -79,8 +79,8 @@ class Check:
     """A named question to one boot's evidence; calling it gives the findings, none when all is well.
 
     ``judge`` yields what is wrong: a `Problem`, or its text alone. The question is one that a good boot
-    answers with yes. ``asked_of``: whether a cell is asked, by what it should do; None for the checks of the
-    table ``harness.checks.asked``.
+    answers with yes. ``asked_of``: whether it asks about a cell, by what that should do; None for the checks
+    of the table ``harness.checks.asked``.
 
     Of a check that needs the ledger, ``by_page_states`` is the form that takes its place where a host shows
     page state changes alone, as hardware does; ``strength`` says how much that answers. None: there is none,

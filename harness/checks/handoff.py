@@ -203,7 +203,7 @@ def _high_validated_exactly(evidence: Evidence) -> Iterator[Problem]:
 def _large_entries(evidence: Evidence) -> Iterator[Problem]:
     """Ask for entries of 2 MiB wherever a range holds one; only its unaligned ends need pages of 4 KiB.
 
-    Page state changes and PVALIDATEs are judged as they were asked for: where the host's RMP entries are of
+    Page state changes and PVALIDATEs count as the guest asked for them: where the host's RMP entries are of
     4 KiB, a block that was refused as a whole and then validated page by page counts once. What Linux does is
     its own: it shares single pages and takes them back.
     """

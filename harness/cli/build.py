@@ -49,7 +49,7 @@ def add_payload(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> None:
     ingredients = Ingredients()
     payload = Payload(options.kernel, options.cmdline)
-    # All of them before the first is built: a misspelt one is told at once.
+    # All of them before the first is built: a misspelt one ends the command at once.
     chosen = dict.fromkeys(find(text, ingredients) for text in options.names)
     made: list[tuple[str, str, Callable[[], Path]]] = [
         (it.kind, it.name, lambda it=it: make(it, ingredients, payload))  # type: ignore[misc]

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.MISTAKE
     try:
         if said := moved(words):
-            raise HarnessError(said)  # noqa: TRY301  # all mistakes are told in one place
+            raise HarnessError(said)  # noqa: TRY301  # one place reports all mistakes
         options = parser(words).parse_args(words)
         code: int | None = options.run(options)
     except HarnessError as error:

@@ -46,7 +46,7 @@ _SMALL, _MOST_SHARED = 256, 1 << 18
 """Numbers that come again are one object in memory; Python shares those up to 256 itself."""
 _set = msgspec.structs.force_setattr
 _WHO = 3
-"""Of those who filled a ledger, how many are told."""
+"""Of those who filled a ledger, how many a sentence names."""
 
 
 class _Exit(msgspec.Struct, frozen=True, gc=False, tag="ebs"):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 INDEX = "memory.json"
 USUAL_SIZE, MOST = 2 << 20, 1 << 30
-"""Bytes around an address, when no size is said, and at most."""
+"""Bytes around an address, without a size, and at most."""
 FORM = "ADDRESS[+SIZE]"
 _CHUNK = 1 << 20
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}

@@ -50,11 +50,11 @@ def plan(
 ) -> Plan:
     """Expand a scenario; ``resolve`` says on which platform the cells of one in the file run here.
 
-    The scenario's own rules come before ``substitutions``: a cell is asked of the user's value if it is asked
-    of any value of the scenario. What is said of cells (expect, known-bad, requires) is said of those that
-    result. Raises ``YamlError`` with all of: a value given twice on an axis, a rule that matches no cell or
-    changes none, an included cell that is there already, two cells of one name, no cell at all; and with the
-    first of: two rules that expect something of one cell, or call one check of it known bad.
+    The scenario's own rules come before ``substitutions``: a cell with the user's value is there if
+    there is one of any value of the scenario. What rules say of cells (expect, known-bad, requires) holds of
+    those that result. Raises ``YamlError`` with all of: a value given twice on an axis, a rule that matches
+    no cell or changes none, an included cell that is there already, two cells of one name, no cell at all;
+    and with the first of: two rules that expect something of one cell, or call one check of it known bad.
     """
     return _Expansion(document, resolve).plan(substitutions)
 
@@ -199,7 +199,7 @@ class _Expansion:
             cell = self._cell(point)
             if cell in planned:
                 asked = point[_PLATFORM]
-                reason = f"platform {asked} is {cell.platform} here, which is asked for already"
+                reason = f"platform {asked} is {cell.platform} here, which the scenario names already"
                 removed.append(Removed(cell, reason))
             else:
                 always = point in self.included

@@ -24,8 +24,8 @@ SMALL = 12
 def selection(plan: Plan, *, full: bool) -> tuple[Planned, ...]:
     """Return the cells that a run takes, in the plan's order: all, or enough for every pair of values.
 
-    A scenario that runs on request has been asked for. Included cells are always taken. Only pairs that some
-    cell has are wanted, so what exclude rules out stays out.
+    A scenario that runs on request is one that somebody wants. Included cells are always taken. Only pairs
+    that some cell has are wanted, so what exclude rules out stays out.
     """
     if full or plan.selection == "all" or len(plan.planned) <= SMALL:
         return plan.planned

@@ -152,7 +152,7 @@ class StatedOutcomeEntry(Strict):
 
 
 class KnownBadEntry(Strict):
-    """Checks that are known to fail; they are told as such, and fail the run when they start to pass."""
+    """Checks that are known to fail; the run reports them as such, and fails when they start to pass."""
 
     when: About
     checks: OneOrMany[CheckName] = Field(description="names of checks")

@@ -97,7 +97,7 @@ def _tracepoints() -> Leaf:
 
 
 def _qemu(means: Means, *, able: bool) -> Iterator[Leaf]:
-    """Return what QEMU says; KVM is asked through it where the host is ``able``."""
+    """Return what QEMU says; it asks KVM where the host is ``able``."""
     if means.qemu is None:
         yield examination.no_qemu("qemu", means)
         return

@@ -50,7 +50,7 @@ def _leaves(host: Host) -> Iterator[Leaf]:
 def _processor(host: Host) -> Leaf:
     name, found = "processor", host.answers.encryption
     if found is None:
-        return skipped(name, "CPUID 8000001F gave no answer", "run this on x86-64, where CPUID may be asked")
+        return skipped(name, "CPUID 8000001F gave no answer", "run this on x86-64, where CPUID is")
     if not found.snp:
         return failed(
             name,

@@ -34,7 +34,7 @@ TOLD = pytest.StashKey[set[str]]()
 RECORDER = pytest.StashKey[Recorder]()
 QUARANTINE = pytest.StashKey[Quarantine]()
 CAUSES = pytest.StashKey["dict[tuple[str, Path], str]"]()
-"""Boots that went wrong, by name of the run and scenario file: where each was told first."""
+"""Boots that went wrong, by name of the run and scenario file: where each appeared first."""
 
 
 REQUIREMENTS = "requirements"

@@ -63,7 +63,7 @@ def earlier_run(config: pytest.Config, project: Project) -> tuple[Path | None, b
 
 
 def refuse_another_run(config: pytest.Config, invocation: Invocation) -> None:
-    """Raise ``UsageError`` when the run to go on with is over, or was asked for something else."""
+    """Raise ``UsageError`` when the run to go on with is over, or had another selection."""
     stored = config.stash.get(_STORED, None)
     if stored is None or config.getoption("resume") is None:
         return

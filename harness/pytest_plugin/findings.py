@@ -20,7 +20,7 @@ class FindingsError(Exception):
 
     def __init__(self, answer: Answer, record: Path, told_at: str = "", steps: Iterable[str] = ()) -> None:
         shown = "\n".join(_brief(it) if told_at else str(it) for it in answer.findings)
-        again = f"\nthe same boot has failed in {told_at}, where all is told" if told_at else ""
+        again = f"\nthe same boot has failed in {told_at}, which tells all" if told_at else ""
         why = f"\n{answer.reason}" if answer.reason and answer.state == "failed" else ""
         why += f"\n{answer.known_in}" if answer.known_in else ""
         following = "".join(f"next: {step}\n" for step in steps)

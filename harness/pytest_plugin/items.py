@@ -96,7 +96,7 @@ def named(config: pytest.Config, path: Path) -> set[str] | None:
 def _has_item(session: Session, planned: Planned, above: tuple[str, ...], expression: Expression) -> bool:
     """Return whether ``-k`` selects an item of a cell, or may: its checks can follow from what is not made.
 
-    Ingredients are asked for only where the answer depends on which checks the cell is asked.
+    It needs ingredients only where the answer depends on which checks ask about the cell.
     """
     names = (*above, planned.cell.id)
     items = [REQUIREMENTS] if planned.lacks else [*checks()]

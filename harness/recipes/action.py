@@ -35,7 +35,7 @@ class GuestAction:
     gone afterwards. ``followed_by``: the action that the same kernel does next, booted a second time inside
     the guest. ``ends_by_reset``: the guest is reset. ``samples``: it watches meminfo's Unaccepted while it
     uses memory; ``drains``: of which nothing is left then. ``alarm``: what its kernel says with good reason.
-    ``judged_by``: checks that the cell is asked because of it. ``seconds``: what it takes, roughly.
+    ``judged_by``: checks of the cell that follow from it. ``seconds``: what it takes, roughly.
     """
 
     name: str

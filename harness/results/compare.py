@@ -39,7 +39,7 @@ _LEAST_DRIFT = 0.05
 _Samples = dict[tuple[str, str], list[float]]
 """By cell and measure."""
 _Rates = dict[tuple[str, str, str], Rate]
-"""By a question's key, where it was asked of several attempts."""
+"""By a question's key, where several attempts answered it."""
 _EXACT = ".pages"
 """Measures that end so are counts of the guest's own doing: the same each time, so one sample tells."""
 
@@ -84,7 +84,7 @@ def compare(base: StoredRun, head: StoredRun, earlier: Sequence[StoredRun] = ())
     """Return what changed from ``base`` to ``head``.
 
     ``earlier`` are runs before the base: further samples of its measures, taken where their inputs are the
-    base's. A question that was asked several times (attempts) counts by its last answer.
+    base's. A question to several attempts counts by its last answer.
     """
     was = {line.key: line for line in deciding(base.checks)}
     now = {line.key: line for line in deciding(head.checks)}

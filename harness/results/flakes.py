@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""Flakes: different answers from equal inputs. They are told with their rate, and never retried away."""
+"""Flakes: different answers from equal inputs. A run reports their rate, and never retries them away."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Repeated:
-    """A question that was asked several times of boots with equal inputs."""
+    """A question to several boots with equal inputs."""
 
     cell: str
     check: str

@@ -104,7 +104,7 @@ def read_facts(path: Path) -> RecordFacts:
         elif ledger is not None and ledger.truncated:
             missing.append("ledger.jsonl: it has no end line: QEMU was killed, or the file was cut")
     elif record is not None and attempt("boot.json", lambda: "ledger" in record.confidential, missing):
-        missing.append("ledger.jsonl: it is not there, though QEMU was told to write it")
+        missing.append("ledger.jsonl: it is not there, though QEMU was to write it")
     missing += _short(files)
     traced = None
     if files.holds(KERNEL_TRACE):

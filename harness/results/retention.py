@@ -83,7 +83,7 @@ def remove(removals: Sequence[Removal]) -> None:
 def passed_records(run: StoredRun) -> list[Path]:
     """Return the folders of the boots in which nothing is wrong.
 
-    They are those of which every check that was asked says so; in a run that is green, all others, too.
+    They are those of which every check says so; in a run that is green, all others, too.
     """
     bad = {line.record for line in run.checks if line.state in BAD}
     judged = {line.record for line in run.checks}

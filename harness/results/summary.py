@@ -32,7 +32,7 @@ def _lines(run: StoredRun, comparison: Comparison | None) -> Iterable[str]:
     rows = cell_rows(run)
     bad = [row for row in rows if row.is_bad]
     counts = ", ".join(f"{SIGNS[state]} {number} {state}" for state, number in state_counts(run).items())
-    yield f"### {'❌' if bad else '✅'} {len(rows)} cells: {counts or 'nothing was asked'}"
+    yield f"### {'❌' if bad else '✅'} {len(rows)} cells: {counts or 'no question'}"
     yield ""
     host = run.run.host
     qemu = escaped(run.run.qemu)

@@ -147,7 +147,7 @@ def _nothing_to_judge(run: CellRun, check: Check, failure: str, *, first: bool) 
 
 
 def _state(findings: Sequence[Finding], bad: KnownBad | None) -> tuple[State, tuple[Finding, ...], str]:
-    """Return state, findings and reason of a check that was asked."""
+    """Return state, findings and reason of a check."""
     if not findings:
         return ("fixed" if bad is not None else "passed"), (), str(bad) if bad is not None else ""
     told = tuple(findings)

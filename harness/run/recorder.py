@@ -57,9 +57,9 @@ _DIGITS = 16
 
 @dataclass(frozen=True)
 class Invocation:
-    """What was asked for: the command line, what limits the cells, and whose scenarios these are.
+    """What the user wanted: the command line, what limits the cells, and whose scenarios these are.
 
-    ``scenarios`` and ``ours`` are folders whose git commits are told.
+    ``scenarios`` and ``ours`` are folders whose git commits it notes.
     """
 
     kind: RunKind

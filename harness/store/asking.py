@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""A store that makes nothing, to be asked what would be made, and why."""
+"""A store that makes nothing, and answers what it would make, and why."""
 
 from __future__ import annotations
 

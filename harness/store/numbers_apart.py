@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """Texts whose lines differ in little but numbers, with the numbers apart: small, once they are packed.
 
-The lines of a ledger are alike but for a time, an address and a size. Each is told as the number of its
+The lines of a ledger are alike but for a time, an address and a size. Each is written as the number of its
 *form*, the line with a zero byte in the place of each number; the numbers of one place of all lines
 follow each other as differences. Times that grow and addresses that go up in steps are then small and alike,
 and a general packer does the rest. What comes back is the same text to the byte, or `apart` gives nothing.

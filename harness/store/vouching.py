@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def vouch(path: Path, sha256: str) -> None:
     """Compare the digest of a file that is used with the provenance of the store's entry that holds it.
 
-    HostError when they differ; the store then makes the entry anew when it is asked for it again. A file that
+    HostError when they differ; the store then makes the entry anew for whoever wants it next. A file that
     is in no entry is not looked at.
     """
     found = next((folder for folder in path.parents if (folder / PROVENANCE).is_file()), None)

@@ -95,7 +95,7 @@ def test_a_failed_boot_fails_in_every_scenario(
     result = pytester.runpytest_inprocess("scenarios", "--replay", records, "--records", "here")
     assert result.parseoutcomes()["failed"] == 2
     text = result.stdout.str()
-    assert text.count("the same boot has failed in scenarios/one.yaml:3, where all is told") == 1
+    assert text.count("the same boot has failed in scenarios/one.yaml:3, which tells all") == 1
     assert text.count(": no console byte for 40 s\n    phases: ") == 1  # the whole of it, once
     run = stored(pytester.path / "here")
     assert run.run.kind == "replay"

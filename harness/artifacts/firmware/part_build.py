@@ -5,7 +5,7 @@ edk2's ``build`` reads all that describes the platform and calls make for each o
 takes most of its time when one file changed. After a whole build with the same options its makefiles are
 right as long as nothing but C files changes.
 
-A module's makefile also packs it into the file that goes into the image. When edk2 is asked for the image
+A module's makefile also packs it into the file that goes into the image. When edk2 makes the image
 alone it takes these files as they are, and writes the makefile of a module whose sources are newer than its
 stamp anew, without that step.
 """

@@ -40,7 +40,7 @@ _RIP = re.compile(r"^RIP=(?P<rip>[0-9a-f]+) .*\bHLT=(?P<halted>[01])", re.MULTIL
 _STATE = re.compile(r"\b(?:R[A-D]X|R[SD]I|R[BS]P|R[89]|R1[0-5]) ?=[0-9a-f]+")
 _STOPPED = {"T", "t"}
 _HALTED = "all its vCPUs wait for an interrupt (HLT)"
-_MUTE = "QEMU did not answer when it was asked for the registers"
+_MUTE = "QEMU did not answer when the harness asked for the registers"
 _NANO = 1e9
 
 

@@ -44,7 +44,7 @@ def _history(options: argparse.Namespace) -> None:
             return
         stories = history.stories(options.about, most=options.runs, every=options.all)
     if not stories:
-        what = "nothing was asked" if options.all else "nothing failed, and --all lists what was asked"
+        what = "no check answered" if options.all else "nothing failed, and --all lists every question"
         say(f"harness: {options.about + ': ' if options.about else ''}in the last {options.runs} runs {what}")
     print_rows(
         [

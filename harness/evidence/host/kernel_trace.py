@@ -64,7 +64,7 @@ class KernelTrace:
 
     @property
     def private(self) -> IntervalSet:
-        """Return the pages that were asked for one by one, to be private."""
+        """Return the pages that the guest wanted private one by one."""
         return IntervalSet.of((it.start, it.start + _PAGE) for it in self.pages if it.private)
 
     @property

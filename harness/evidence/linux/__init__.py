@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""What Linux was told, and what follows from it for its memory."""
+"""What the command line tells Linux, and what follows from it for its memory."""

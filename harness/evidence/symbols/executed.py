@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from harness.evidence.symbols.modules import Module, Modules
 
 COVERAGE_LOG = "coverage.log"
-"""In the record of a boot that was told to write it."""
+"""In the record of a boot with coverage."""
 COVERAGE_WORDS = ("-d", "in_asm", "-D", COVERAGE_LOG, "-dfilter", "0x0..0xffffffff")
 """What QEMU is started with; above 4 GiB there is no firmware."""
 _BLOCK = re.compile(r"^0x([0-9a-f]+): *\n((?:OBJD-T: [0-9a-f]+\n)+)", re.MULTILINE)

@@ -34,7 +34,7 @@ class Places:
     record: BootRecord
     ledger: Ledger | None = None
     used: set[str] = field(default_factory=set)
-    """Kinds of symbols that were asked for: of these `lacking` tells."""
+    """Kinds of symbols that somebody wanted: `lacking` tells of these."""
 
     def name(self, address: int, who: str = "") -> str:
         """Return what is at an address, as far as it is known; "" for nothing.
@@ -80,7 +80,7 @@ class Places:
         return f"{address:#x}" + (f" ({name})" if name else "")
 
     def lacking(self) -> list[str]:
-        """Return why addresses that were asked for have no full names."""
+        """Return why addresses that somebody wanted have no full names."""
         found = []
         if "firmware" in self.used:
             found.append(("firmware", "functions", self._firmware[1]))

@@ -23,7 +23,7 @@ _OPTIONAL = "(Optional Feature)"
 def second_opinion() -> Leaf:
     """Return what the program says; skipped where it is not installed or cannot run."""
     if not shutil.which(PROGRAM):
-        return skipped(PROGRAM, "not installed", "it is the crate snphost; what it asks is asked here, too")
+        return skipped(PROGRAM, "not installed", "it is the crate snphost; doctor asks what it asks, too")
     try:
         done = subprocess.run(
             [PROGRAM, "ok"], capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False

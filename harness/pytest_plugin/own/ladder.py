@@ -70,7 +70,7 @@ class BootFactory:
     def __call__(
         self, cell: Cell | None = None, *, spec: MachineSpec | None = None, talk: Talk | None = None
     ) -> OwnBoot:
-        """Queue a boot, the test's own one when nothing is said, and return it at once.
+        """Queue a boot, the test's own one by default, and return it at once.
 
         ``.record`` of what is returned waits for the boot, ``.evidence`` too; all boots of one cell are the
         same boot. ``spec``: another machine to boot the cell on; ``talk``: what runs beside the boot, such as

@@ -79,7 +79,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Refuse workers, whose machines nobody sees.
 
-    ``UsageError`` when xdist has been asked for some.
+    ``UsageError`` when the user wants some of xdist.
     """
     if session.config.getoption("hold_on_fail") and session.config.getoption("numprocesses", None):
         raise pytest.UsageError("--hold-on-fail and -n do not go together; boots run at once without -n, too")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 ACCEPTANCE = re.compile(
     r"^OvmfPkg/(?:AmdSevDxe/|PlatformPei/AmdSev\.c|Sec/AmdSev\.c|Library/(?:BaseMemEncryptSevLib|CcExitLib)/)"
 )
-"""Source files that make a guest accept its memory, and answer what it is asked meanwhile."""
+"""Source files that make a guest accept its memory, and answer questions meanwhile."""
 
 
 def chosen(sources: Iterable[SourceFile], pattern: re.Pattern[str]) -> list[SourceFile]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 USUAL_VALUES = MappingProxyType(
     {"firmware": "debian-2025.02", "kernel": "debian-6.12", "loader": "direct", "memory": "4G"}
 )
-"""What boots when nothing else is said, on the axes that have no usual value of their own."""
+"""What boots by default, on the axes that have no usual value of their own."""
 _PREFIX = "file:"
 _START = 1 << 10
 

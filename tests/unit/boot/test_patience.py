@@ -86,7 +86,7 @@ def test_what_registers_say() -> None:
     told, computes = pulse(works)
     assert computes
     assert "0x4000 bytes apart" in told
-    assert pulse([]) == ("QEMU did not answer when it was asked for the registers", False)
+    assert pulse([]) == ("QEMU did not answer when the harness asked for the registers", False)
 
 
 def test_who_does_nothing() -> None:

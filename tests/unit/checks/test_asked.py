@@ -130,7 +130,7 @@ def test_checks_of_another_package(package: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
-        ("nowhere = own_checks:NOWHERE", "'nowhere': its check does not say of which cells it is asked"),
+        ("nowhere = own_checks:NOWHERE", "'nowhere': its check does not say which cells it asks about"),
         ("other = own_checks:CLOCK", "'other': its check is called 'one-clock'"),
         ("one-clock = own_checks:judge", "'one-clock': <function judge at .*> is no Check"),
         ("no-alarms = own_checks:TAKEN", "'no-alarms': the harness has a check of this name"),

@@ -202,7 +202,8 @@ def test_platforms_that_are_the_same_here_run_once(scenario: Load) -> None:
     assert len(result.cells) == len(set(result.cells)) == 4
     assert len(result.removed) == 4
     assert (
-        result.removed[0].reason == "platform snp-emulated is snp-emulated here, which is asked for already"
+        result.removed[0].reason
+        == "platform snp-emulated is snp-emulated here, which the scenario names already"
     )
 
 
