@@ -28,7 +28,12 @@ By = Literal["launch", "request", "fault"]
 """Who changed a page: QEMU at launch, the guest by a request, or by an access (implicit conversion)."""
 
 PAGE, LARGE = 4096, 2 << 20
-_LINE = re.compile(r"^(?:\d+@(?P<t>\d+\.\d+):)?(?P<event>kvm_\w+) (?P<fields>.*)$")
+_LINE = re.compile(
+    r"^(?:\d+@(?P<t>\d+\.\d+):|(?P<clock>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z) )?"
+    r"(?P<event>\w+) (?P<fields>.*)$"
+)
+"""With ``-msg timestamp=on``: QEMU 9 and 10 begin with the process and the seconds since 1970, 11 with the
+time as its messages have it."""
 _NUMBER = r"0x([0-9a-f]+)"
 _FORMS = {
     "kvm_sev_snp_launch_update": re.compile(rf"src {_NUMBER} gpa {_NUMBER} len {_NUMBER} \((\w+) page\)"),
@@ -38,7 +43,7 @@ _FORMS = {
         rf"start {_NUMBER} size {_NUMBER} (shared_to_private|private_to_shared)"
     ),
 }
-"""QEMU 10.0, the ``trace-events`` of ``accel/kvm``, ``target/i386`` and ``target/i386/kvm``."""
+"""QEMU 9.1 to 11.1, the ``trace-events`` of ``accel/kvm``, ``target/i386`` and ``target/i386/kvm``."""
 _ENCRYPTED, _SIZE_2M = 1 << 4, 1 << 0  # attributes of KVM_HC_MAP_GPA_RANGE
 _FAULT_PRIVATE = 1 << 3  # flags of KVM_EXIT_MEMORY_FAULT
 _HINT = "look at QEMU's version: its trace events must be those of 9.1 to 11"
@@ -146,7 +151,7 @@ def parse_page_states(text: str, zero: float | None = None) -> PageStates:
     converted: dict[tuple[int, int, bool], int] = {}
     for number, line in enumerate(lines, start=1):
         event, fields, at = _fields(number, line)
-        t = None if at is None or zero is None else float(at) - zero
+        t = None if at is None or zero is None else at - zero
         if event == "kvm_convert_memory":
             start, size = (int(field, 16) for field in fields[:2])
             key = start, start + size, fields[2] == "shared_to_private"
@@ -167,13 +172,24 @@ def parse_page_states(text: str, zero: float | None = None) -> PageStates:
     return PageStates(tuple(changes), cut)
 
 
-def _fields(number: int, line: str) -> tuple[str, tuple[str, ...], str | None]:
+def event_of(line: str) -> tuple[str, str, float | None] | None:
+    """Return a line's event, its fields and the seconds since 1970, None without; None for another line."""
     found = _LINE.match(line)
-    form = _FORMS.get(found["event"]) if found is not None else None
-    fields = form.fullmatch(found["fields"]) if found is not None and form is not None else None
-    if found is None or fields is None:
+    if found is None:
+        return None
+    at = float(found["t"]) if found["t"] else None
+    if found["clock"]:
+        at = datetime.fromisoformat(found["clock"]).timestamp()
+    return found["event"], found["fields"], at
+
+
+def _fields(number: int, line: str) -> tuple[str, tuple[str, ...], float | None]:
+    event, text, at = event_of(line) or ("", "", None)
+    form = _FORMS.get(event)
+    fields = form.fullmatch(text) if form is not None else None
+    if fields is None:
         raise EvidenceError(f"{TRACE}:{number}: no event that is known here: {line[:80]!r}", _HINT)
-    return found["event"], fields.groups(), found["t"]
+    return event, fields.groups(), at
 
 
 def _change(event: str, fields: tuple[str, ...], t: float | None, line: int) -> Change:

@@ -58,6 +58,15 @@ def test_lines_without_times_have_none() -> None:
     assert {it.t for it in read(*(line.partition(":")[2] for line in WHOLE)).changes} == {None}
 
 
+def test_qemu_11_writes_the_time_as_its_messages_have_it() -> None:
+    def as_11(line: str) -> str:
+        at, _, event = line.partition("@")[2].partition(":")
+        return f"1970-01-01T00:01:{float(at) - 60:09.6f}Z {event}"
+
+    assert as_11(LAUNCH).startswith("1970-01-01T00:01:40.500000Z kvm_sev_snp_launch_update src ")
+    assert [(it.line, it.t) for it in read(*map(as_11, WHOLE)).changes] == [(1, 0.5), (2, 1.5), (4, 2.0)]
+
+
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
