@@ -81,8 +81,10 @@ def _has_sandbox(qemu: Path, _changed: int) -> bool:
 
 _SILENT: tuple[str, ...] = (
     *("-nodefaults", "-no-user-config", "-display", "none", "-nic", "none", "-qmp", "stdio", "-S"),
-    *("-machine", "q35", "-accel", "kvm", "-m", "16M"),
+    *("-machine", "none", "-accel", "kvm", "-accel", "tcg"),
 )
+"""A machine with a board would want SeaBIOS, which a QEMU for OVMF guests need not have. Where KVM does not
+start, QEMU answers that it is not enabled."""
 _ASKED = "".join(
     json.dumps({"execute": name}) + "\n" for name in ("qmp_capabilities", "query-sev-capabilities", "quit")
 )

@@ -11,6 +11,7 @@ import pytest
 from harness.evidence.host.page_states import parse_page_states
 from harness.machine.argv import ByHand, argv
 from harness.machine.spec import TRACE
+from harness.platforms import qemu_answers
 from harness.platforms.examination import LAUNCH, Means, launched, spec
 from harness.platforms.host import Host
 from harness.platforms.registry import platform_named
@@ -36,6 +37,13 @@ def test_it_asks_for_its_end(guest: MachineSpec) -> None:
         "pass",
         "an SNP guest started and asked for its end",
     )
+
+
+@pytest.mark.qemu
+def test_qemu_answers_when_it_is_asked_what_sev_can_do(qemu_binary: Path) -> None:
+    """It has no SeaBIOS: the question comes without a board, which would want one."""
+    answers = qemu_answers.ask(qemu_binary, sev=True)
+    assert answers.capabilities or answers.trouble in {"KVM not enabled", "SEV is not enabled in KVM"}
 
 
 @pytest.mark.qemu
