@@ -28,7 +28,8 @@ _STACK_WORDS = 512
 def interrogate(machine: Machine, ending: Ending) -> None:
     """Ask for counters and, of a boot that went wrong, for registers and code.
 
-    A QEMU that does not answer a question gets no other one: the record lacks what was not told.
+    A QEMU that does not answer a question gets no other one: the record lacks what was not told. Registers
+    and code of a guest on hardware are not asked for: they are its own.
     """
     if machine.returncode is not None:
         return
@@ -40,11 +41,11 @@ def interrogate(machine: Machine, ending: Ending) -> None:
             "query-memory-size-summary": machine.qmp.execute("query-memory-size-summary"),
         }
         # What an emulation answers tells of no SEV firmware.
-        if confidential and machine.spec.accel.startswith("kvm"):
+        if machine.spec.protected:
             with contextlib.suppress(MonitorError):
                 counters[QUERY_SEV] = machine.qmp.execute(QUERY_SEV)
         write_json(machine.rundir / "counters.json", counters)
-        if ending.kind is EndingKind.COMPLETED:
+        if ending.kind is EndingKind.COMPLETED or machine.spec.protected:
             return
         with contextlib.suppress(OSError):
             _images(machine)

@@ -78,6 +78,14 @@ class MachineSpec:
     tracepoints: tuple[tuple[str, str], ...] = ()
     extra: tuple[str, ...] = ()
 
+    @property
+    def protected(self) -> bool:
+        """Whether hardware keeps the guest's registers and private memory from QEMU.
+
+        QEMU's monitor shows them as they were at the launch then (``kvm_cpu_synchronize_state()``).
+        """
+        return self.confidential is not None and self.accel.partition(",")[0] == "kvm"
+
     def __post_init__(self) -> None:
         paths = [self.qemu, self.firmware, self.kernel, self.initrd, *(drive.path for drive in self.drives)]
         for path in paths:

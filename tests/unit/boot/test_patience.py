@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import pytest
@@ -160,6 +161,36 @@ def test_a_guest_that_computes_gets_its_limit_once_more(run: Run, monkeypatch: p
     assert ending.detail == "no console byte for 0.5 s in phase init; it computes"
 
 
+def on_hardware(ran: float) -> Patience:
+    """Return the patience with a guest whose registers nobody may ask for; QEMU ran for so many seconds."""
+
+    class Monitor:
+        def execute(self, command: str, **_: object) -> object:
+            raise AssertionError(f"{command}: its registers are not to be had")
+
+    spec = SimpleNamespace(protected=True)
+    machine = SimpleNamespace(spec=spec, pid=os.getpid(), clock=lambda: 90.0, qmp=Monitor())
+    patient = Patience(cast("Machine", machine), dict.fromkeys(Phase, Limit(100.0, 10.0, look=1.0)))
+    patient._samples = [Ran(30.0, 1.0, 0.0), Ran(70.0, 1.0 + ran, 0.0)]
+    return patient
+
+
+HANG = Ending(EndingKind.HANG, "kernel", "", "no console byte for 70.0 s in phase kernel")
+
+
+def test_a_guest_on_hardware_is_judged_by_the_time_that_it_ran() -> None:
+    ending = on_hardware(0.4).at_limit(SEEN, HANG)
+    assert ending is not None
+    assert ending.detail == f"{HANG.detail}; its registers are its own; QEMU ran for 0.4 s in 40.0 s"
+    computes = on_hardware(39.0)
+    assert computes.at_limit(SEEN, HANG) is None, "it accepts memory, say, and gets its limit once more"
+    assert computes.at_limit(SEEN, HANG) is not None
+
+
+def test_a_silent_guest_on_hardware_is_no_early_hang() -> None:
+    assert on_hardware(0.0).at_look(SEEN) is None
+
+
 def test_looks_at_a_silent_guest() -> None:
     idle = Idle()
     assert idle.due(20.0, 31.0) == 31.0
@@ -305,6 +336,7 @@ class Clock:
     """A machine of which there is a clock alone, which a test sets."""
 
     pid = 1
+    spec = SimpleNamespace(protected=False)
 
     def __init__(self) -> None:
         self.now = 0.0

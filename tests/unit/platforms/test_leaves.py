@@ -310,6 +310,13 @@ def test_a_hardware_host_is_examined_to_the_launch(
     assert [leaf.state for leaf in leaves[-4:]] == ["skip", "pass", "pass", "pass"]
     assert "mount -t tracefs" in leaves[-4].mend
     assert "sev-snp-guest,id=cgs0,cbitpos=51,reduced-phys-bits=1,policy=0x30000" in seen[0]
+    plain_sev = made_up_qemu(
+        'case "$*" in *--version*) echo QEMU emulator version 11.1.3;;'
+        ' "-object help") echo "  sev-snp-guest";;'
+        """ *) echo '{"error": {"desc": "failed to export PDH cert ret=-1 fw_err=1 (…)"}}';; esac"""
+    )
+    leaves = [*platform.examine(GENOA_HOST, Means(plain_sev))]
+    assert [leaf.state for leaf in leaves[-2:]] == ["skip", "pass"], "no question of SNP guests"
     broken = [*platform.examine(BAD_HOSTS["asids-taken"][0], Means(qemu))]
     assert [leaf.state for leaf in broken[-3:]] == ["pass", "skip", "skip"]
     mute = made_up_qemu("exit 1")
