@@ -25,7 +25,7 @@ Loc = tuple[str | int, ...]
 
 TAG = "tag:yaml.org,2002:"
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what YAML counts as the end of a line
-_NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_NOT_YAML = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 _MAX_VALUES = 1_000_000  # nested aliases can make a small file mean an enormous one
 _MAX_DEPTH = 50
 _WIDTH = 100  # of a quoted source line

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class _Ended(BaseModel):
     """The JSON object behind ``ACTION_END``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     action: str
     status: int

@@ -16,7 +16,7 @@ _IOMEM = re.compile(r"^(?P<indent> *)(?P<start>[0-9a-f]{8,})-(?P<last>[0-9a-f]{8
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class Kernel(_Part):

@@ -17,7 +17,7 @@ LIST_FAILED = "systemctl list-units --failed --plain --no-legend"
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class Said(_Part):

@@ -55,7 +55,7 @@ def _code(file: str) -> str:
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [it for it in body if not _explains(it)] or [ast.Pass()]  # type: ignore[attr-defined]
-    return ast.unparse(ast.fix_missing_locations(tree))
+    return ast.unparse(tree)
 
 
 def _explains(node: ast.AST) -> bool:

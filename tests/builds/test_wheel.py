@@ -88,7 +88,7 @@ def test_it_carries_the_shipped_project_and_no_path_of_this_machine(wheel: Path)
     assert not [name for name, text in texts.items() for path in there if path in text]
     entries = next(text for name, text in texts.items() if name.endswith("entry_points.txt")).decode()
     for command in ("harness", "ovmf-acceptance"):
-        assert f"{command} = harness.cli.entry:main" in entries
+        assert f"{command} = harness.cli.entry:command" in entries
 
 
 def test_it_is_what_python_finds(installed: Mapping[str, str], tmp_path: Path) -> None:

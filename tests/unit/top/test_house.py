@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import BaseModel
 
 import harness
 from tests.support import house
@@ -15,7 +17,7 @@ from tests.support.data import PROJECT, TESTS
 from tests.support.docstrings import undocumented
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 SOURCES = [PROJECT / name for name in ("harness", "tests", "bench", "examples")]
@@ -46,6 +48,22 @@ def test_what_others_use_says_what_it_is() -> None:
 
 def test_tests_share_by_support() -> None:
     assert not house.borrowed_from_tests(TESTS)
+
+
+def test_models_are_made_when_they_are_used() -> None:
+    """All of them made at import would cost each command, and each worker of a run, a tenth of a second."""
+    for path in (PROJECT / "harness").rglob("*.py"):
+        if "pydantic" in path.read_text(encoding="utf-8"):
+            import_module(".".join(path.relative_to(PROJECT).with_suffix("").parts))
+    models = [model for model in _below(BaseModel) if model.__module__.startswith("harness.")]
+    assert models
+    assert not [model for model in models if not model.model_config.get("defer_build")]
+
+
+def _below(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for one in model.__subclasses__():
+        yield one
+        yield from _below(one)
 
 
 @pytest.fixture
