@@ -52,7 +52,7 @@ from harness.run.replay import TRAITS, load_cell, load_traits
 from harness.run.single.capsule import unpack_capsule
 from harness.store.packing import SUFFIX, pack
 from tests.support.data import DATA
-from tests.support.hostile import CHANGES, EDITS, changed, edited, fuzz
+from tests.support.hostile import CHANGES, EDITS, SEED, changed, edited, fuzz
 from tests.support.pytest_runs import PLAIN
 from tests.support.runs import boot, check, end, finding, write_run
 
@@ -61,7 +61,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SHORT, LONG = 40, 10_000
-EXAMPLES = [pytest.param(SHORT, id="short"), pytest.param(LONG, id="long", marks=pytest.mark.nightly)]
+WITHOUT_HASTE = [pytest.mark.nightly, pytest.mark.timeout(0)]
+"""A busy host takes longer than any test's limit over 10,000 records, and that is nobody's failure."""
+EXAMPLES = [pytest.param(SHORT, id="short"), pytest.param(LONG, id="long", marks=WITHOUT_HASTE)]
 RECORDS = DATA / "records"
 SERIAL = (RECORDS / PLAIN / "serial.log").read_bytes()
 LEDGER = (DATA / "snp-emulated-6.12-2G.ledger.jsonl").read_bytes()
@@ -74,6 +76,23 @@ def refused(read: Callable[[], object]) -> None:
     """Read, and let the harness refuse."""
     with contextlib.suppress(HarnessError):
         read()
+
+
+def test_a_failure_keeps_its_example_and_its_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SEED, "7")
+
+    def check(edits: Any) -> None:
+        assert len(edits) < 4
+
+    met: list[list[Any]] = [[], []]
+    for each in met:
+        fuzz(EDITS, each.append, SHORT, fixed=False)
+    assert met[0] == met[1]
+    with pytest.raises(AssertionError) as caught:
+        fuzz(EDITS, check, LONG, fixed=False)
+    told = "\n".join(caught.value.__notes__)
+    assert f"{SEED}=7, and this example: [(" in told
+    assert "@reproduce_failure(" in told
 
 
 def of_console(data: bytes) -> None:
