@@ -37,6 +37,7 @@ GROUPS = (
     "matrix",
     "results",
     "judging",
+    "verification",
     "scheduling",
     "report",
     "diagnosis",
