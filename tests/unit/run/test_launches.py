@@ -20,6 +20,7 @@ REFUSED = {
     "kvm-not-permitted": ("-accel kvm: failed to initialize kvm: Permission denied", "harness doctor"),
     "no-guest-memfd": ("-accel kvm: vm-type SEV-SNP not supported by KVM", "kernel 6.11 or later"),
     "pflash": ("KVM_SET_USER_MEMORY_REGION2 failed, slot=3, start=0xffc00000: Invalid argument", "-bios"),
+    "pflash-part": ("could not load PC BIOS '/usr/share/OVMF/OVMF_CODE_4M.fd'", "name the whole image"),
     "wrong-qemu": ("Parameter 'qom-type' does not accept value 'sev-snp-guest'", "HARNESS_QEMU"),
     "no-memory": ("cannot set up guest memory 'ram1': Cannot allocate memory", "smaller memory"),
     "asids": ("sev_common_kvm_init: failed to create encryption context", "end other SNP guests"),
