@@ -67,7 +67,7 @@ class Story:
                 return False
             self.watch.begin_anew(self.machine.clock())
             self.since = len(self.machine.events)
-            self.machine.qmp.execute("cont")
+            self.machine.go_on()
         except MonitorError:
             return False
         self.first_marks = self.first_marks or marks

@@ -31,12 +31,23 @@ T = TypeVar("T")
 
 GREETING_SECONDS = 30.0
 """How long QEMU may take from its start to its QMP greeting (large memory backends, a loaded host)."""
+_PER_GIB = 2.0
+"""How much longer for each GiB of memory that is to be there before: one thread of QEMU clears it."""
+LAUNCH_SECONDS = 300.0
+"""How long QEMU may take to let a protected guest run: all of its launch is in that command, and the secure
+processor launches one guest after the other."""
 
 QUIT_SECONDS = 5.0
 FILE_BYTES = 4 << 30
 """Of each file that QEMU writes: a guest's disk is the largest."""
 _LOOK_SECONDS = 0.25
 """Longest sleep of a wait: an interrupt that does not wake a lock is seen after this time."""
+
+
+def greeting_seconds(spec: MachineSpec) -> float:
+    """Return how long a machine's QEMU may take from its start to its QMP greeting."""
+    there = ("prealloc", "on") in spec.backing
+    return GREETING_SECONDS + (_PER_GIB * spec.memory_mib / 1024 if there else 0.0)
 
 
 class Machine:
@@ -105,7 +116,7 @@ class Machine:
             console.start()
         self._monitor = Monitor(self._on_event)
         try:
-            self._monitor.connect(ours, GREETING_SECONDS)
+            self._monitor.connect(ours, greeting_seconds(self.spec))
         except MonitorError as error:
             ours.close()
             returncode = self._process.wait(1.0)
@@ -171,6 +182,13 @@ class Machine:
         self._running().confine(FILE_BYTES, processor_seconds)
         self._zero = time.monotonic()
         if not by_gdb:
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Let vCPUs run that are paused, once QEMU has launched the guest; raise ``MonitorError``."""
+        if self.spec.protected:
+            self.qmp.execute_within(LAUNCH_SECONDS, "cont")
+        else:
             self.qmp.execute("cont")
 
     def serial_write(self, data: bytes) -> None:

@@ -78,8 +78,12 @@ class Monitor:
 
     def execute(self, command: str, /, **arguments: object) -> object:
         """Run one QMP command and give its return value; raise ``MonitorError``."""
+        return self.execute_within(ANSWER_SECONDS, command, **arguments)
+
+    def execute_within(self, seconds: float, command: str, /, **arguments: object) -> object:
+        """Do the same for a command for which QEMU may take as many seconds."""
         try:
-            return background().run(self._client.execute(command, arguments or None), ANSWER_SECONDS)
+            return background().run(self._client.execute(command, arguments or None), seconds)
         except ExecuteError as error:
             raise MonitorError(f"QMP {command}: {error}") from error
         except (QMPError, TimeoutError, EOFError, OSError, asyncio.CancelledError) as error:

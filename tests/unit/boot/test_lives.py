@@ -40,6 +40,9 @@ class Machine:
         if command == "system_reset" and self.resets:
             self.events += (Event(2.0, "RESET", {"reason": "host-qmp-system-reset"}),)
 
+    def go_on(self) -> None:
+        self.execute("cont")
+
     def wait(self, look: Any, until: float) -> Any:
         assert until > 0
         return look()

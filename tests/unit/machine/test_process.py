@@ -9,14 +9,15 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.machine import machine as machine_module
-from harness.machine.machine import Machine
+from harness.machine.machine import GREETING_SECONDS, LAUNCH_SECONDS, Machine, greeting_seconds
 from harness.machine.process import OUTPUT_SHOWN, LaunchError, read_tail
-from harness.machine.spec import MachineSpec
+from harness.machine.spec import ConfidentialObject, MachineSpec
 from tests.support.data import FAKE_QEMU, PROJECT
 from tests.support.processes import HOLDER, alive, gone, wait_for
 
@@ -63,6 +64,32 @@ def test_a_mute_qemu_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(LaunchError, match=r"no QMP greeting within 0\.3 s"):
         machine.__enter__()
     assert machine.returncode == -signal.SIGKILL
+
+
+def test_memory_that_is_to_be_there_takes_its_time() -> None:
+    large = replace(fake(), memory_mib=513 << 10)
+    assert greeting_seconds(large) == GREETING_SECONDS
+    assert greeting_seconds(replace(large, backing=(("prealloc", "on"),))) == GREETING_SECONDS + 2 * 513
+
+
+@pytest.mark.parametrize(("accel", "seconds"), [("kvm", LAUNCH_SECONDS), ("tcg", None)])
+def test_the_launch_of_a_protected_guest_takes_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accel: str, seconds: float | None
+) -> None:
+    """All of it is in the command by which the guest is let run, and others may be launched before it."""
+    asked: list[tuple[str, float | None]] = []
+
+    class Asked:
+        def execute(self, command: str) -> None:
+            asked.append((command, None))
+
+        def execute_within(self, seconds: float, command: str) -> None:
+            asked.append((command, seconds))
+
+    monkeypatch.setattr(Machine, "qmp", Asked())
+    spec = replace(fake(), accel=accel, confidential=ConfidentialObject(type="sev-snp-guest"))
+    Machine(spec, tmp_path).go_on()
+    assert asked == [("cont", seconds)]
 
 
 def test_leaving_ends_qemu_and_reports_its_code(tmp_path: Path) -> None:
