@@ -16,7 +16,7 @@ from harness.evidence.evidence import Evidence
 from harness.evidence.record import BootRecord
 from harness.matrix.cell import Cell
 from harness.platforms.host import Host
-from harness.platforms.registry import platform_named, platforms
+from harness.platforms.registry import platforms
 from harness.recipes.project import find_project
 from harness.run.options import Options
 from harness.run.session import Session
@@ -168,12 +168,12 @@ def test_a_name_of_the_projects_own_is_refused(site: Path) -> None:
         platforms()
 
 
-@pytest.mark.parametrize("name", ["snp", "snp-emulated", "plain"])
+@pytest.mark.parametrize(("name", "factor"), [("snp", 4.0), ("snp-emulated", 1.0), ("plain", 1.0)])
 @pytest.mark.parametrize("guest", ["initramfs", "debian-trixie"])
-def test_the_projects_own_have_the_accelerators_limits(name: str, guest: str) -> None:
+def test_the_projects_own_have_the_accelerators_limits(name: str, factor: float, guest: str) -> None:
+    """On hardware four times as long: nobody measured them there."""
     cell = Cell("f", "k", "direct", 8192, name, guest=guest)
     for accel in ("kvm", "tcg"):
         files = {"kernel": None, "initrd": None, "drives": (), "vcpus": 1}
         spec: Any = type("Spec", (), {"accel": accel, "memory_mib": 8192, **files})
-        assert limits(cell, spec) == deadlines(accel, 8192, debian=cell.whole_system)
-    assert platform_named(name).deadline_factor == 1.0
+        assert limits(cell, spec) == deadlines(accel, 8192, factor, debian=cell.whole_system)
