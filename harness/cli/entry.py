@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import sys
@@ -21,10 +22,8 @@ _RARELY = 100_000
 def command() -> int:
     """Run the command of this process; return its exit code."""
     gc.set_threshold(_RARELY)
-    try:
-        return main()
-    finally:
-        gc.freeze()  # what is imported is no garbage; Python would look through all of it before it ends
+    atexit.register(gc.freeze)  # else Python looks through all that was imported before it ends
+    return main()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,6 +8,8 @@ output, and waits for no import.
 
 from __future__ import annotations
 
+import atexit
+import gc
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -36,6 +38,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
         if not word.startswith("-") and (not before.startswith("--") or "=" in before)
     ]
     if start(early_config, named) is not None:
+        atexit.register(gc.freeze)  # else Python looks through all that was imported before it ends
         early_config.pluginmanager.import_plugin(PLUGIN)
         # For each name in a module's ``pytest_plugins`` pytest would read the metadata of all packages.
         for name in (*FIXTURES, *OTHERS):
