@@ -25,6 +25,7 @@ AXIS_OPTIONS = {
     ),
     "loader": ("NAME", "boot through this loader in place of what scenarios name"),
     "memory": ("SIZE", "give guests this much memory in place of what scenarios name, such as 8G or 2817M"),
+    "emulation": ("NAME", "emulate this host in place of what scenarios name, such as older-host"),
 }
 """Options that put a user's values on an axis: what is written after each, and what it does."""
 
