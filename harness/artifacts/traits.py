@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from harness.artifacts.firmware.traits import FirmwareTraits, read_firmware_traits
 from harness.artifacts.kernel.traits import KernelTraits, read_kernel_traits
@@ -24,7 +24,8 @@ class Traits:
 
     ``entry``: how the loader enters the kernel. ``actions``: what the files of the cell's actions say, in the
     order in which the guest does them. ``faults``: what the cell's emulated host does wrong.
-    ``console``: the kernel gets a command line, and with it a console.
+    ``console``: the kernel gets a command line, and with it a console. ``private_mmio``: what the cell's host
+    does about accesses with the C-bit to what is no memory.
     """
 
     firmware: FirmwareTraits
@@ -33,6 +34,7 @@ class Traits:
     actions: tuple[GuestAction, ...] = ()
     faults: tuple[str, ...] = ()
     console: bool = True
+    private_mmio: Literal["ends", "goes-on"] = "ends"
 
     def to_json(self) -> dict[str, Any]:
         """Return the traits as JSON values, for ``from_json``."""
@@ -48,4 +50,5 @@ class Traits:
         firmware, kernel = FirmwareTraits.from_json(data["firmware"]), KernelTraits.from_json(data["kernel"])
         actions = tuple(GuestAction.from_json(each) for each in data.get("actions", ()))
         faults, console = tuple(data.get("faults", ())), data.get("console", True) is True
-        return cls(firmware, kernel, data.get("entry", "efi-stub"), actions, faults, console)
+        host: Literal["ends", "goes-on"] = "goes-on" if data.get("private_mmio") == "goes-on" else "ends"
+        return cls(firmware, kernel, data.get("entry", "efi-stub"), actions, faults, console, host)

@@ -73,7 +73,8 @@ class Where:
 
 ANYWHERE = Where("", lambda _what: True)
 NO_START = Where("the hypervisor refuses to start the guest", lambda what: what.refused_by == "hypervisor")
-STARTS = Where("the guest starts", lambda what: what.refused_by != "hypervisor")
+HOST_ENDS = Where("the host ends the guest while its firmware runs", lambda what: what.refused_by == "host")
+STARTS = Where("the guest ends by itself", lambda what: what.refused_by not in {"hypervisor", "host"})
 IN_LOADER = Where("the loader refuses", lambda what: what.refused_by == "loader")
 FEATURES = Where(
     "the kernel says which parts of the guest's technology are active",
@@ -122,6 +123,7 @@ def judged_by(check: str) -> Where:
 
 WITHOUT_CONSOLE = (
     *(boot.NEVER_STARTED, boot.HANGS, boot.NO_USERSPACE, boot.DIES_ON_UNVALIDATED, boot.KERNEL_RAN),
+    boot.ENDS_ON_PRIVATE_MMIO,
     *(acceptance.EXIT_GRANTED_AT_ONCE, acceptance.EXIT_RETRIED_ONCE, acceptance.EXIT_ACCEPTS_EXACTLY),
     *(exit_acceptance.ACCEPTS_NOTHING_AT_EXIT, exit_acceptance.ACCEPTS_ONCE_AT_EXIT),
     *(acceptance.LEDGER_WHOLE, acceptance.VALIDATED_ONCE, acceptance.NO_UNVALIDATED_ACCESS),
@@ -158,6 +160,7 @@ class Row:
 TABLE = (
     # Does the boot go as far as it should?
     Row(boot.NEVER_STARTED,                 EITHER, REFUSES,            NO_START),
+    Row(boot.ENDS_ON_PRIVATE_MMIO,          EITHER, REFUSES,            HOST_ENDS),
     Row(boot.HANGS,                         EITHER, HANGS),
     Row(host_faults.ENDS_LOUDLY,            EITHER, LOUD),
     Row(boot.NO_USERSPACE,                  EITHER, REFUSES | HANGS,    STARTS),

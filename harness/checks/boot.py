@@ -33,6 +33,11 @@ _MOST_VCPUS = 4096
 # 5.10 says "SEV-ES: Unsupported exit-code 0x404 in early #VC", and "PANIC: Unsupported" before it gives up.
 _DEATH_BY_VC = re.compile(r"^.*Unsupported exit-code 0x404 in early #VC exception.*$", re.MULTILINE)
 
+_DEATH_BY_MMIO = re.compile(
+    "is no memory, and was used with the C-bit|Convert non guest_memfd backed memory region"
+)
+"""What QEMU says of a guest that it ends: the emulation's, and the one for KVM (kvm_convert_memory())."""
+
 
 def _reaches_userspace(evidence: Evidence) -> Iterator[Problem]:
     if evidence.record.ending.kind is not EndingKind.COMPLETED and not evidence.cell.action:
@@ -159,6 +164,21 @@ def _never_started(evidence: Evidence) -> Iterator[Problem]:
         )
 
 
+def _ends_on_private_mmio(evidence: Evidence) -> Iterator[Problem]:
+    """Ask for QEMU's own words, of emulation or KVM, and that no kernel ran before."""
+    ending = evidence.record.ending
+    if release := kernel_release(evidence.record.serial_text):
+        yield Problem("kernel-started", f"the kernel {release} ran before the end", evidence.end)
+    if not _DEATH_BY_MMIO.search(ending.detail):
+        yield Problem(
+            "died-otherwise",
+            "it was not for using a device with the C-bit that the host ended the guest",
+            evidence.end,
+            ending.detail,
+            ending=str(ending.kind),
+        )
+
+
 def _hangs(evidence: Evidence) -> Iterator[Problem]:
     if evidence.record.ending.kind is not EndingKind.HANG:
         yield Problem(
@@ -224,6 +244,12 @@ NEVER_STARTED = Check(
     "never-started",
     "Does QEMU refuse to start a guest that lacks SEV metadata?",
     _never_started,
+    Needs.RECORD,
+)
+ENDS_ON_PRIVATE_MMIO = Check(
+    "ends-on-private-mmio",
+    "Does the host end the guest for using a device with the C-bit?",
+    _ends_on_private_mmio,
     Needs.RECORD,
 )
 HANGS = Check("hangs", "Known fault: does the boot go on for ever?", _hangs, Needs.RECORD)

@@ -54,12 +54,15 @@ def expectation(cell: Cell, traits: Traits) -> Expectation:
             acceptance_protocol=firmware.memory_acceptance,
             kernel_unaccepted=kernel.unaccepted_memory,
             host="failing" if DEADLY.intersection(traits.faults) else "fair",
+            private_apic=firmware.private_apic,
+            private_mmio=traits.private_mmio,
             accept_memory="eager" if _last_word(words, "accept_memory=") == "eager" else "lazy",
         )
     )
     read_from = {
         "firmware_supports": firmware.sources.get("technologies"),
         "acceptance_protocol": firmware.sources.get("memory_acceptance"),
+        "private_apic": firmware.sources.get("private_apic"),
         "kernel_supports": kernel.sources.get("technologies"),
         "kernel_unaccepted": kernel.sources.get("unaccepted_memory"),
     }

@@ -35,8 +35,9 @@ Outcome = Literal[
 ``ends-loudly``: the host fails the guest, which ends itself and says so.
 ``plain``: nothing is accepted, since the platform knows no acceptance."""
 
-RefusedBy = Literal["kernel", "hypervisor", "loader"]
-"""Who, where a row names one: each refuses in its own way. ``hypervisor``: does not even start the guest."""
+RefusedBy = Literal["kernel", "hypervisor", "loader", "host"]
+"""Who, where a row names one: each refuses in its own way. ``hypervisor``: does not even start the guest.
+``host``: ends the guest while its firmware runs."""
 
 DEADLY = frozenset(op.removeprefix("host-") for op in HOST_FAILURES)
 """A host's faults that no guest can go on after, by their names in emulations.yaml; after others it must."""
@@ -54,7 +55,8 @@ class Facts:
     ``technologies`` has it. ``acceptance_protocol``, ``kernel_unaccepted``: the firmware's trait
     ``memory_acceptance``, the kernel's ``unaccepted_memory``. ``high_ram``: QEMU puts RAM at 4 GiB and above.
     ``accept_memory``: what the kernel's command line says. ``host``: ``failing`` where the emulated host does
-    what no guest can go on after.
+    what no guest can go on after. ``private_apic``: the firmware's trait. ``private_mmio``: what the host
+    does about it.
     """
 
     technology: Technology
@@ -66,6 +68,8 @@ class Facts:
     kernel_unaccepted: bool
     accept_memory: Literal["lazy", "eager"]
     host: Literal["fair", "failing"] = "fair"
+    private_apic: bool = False
+    private_mmio: Literal["ends", "goes-on"] = "ends"
 
 
 class _Hyphened(Strict):
@@ -84,6 +88,8 @@ class Conditions(_Hyphened):
     kernel_unaccepted: bool | None = None
     accept_memory: Literal["lazy", "eager"] | None = None
     host: Literal["fair", "failing"] | None = None
+    private_apic: bool | None = None
+    private_mmio: Literal["ends", "goes-on"] | None = None
 
     def hold(self, facts: Facts) -> bool:
         """Return whether each fact has the value that the row names."""

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
     from harness.recipes.firmware import FirmwareRecipe
 
-_TRAITS = ("technologies", "memory_acceptance", "accepts_at_exit", "kernel_hashes", "debug_output")
+_TRAITS = (
+    *("technologies", "memory_acceptance", "accepts_at_exit", "kernel_hashes", "debug_output"),
+    "private_apic",
+)
 
 
 def add(parser: argparse.ArgumentParser) -> None:

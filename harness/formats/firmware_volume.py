@@ -16,7 +16,11 @@ _SIGNATURE_AT = 40  # in EFI_FIRMWARE_VOLUME_HEADER
 _SYSTEMS = {UUID("8c8ce578-8a3d-4f1c-9935-896185c32dd3"), UUID("5473c07a-3dcb-4dca-bd6f-1e9689e7349a")}
 """File systems of volumes: FFS2, FFS3."""
 _FILE_HEADER = 24
+_KIND_AT = 18  # in EFI_FFS_FILE_HEADER
 _LARGE = 0x01  # FFS_ATTRIB_LARGE_FILE: the size is in 8 bytes behind the header
+
+SECURITY_CORE = 0x03
+"""The kind of a volume's first program: SEC, which the reset vector starts."""
 
 PE32, TE, UI = 0x10, 0x12, 0x15
 """Kinds of sections: programs, with a whole header and a terse one, and a name for people."""
@@ -48,6 +52,11 @@ def placed_files(data: bytes) -> Iterator[PlacedFile]:
         if start >= 0 and UUID(bytes_le=data[start + 16 : start + 32]) in _SYSTEMS:
             yield from _files(data[start:], start)
         found = data.find(_SIGNATURE, found + len(_SIGNATURE))
+
+
+def kind_of(content: bytes) -> int:
+    """Return the kind that a file's header says, such as ``SECURITY_CORE``."""
+    return content[_KIND_AT]
 
 
 def ui_name(content: bytes) -> str:

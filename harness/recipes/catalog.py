@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from harness.documents.document import Document, Loc, Problem, YamlError, load_document, near
 from harness.errors import HarnessError
@@ -13,7 +13,7 @@ from harness.matrix.choices import EMULATIONS, GUESTS, Known
 from harness.paths import SHIPPED_PROJECT, Project
 from harness.recipes.action import GuestAction, read_action
 from harness.recipes.common import Located
-from harness.recipes.emulation import EmulationFile, EmulationRecipe, whole_emulations
+from harness.recipes.emulation import EmulationFile, EmulationRecipe, private_mmio, whole_emulations
 from harness.recipes.extends import whole_recipes
 from harness.recipes.firmware import FirmwareEntry, FirmwareFile, FirmwareRecipe
 from harness.recipes.groups import resolve_groups
@@ -89,6 +89,10 @@ class Catalog:
         """Return the names of what the cell's emulated host does wrong."""
         names = self.emulated_host(cell).get("host-faults", "")
         return tuple(names.split("+")) if names else ()
+
+    def private_mmio_of(self, cell: Cell) -> Literal["ends", "goes-on"]:
+        """Return what the cell's host does about accesses with the C-bit to what is no memory."""
+        return private_mmio(self.emulated_host(cell))
 
     def actions_of(self, cell: Cell) -> tuple[GuestAction, ...]:
         """Return what a cell's guest does, in order; HarnessError for an unknown action."""

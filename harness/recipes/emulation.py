@@ -90,6 +90,15 @@ class EmulationRecipe:
     where: str = ""
 
 
+def private_mmio(properties: Mapping[str, str]) -> Literal["ends", "goes-on"]:
+    """Return what becomes of a guest that uses what is no memory with the C-bit.
+
+    The properties are words of QEMU's object, whose own default follows the hypervisor.
+    """
+    usual = "report" if properties.get("hypervisor") == "spec" else "fatal"
+    return "goes-on" if properties.get("private-mmio", usual) == "report" else "ends"
+
+
 def whole_emulations(
     documents: Iterable[Document[EmulationFile]], others: Collection[str], problems: list[Problem]
 ) -> dict[str, EmulationRecipe]:

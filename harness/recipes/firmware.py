@@ -113,6 +113,7 @@ class Expect(Strict):
     )
     kernel_hashes: bool | None = Field(default=None, description="checks a hash of the kernel")
     debug_output: bool | None = Field(default=None, description="prints DEBUG messages")
+    private_apic: bool | None = Field(default=None, description="uses the local APIC with the C-bit")
     snp_capable: SkipJsonSchema[Annotated[bool | None, AfterValidator(_moved)]] = None
 
 

@@ -120,7 +120,8 @@ class Boots:
                 "a Linux in an emulated confidential guest has a ledger, which can be judged alone",
             )
         actions, faults = ingredients.catalog.actions_of(cell), ingredients.catalog.faults_of(cell)
-        return Traits(firmware, kernel, loader.entry(kernel), actions, faults, loader.passes_cmdline)
+        host = ingredients.catalog.private_mmio_of(cell)
+        return Traits(firmware, kernel, loader.entry(kernel), actions, faults, loader.passes_cmdline, host)
 
     def spec(self, cell: Cell) -> MachineSpec:
         """Return the machine that boots the cell; what it needs is fetched and built."""

@@ -54,5 +54,6 @@ def expected(
     **axes: object,
 ) -> Expectation:
     cell = Cell("fw", "k", "direct", memory_mib, platform, **axes)  # type: ignore[arg-type]  # by name
-    traits = Traits(firmware, kernel, entry, catalog().actions_of(cell), catalog().faults_of(cell))
+    actions, faults = catalog().actions_of(cell), catalog().faults_of(cell)
+    traits = Traits(firmware, kernel, entry, actions, faults, private_mmio=catalog().private_mmio_of(cell))
     return expectation(cell, traits)

@@ -99,14 +99,13 @@ class Boots:
         return started
 
     def changed(self, boots: str, **changes: str) -> CellRun:
-        """Return the boot of the base in a cell that differs."""
+        """Return the boot of the base in a cell that differs, also in its firmware."""
         planned = self.planned[boots]
         cell = dataclasses.replace(planned.cell, **changes)  # type: ignore[arg-type]
-        return ClaimedRun(self._session.context, cell, planned.said, self._claimed)
+        return ClaimedRun(self._session.context, cell, planned.said, self._claimed(cell.firmware))
 
-    @cached_property
-    def _claimed(self) -> FirmwareTraits:
-        return self._session.ingredients.firmware(REGISTRY.base).traits
+    def _claimed(self, firmware: str = REGISTRY.base) -> FirmwareTraits:
+        return self._session.ingredients.firmware(firmware).traits
 
     def _runs(self, name: str, boots: tuple[str, ...]) -> list[CellRun]:
         chosen = REGISTRY.base if name == REGISTRY.base else f"mutant-{name}"
@@ -120,7 +119,7 @@ class Boots:
                 self._session.context,
                 dataclasses.replace(self.planned[each].cell, firmware=chosen),
                 self.planned[each].said,
-                self._claimed,
+                self._claimed(),
             )
             for each in boots
         ]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from harness.matrix.cell import Cell
 
+USUAL = {EMULATIONS[0], "older-host"}
+"""The base starts on no host of today, so its cells as SEV-SNP guests are of an older one."""
 HERE = PROJECT / "tests/builds/mutants"
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[tuple[Text, ...], Field(min_length=1)]
@@ -79,9 +81,10 @@ class HostMutant(Strict):
 
 
 class Registry(Strict):
-    """``mutants.yaml``."""
+    """``mutants.yaml``. ``under_hosts``: the firmware that runs on hosts that go wrong."""
 
     base: Name
+    under_hosts: Name = Field(alias="under-hosts")
     mutants: tuple[Mutant, ...]
     equivalent: tuple[Equivalent, ...]
     guests: tuple[GuestMutant, ...]
@@ -93,7 +96,7 @@ def key(cell: Cell) -> str:
     words = [cell.kernel, format_memory(cell.memory_mib)]
     if cell.platform == "plain":
         words.append("plain")
-    if cell.emulation != EMULATIONS[0]:
+    if cell.emulation not in USUAL:
         words.append(cell.emulation)
     return " ".join(words)
 

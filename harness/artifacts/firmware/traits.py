@@ -17,7 +17,7 @@ from uuid import UUID
 
 from harness.artifacts.trait_values import with_technologies
 from harness.errors import HarnessError
-from harness.formats.firmware_volume import volume_files
+from harness.formats.firmware_volume import SECURITY_CORE, kind_of, volume_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,6 +31,10 @@ BEFORE_EXIT = UUID("8be0e274-3970-4b44-80c5-1ab9502f3bfc")
 """gEfiEventBeforeExitBootServicesGuid: the event at which the rest is accepted."""
 _ASSERTION = re.compile(rb"ASSERT (\[%a\] )?%a\(%")
 """How the DebugLibs of OVMF begin a failed assertion; builds without DEBUG output have no such text."""
+LOCAL_APIC = 0xFEE0_0000
+"""Where the local APIC is after a reset (APM volume 2, 16.3.1)."""
+_LOADS_CR3 = re.compile(rb"(?<!\x58)\x0f\x22[\xd8-\xdf]")
+"""``mov cr3, REG``; behind ``pop rax`` (58) edk2's exception handler puts back what it had found."""
 _LZMA_SECTION = UUID("ee4e5898-3914-4259-9d6e-dc7bd79403cf")
 _GUID_DEFINED = 0x02  # EFI_SECTION_GUID_DEFINED, UEFI PI volume 3
 
@@ -75,6 +79,8 @@ class FirmwareTraits:
     ``accepts_at_exit``: the driver with that protocol listens to the event before ExitBootServices, so it can
     accept what is left. That it does is for a boot to show.
     ``debug_output``: it prints DEBUG messages; to the debug console or a serial port, which is not known.
+    ``private_apic``: it uses the local APIC with the C-bit, as edk2 does before f0ed194236 (202405): its SEC
+    knows the local APIC and never changes the reset vector's page tables, in which each page has the C-bit.
     """
 
     technologies: tuple[str, ...]
@@ -84,6 +90,7 @@ class FirmwareTraits:
     debug_output: bool
     sections: tuple[MetadataSection, ...]
     sources: Mapping[str, str] = field(compare=False, repr=False)
+    private_apic: bool = False
 
     @property
     def reserves_page(self) -> bool:
@@ -99,7 +106,10 @@ class FirmwareTraits:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> FirmwareTraits:
-        """Make traits of what ``dataclasses.asdict`` gave; KeyError or TypeError when it is not that."""
+        """Make traits of what ``dataclasses.asdict`` gave; KeyError or TypeError when it is not that.
+
+        Older records know nothing of ``private_apic``.
+        """
         sections = tuple(MetadataSection(**section) for section in data["sections"])
         return cls(**with_technologies(data, "snp_capable") | {"sections": sections})
 
@@ -162,6 +172,17 @@ def unpacked(image: bytes) -> Iterator[bytes]:
         place = image.find(_LZMA_SECTION.bytes_le, place + 16)
 
 
+def _private_apic(image: bytes) -> tuple[bool, str]:
+    """Return whether SEC uses the local APIC with the C-bit, and what that was read from."""
+    cores = [content for _, content in volume_files(image) if kind_of(content) == SECURITY_CORE]
+    using = [core for core in cores if struct.pack("<I", LOCAL_APIC) in core]
+    if not using:
+        return False, f"no SEC that knows the local APIC at {LOCAL_APIC:#x}"
+    private = not any(_LOADS_CR3.search(core) for core in using)
+    told = "never loads CR3, so it keeps" if private else "loads CR3, so it changes"
+    return private, f"SEC knows the local APIC at {LOCAL_APIC:#x} and {told} the reset vector's page tables"
+
+
 def read_firmware_traits(image: bytes) -> FirmwareTraits:
     """Read the traits from an OVMF image (.fd, whole or CODE part); HarnessError when it is damaged."""
     sections = sev_sections(image)
@@ -174,6 +195,7 @@ def read_firmware_traits(image: bytes) -> FirmwareTraits:
         for name, content in volume_files(part)
         if MEMORY_ACCEPTANCE_PROTOCOL.bytes_le in content and BEFORE_EXIT.bytes_le in content
     ]
+    private_apic, apic_source = _private_apic(image)
     prints = any(_ASSERTION.search(part) for part in parts)
     listed = ", ".join(f"{s.kind:#x} at {s.base:#x}+{s.size:#x}" for s in sections) or "none"
     return FirmwareTraits(
@@ -189,5 +211,7 @@ def read_firmware_traits(image: bytes) -> FirmwareTraits:
             "accepts_at_exit": f"drivers with both that and {BEFORE_EXIT}: {', '.join(listens) or 'none'}",
             "debug_output": f"drivers {'hold' if prints else 'lack'} the text of assertions",
             "kernel_hashes": f"SEV metadata sections: {listed}",
+            "private_apic": apic_source,
         },
+        private_apic=private_apic,
     )

@@ -23,7 +23,7 @@ from harness.artifacts.firmware.traits import (
 )
 from harness.artifacts.traits import KernelTraits, read_kernel_traits
 from harness.errors import HarnessError
-from harness.formats.firmware_volume import volume_files
+from harness.formats.firmware_volume import SECURITY_CORE, volume_files
 from tests.support.data import DATA
 from tests.support.kernel_files import CONFIG, bzimage
 
@@ -113,12 +113,13 @@ def test_firmware_lacks_this_or_that() -> None:
 
 ASSERTION = b"ASSERT %a(%Lu): %a\n"
 OTHER = UUID("11111111-2222-3333-4444-555555555555")
+APIC, TO_CR3 = b"\0\0\xe0\xfe", b"\x0f\x22\xd8"
 
 
-def ffs(name: UUID, content: bytes, *, large: bool = False) -> bytes:
+def ffs(name: UUID, content: bytes, *, large: bool = False, kind: int = 7) -> bytes:
     """Make one file of a volume (EFI_FFS_FILE_HEADER, or its second form for large files)."""
     size = len(content) + (32 if large else 24)
-    head = name.bytes_le + bytes(2) + b"\x07" + (b"\x01" if large else b"\x00")
+    head = name.bytes_le + bytes(2) + bytes((kind,)) + (b"\x01" if large else b"\x00")
     head += (0 if large else size).to_bytes(3, "little") + b"\xf8"
     return head + (size.to_bytes(8, "little") if large else b"") + content
 
@@ -160,6 +161,34 @@ def test_firmware_that_prints() -> None:
     assert read_firmware_traits(ASSERTION).debug_output
     assert read_firmware_traits(ASSERTION.replace(b"%a(", b"[%a] %a(")).debug_output
     assert not read_firmware_traits(b"ASSERT_EFI_ERROR (Status = %r)").debug_output
+
+
+@pytest.mark.parametrize(
+    ("core", "private", "told"),
+    [
+        # The exception handler alone puts CR3 back.
+        (APIC + b"\x58" + TO_CR3, True, "SEC knows the local APIC at 0xfee00000 and never loads CR3"),
+        (APIC + b"\x0f\x20\xd8" + TO_CR3, False, "and loads CR3, so it changes the reset vector's"),
+        (APIC + b"\x0f\x22\xd9" + b"\x58" + TO_CR3, False, "and loads CR3"),
+        (APIC + b"\x0f\x22\xe0", True, "never loads CR3"),  # that is CR4
+        (b"\x58" + TO_CR3, False, "no SEC that knows the local APIC"),
+    ],
+)
+def test_firmware_that_uses_the_apic_with_the_c_bit(core: bytes, private: bool, told: str) -> None:
+    sec = ffs(BEFORE_EXIT, core, kind=SECURITY_CORE)
+    traits = read_firmware_traits(volume(ffs(OTHER, APIC + TO_CR3), sec))
+    assert traits.private_apic is private
+    assert told in traits.sources["private_apic"]
+
+
+def test_drivers_say_nothing_of_how_sec_uses_the_apic() -> None:
+    assert not read_firmware_traits(volume(ffs(OTHER, APIC))).private_apic
+
+
+def test_traits_from_before_private_apic_are_read() -> None:
+    stored = asdict(read_firmware_traits(firmware()))
+    del stored["private_apic"]
+    assert not FirmwareTraits.from_json(stored).private_apic
 
 
 def test_firmware_traits_survive_json() -> None:

@@ -22,13 +22,17 @@ if TYPE_CHECKING:
     from harness.platforms.platform import Technology
 
 TECHNOLOGIES: tuple[Technology, ...] = tuple(sorted({each.technology for each in platforms().values()}))
-FLAGS = ("firmware_supports", "kernel_supports", "high_ram", "acceptance_protocol", "kernel_unaccepted")
+FLAGS = (
+    *("firmware_supports", "kernel_supports", "high_ram", "acceptance_protocol", "kernel_unaccepted"),
+    "private_apic",
+)
 EVERY = [
     Facts(
         entry=entry,
         technology=technology,
         accept_memory=accept,
         host=host,
+        private_mmio="ends",
         **dict(zip(FLAGS, flags, strict=True)),
     )
     for entry in get_args(Entry)
@@ -63,10 +67,14 @@ def test_every_boot_has_a_row_and_every_row_a_boot() -> None:
         ({"host": "failing", "firmware_supports": False}, "refuses-to-boot"),
         ({"technology": "none", "kernel_supports": False, "entry": "legacy"}, "plain"),
         ({"technology": "none", "entry": "none"}, "refuses-to-boot"),
+        ({"private_apic": True}, "refuses-to-boot"),
+        ({"private_apic": True, "private_mmio": "goes-on"}, "lazy"),
+        ({"private_apic": True, "technology": "sev-es"}, "plain"),
     ],
 )
 def test_rows(facts: dict[str, object], outcome: str) -> None:
     usual: dict[str, object] = dict.fromkeys(FLAGS, True) | {
+        "private_apic": False,
         "entry": "efi-stub",
         "technology": "snp",
         "accept_memory": "lazy",

@@ -16,6 +16,7 @@ from harness.errors import HarnessError
 from harness.matrix.cell import Cell
 from harness.platforms.host import Host
 from harness.recipes.catalog import load_catalog
+from harness.recipes.emulation import private_mmio
 from harness.recipes.project import find_project
 from harness.run.options import Options
 from harness.run.session import Session
@@ -61,11 +62,28 @@ def properties(cell: Cell) -> dict[str, str]:
 def test_a_host_adds_and_replaces_properties() -> None:
     usual = properties(CELL)
     assert properties(replace(CELL, emulation="kvm-reflect")) == usual | {"reflect": "on"}
-    assert properties(replace(CELL, emulation="strict")) == usual | {
-        "private-mmio": "fatal",
-        "validate-twice": "fatal",
-    }
-    assert usual["private-mmio"] == "report"
+    assert properties(replace(CELL, emulation="strict")) == usual | {"validate-twice": "fatal"}
+    assert properties(replace(CELL, emulation="older-host")) == usual | {"private-mmio": "report"}
+    assert "private-mmio" not in usual
+
+
+@pytest.mark.parametrize(
+    ("emulation", "becomes"),
+    [
+        ("kvm", "ends"),
+        ("kvm-reflect", "ends"),
+        ("spec", "goes-on"),
+        ("older-host", "goes-on"),
+        ("older-host-2m", "goes-on"),
+    ],
+)
+def test_what_a_host_does_about_private_mmio(emulation: str, becomes: str) -> None:
+    assert load_catalog().private_mmio_of(replace(CELL, emulation=emulation)) == becomes
+
+
+def test_a_property_of_ones_own_decides_what_becomes_of_private_mmio() -> None:
+    assert private_mmio({"hypervisor": "spec", "private-mmio": "fatal"}) == "ends"
+    assert private_mmio({"hypervisor": "kvm"}) == "ends"
 
 
 def test_what_is_not_emulated_has_no_other_host() -> None:
