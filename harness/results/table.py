@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from harness.matrix.choices import EMULATIONS
 from harness.results.report.index import SIGNS, cell_rows
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def _result(row: CellRow) -> str:
     if row.is_bad and row.root is not None:
         return row.root.check
     words = _WORDS.get(row.outcome, row.outcome or row.state)
+    host = row.axes.get("emulation", EMULATIONS[0])
+    words += f" ({host})" if host != EMULATIONS[0] else ""
     return f"{words}, {row.known_bad} known bad" if row.state == "known-bad" else words
 
 

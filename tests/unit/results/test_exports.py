@@ -72,6 +72,16 @@ def test_the_table_in_every_form(run: StoredRun) -> None:
     assert len(rows) == len(STATES)
 
 
+def test_the_table_names_an_emulated_host_that_is_not_the_usual_one(tmp_path: Path) -> None:
+    axes = {"firmware": "fw", "kernel": "k", "loader": "direct", "platform": "snp-emulated"}
+    lines: list[Line] = []
+    for cell, host in (("one", "kvm"), ("two", "older-host")):
+        told = EXPECTED | ({"outcome": "refuses-to-boot"} if host == "kvm" else {})
+        lines += [boot(cell, axes=axes | {"emulation": host}), check(cell, "c", "passed", expectation=told)]
+    made = tables(write_run(tmp_path, "r", *lines, end(1)), lambda _: "")
+    assert "| ✓ refuses to boot<br>✓ kernel accepts lazily (older-host) |" in show_tables(made, "markdown")
+
+
 def test_what_is_taken_out() -> None:
     redaction = Redaction.of({"lab1": "HOST", "lab1.example.org": "HOST", "/srv/me": "~", "mei": "USER"})
     told = (
