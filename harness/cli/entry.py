@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import os
 import sys
@@ -15,6 +16,8 @@ from harness.errors import ExitCode, HarnessError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_HOSTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""What is wrong with a file that the host is to blame for, and not the path that the user gave."""
 _RARELY = 100_000
 """Objects after which Python looks for garbage. Its own 700 costs a short command a tenth of its time."""
 
@@ -46,6 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"harness: {os.fsdecode(error.filename)}: {error.strerror}", file=sys.stderr)
+        return ExitCode.HOST if error.errno in _HOSTS else ExitCode.MISTAKE
     except KeyboardInterrupt:
         print("harness: interrupted", file=sys.stderr)
         return ExitCode.INTERRUPTED

@@ -8,9 +8,11 @@ files below one folder and nothing else, and no more bytes than it may.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
+import stat
 import tarfile
 import tempfile
 from functools import lru_cache
@@ -184,10 +186,11 @@ def unpacked_name(path: Path) -> str:
 def open_file(path: Path) -> BinaryIO:
     """Open a file of a folder that is packed, or is not, for reading.
 
-    FileNotFoundError where neither holds it; HarnessError where the packed folder is damaged.
+    FileNotFoundError where neither holds it, or as no regular file, such as a pipe that nobody fills;
+    HarnessError where the packed folder is damaged.
     """
     try:
-        return path.open("rb")
+        return _open_regular(path)
     except (FileNotFoundError, NotADirectoryError):
         packed = packed_file(path.parent)
         if not packed.is_file():
@@ -196,6 +199,12 @@ def open_file(path: Path) -> BinaryIO:
         if path.name not in contents:
             raise
         return io.BytesIO(contents[path.name])
+
+
+def _open_regular(path: Path) -> BinaryIO:
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise FileNotFoundError(errno.ENOENT, "no regular file", str(path))
+    return path.open("rb")
 
 
 def holds_file(path: Path) -> bool:

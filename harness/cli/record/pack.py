@@ -48,20 +48,26 @@ def _run(options: argparse.Namespace) -> None:
         )
     if out.exists():
         raise HarnessError(f"{out} is there already", "name another file with -o")
+    if not out.parent.is_dir():
+        raise HarnessError(f"-o {options.out}: there is no folder {out.parent}", "make it, or name another")
     redaction = Redaction.of_here() if options.redact else None
     made = pack_capsule(stored, session, out, artifacts=options.with_artifacts, redaction=redaction)
+    damaged = [error.what.removeprefix(f"{stored.path}/") for error in stored.record.damaged()]
     if options.json:
         facts = {
             "capsule": str(out),
             "bytes": out.stat().st_size,
             "inside": [{"name": name, "bytes": size} for name, size in made.inside],
             "lacks": list(made.lacks),
+            "damaged": damaged,
             "redacted": options.redact,
         }
         print(json.dumps(facts, indent=1))
         return
     for name, size in made.inside:
         print(f"  {size_text(size):>10}  {name}")
+    for text in damaged:
+        print(f"not as the boot left it: {text}")
     for text in made.lacks:
         print(f"cannot be rebuilt elsewhere: {text}; --with-artifacts takes its file along")
     told = "" if redaction is not None else "; paths and facts of this host are inside, without --redact"

@@ -19,15 +19,23 @@ if TYPE_CHECKING:
     from harness.results.record_facts import RecordFacts
 
 
+_FILE = "ledger.jsonl"
+
+
 def ledger_of(facts: RecordFacts) -> Ledger:
     """Return a record's ledger; HarnessError, with what is wrong, for a record without one."""
     if facts.ledger is not None:
         return facts.ledger
-    why = next((said for said in facts.missing if said.startswith("ledger.jsonl")), "")
+    why = next(iter(damage(facts)), "")
     raise HarnessError(
         f"{facts.name}: {why or 'its boot left no ledger'}",
         "an emulated confidential guest has one; of hardware, `harness show` has counts",
     )
+
+
+def damage(facts: RecordFacts) -> list[str]:
+    """Return what is wrong with a record's ledger: what it does not hold may well have happened."""
+    return [said for said in facts.missing if said.startswith(_FILE)]
 
 
 def page_data(facts: RecordFacts, address: int) -> dict[str, Any]:
@@ -42,6 +50,7 @@ def page_data(facts: RecordFacts, address: int) -> dict[str, Any]:
         "state": ledger.state_text(page),
         "history": [_entry(it, places) for it in sorted(happened, key=lambda each: each.line)],
         "lacking": places.lacking(),
+        "damaged": damage(facts),
     }
 
 
@@ -63,6 +72,7 @@ def _entry(it: Event | Fault, places: Places) -> dict[str, Any]:
 
 def page_lines(data: dict[str, Any]) -> Iterator[str]:
     """Yield what people read of `page_data`."""
+    yield from map(_damaged, data["damaged"])
     yield f"page {data['page']:#x}: it {data['state']}"
     for entry in data["history"]:
         what = f"{entry['start']:#x}-{entry['end'] - 1:#x}" if entry["end"] else f"{entry['start']:#x}"
@@ -74,6 +84,10 @@ def page_lines(data: dict[str, Any]) -> Iterator[str]:
     if not data["history"]:
         yield "nothing ever happened to it"
     yield from data["lacking"]
+
+
+def _damaged(said: str) -> str:
+    return f"not all that the boot left: {said}"
 
 
 def summary_data(facts: RecordFacts) -> dict[str, Any]:
@@ -102,11 +116,13 @@ def summary_data(facts: RecordFacts) -> dict[str, Any]:
         "waiting": [list(bounds) for bounds in never],
         "faults": len(ledger.faults),
         "lacking": places.lacking(),
+        "damaged": damage(facts),
     }
 
 
 def summary_lines(data: dict[str, Any]) -> Iterator[str]:
     """Yield what people read of `summary_data`."""
+    yield from map(_damaged, data["damaged"])
     for entry in data["validated"]:
         first, last = entry["t"]
         name = f" ({entry['at']})" if entry["at"] else ""

@@ -133,6 +133,9 @@ def test_json(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert packed["bytes"] == (project / "rec.tar.zst").stat().st_size
     assert "boot.json" in {it["name"] for it in packed["inside"]}
     assert packed["redacted"] is False
+    assert packed["damaged"] == []
+    assert entry.main(["pack", "rec", "-o", "no/folder.tar.zst"]) == ExitCode.MISTAKE
+    assert "there is no folder" in capsys.readouterr().err
     assert entry.main(["unpack", "rec.tar.zst", "-o", "again", "--json"]) == ExitCode.OK
     assert json.loads(capsys.readouterr().out) == {"record": str(project / "again"), "lacks": packed["lacks"]}
 

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -76,3 +78,30 @@ def test_no_ledger(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (damaged / "ledger.jsonl").write_text("nonsense\n")
     assert entry.main(["ledger", str(damaged)]) == ExitCode.MISTAKE
     assert "ledger.jsonl" in capsys.readouterr().err
+
+
+def test_a_ledger_that_was_cut_says_so_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it does not hold may well have happened."""
+    record = tmp_path / SNP
+    shutil.copytree(DATA / "records" / SNP, record)
+    ledger = record / "ledger.jsonl"
+    lines = ledger.read_text().splitlines(keepends=True)
+    ledger.write_text("".join(lines[: len(lines) // 2]))
+    for words in ([], ["0x1008"]):
+        assert entry.main(["ledger", str(record), *words]) == ExitCode.OK
+        assert capsys.readouterr().out.startswith("not all that the boot left: ledger.jsonl: ")
+    assert any("no end line" in each for each in said(capsys, str(record))["damaged"])
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(errno.ENOENT, ExitCode.MISTAKE), (errno.ENOSPC, ExitCode.HOST)]
+)
+def test_a_file_that_cannot_be_written_is_one_message(
+    number: int, code: ExitCode, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(number, os.strerror(number), "page.html")
+
+    monkeypatch.setattr("harness.cli.record.ledger.facts_of", fail)
+    assert entry.main(["ledger", str(DATA / "records" / SNP)]) == code
+    assert capsys.readouterr().err == f"harness: page.html: {os.strerror(number)}\n"

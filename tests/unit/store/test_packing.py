@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import subprocess
 import tarfile
@@ -217,6 +218,16 @@ def test_files_of_a_packed_folder(tmp_path: Path) -> None:
     packed_file(folder).write_bytes(b"nonsense")
     with pytest.raises(HarnessError, match=r"record\.tar\.zst: cannot be unpacked"):
         open_file(folder / "one")
+
+
+def test_what_is_no_regular_file_is_not_there(tmp_path: Path) -> None:
+    """A pipe that nobody fills would never be read to its end."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "folder"):
+        assert not holds_file(tmp_path / name)
+        with pytest.raises(FileNotFoundError):
+            open_file(tmp_path / name)
 
 
 def test_neither_folder_nor_file(tmp_path: Path) -> None:
