@@ -15,6 +15,7 @@ import shutil
 import stat
 import tarfile
 import tempfile
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, BinaryIO
@@ -37,6 +38,7 @@ _APART_FROM, _APART_TO = 512 << 10, 64 << 20
 memory, which nobody may ask of who unpacks."""
 _LEVEL = 9
 _HARM = "it is damaged, or made to harm"
+_NO_FOLDER = "it is damaged, or no packed folder"
 _WINDOW = 27
 """log2 of the memory that unpacking may take: 128 MiB, zstd's own limit without ``--long``."""
 
@@ -102,7 +104,7 @@ def _unpack(file: Path, folder: Path, most_bytes: int) -> None:
     for name, member, content in _members(file, most_bytes):
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("xb") as out:
+        with target.open("xb") as out, _damage_told(file):
             shutil.copyfileobj(content, out)
         target.chmod(0o755 if member.mode & 0o100 else 0o644)
 
@@ -115,6 +117,7 @@ def _members(file: Path, most_bytes: int) -> Iterator[tuple[str, tarfile.TarInfo
     left, count, seen = most_bytes, 0, set()
     try:
         with (
+            _damage_told(file),
             file.open("rb") as raw,
             _reader(raw) as stream,
             tarfile.open(fileobj=stream, mode="r|") as archive,
@@ -138,10 +141,17 @@ def _members(file: Path, most_bytes: int) -> Iterator[tuple[str, tarfile.TarInfo
                 yield name, member, content
     except FileNotFoundError:
         raise HarnessError(f"{file}: no such file") from None
-    except (tarfile.TarError, zstandard.ZstdError, EOFError, OSError, ValueError) as error:
-        raise HarnessError(
-            f"{file}: cannot be unpacked ({error})", "it is damaged, or no packed folder"
-        ) from error
+    except OSError as error:
+        raise HarnessError(f"{file}: cannot be unpacked ({error})", _NO_FOLDER) from error
+
+
+@contextmanager
+def _damage_told(file: Path) -> Iterator[None]:
+    """Raise HarnessError for what a packed file is damaged by, wherever its content is read."""
+    try:
+        yield
+    except (tarfile.TarError, zstandard.ZstdError, EOFError, ValueError) as error:
+        raise HarnessError(f"{file}: cannot be unpacked ({error})", _NO_FOLDER) from error
 
 
 def _reader(raw: io.BufferedReader) -> zstandard.ZstdDecompressionReader:
@@ -219,4 +229,8 @@ def holds_file(path: Path) -> bool:
 @lru_cache(maxsize=2)
 def _contents(packed: Path, _changed: int) -> dict[str, bytes]:
     """Return the files of a packed folder; whoever reads one of them reads the others next."""
-    return {name: content.read() for name, _, content in _members(packed, MOST_BYTES)}
+    contents = {}
+    for name, _, content in _members(packed, MOST_BYTES):
+        with _damage_told(packed):
+            contents[name] = content.read()
+    return contents

@@ -15,7 +15,9 @@ from harness.recipes.project import find_project
 from harness.results.model import BAD
 from harness.run.options import Options
 from harness.run.session import Session
+from harness.run.single.capsule import check_capsule
 from harness.run.single.stored import answers_as_data, judge_stored, records_below, stored_boot
+from harness.store.packing import packed_file
 
 if TYPE_CHECKING:
     import argparse
@@ -47,6 +49,8 @@ def _run(options: argparse.Namespace) -> int:
 def _judged(path: Path, session: Session) -> dict[str, Any]:
     """Return one record's verdict for programs; ``error`` says why it cannot be judged, "" where it can."""
     try:
+        if not path.is_dir():
+            check_capsule(packed_file(path))
         _, answers = judge_stored(stored_boot(path, session), session)
     except HarnessError as error:
         return {"record": str(path), "error": error.what, "checks": []}

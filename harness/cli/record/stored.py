@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from harness.cli.results.stored import records_of
 from harness.results.record.find import RECORD_HELP, find_record
 from harness.results.record_facts import read_facts
+from harness.store.packing import packed_file
 
 if TYPE_CHECKING:
     import argparse
@@ -23,8 +24,16 @@ def add_record(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def record_path(text: str, options: argparse.Namespace) -> Path:
-    """Return where the record is that a RECORD names; HarnessError when there is none."""
-    return find_record(text, records_of(options))
+    """Return where the record is that a RECORD names; HarnessError when there is none.
+
+    A capsule of another schema, or a damaged one, is none.
+    """
+    found = find_record(text, records_of(options))
+    if not found.is_dir():
+        from harness.run.single.capsule import check_capsule  # noqa: PLC0415  # a tenth of a second
+
+        check_capsule(packed_file(found))
+    return found
 
 
 def facts_of(text: str, options: argparse.Namespace) -> RecordFacts:

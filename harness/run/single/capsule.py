@@ -24,7 +24,7 @@ from harness.results.identity import harness_version
 from harness.results.model import PROJECT
 from harness.results.retention import needless, remove
 from harness.run.single.stored import ARTIFACTS, QEMU, rebuildable
-from harness.store.packing import SUFFIX, open_file, pack, packed_file, unpack, unpacked_name
+from harness.store.packing import SUFFIX, holds_file, open_file, pack, packed_file, unpack, unpacked_name
 
 if TYPE_CHECKING:
     from harness.results.redact import Redaction
@@ -97,9 +97,19 @@ def unpack_capsule(file: Path, folder: Path) -> tuple[str, ...]:
     if not file.name.endswith(SUFFIX) or not file.is_file():
         raise HarnessError(f"{file}: no capsule", f"give a file NAME{SUFFIX} that harness pack made")
     document = _document(file)
+    if not holds_file(file.with_name(unpacked_name(file)) / INDEX):
+        raise HarnessError(
+            f"{file}: there is no {INDEX} in it, and so no record", "make it with harness pack"
+        )
     unpack(file, folder)
     lacks = document.get("cannot-be-rebuilt", ())
     return tuple(map(str, lacks)) if isinstance(lacks, list) else ()
+
+
+def check_capsule(file: Path) -> None:
+    """Raise HarnessError for a capsule that is damaged or of another schema; a packed record is none."""
+    if holds_file(file.with_name(unpacked_name(file)) / CAPSULE):
+        _document(file)
 
 
 def _document(file: Path) -> dict[str, Any]:

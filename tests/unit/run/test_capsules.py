@@ -199,6 +199,7 @@ HEAD = member(CAPSULE, b'{"schema": 1, "project": "ovmf-acceptance"}')
         ([member(CAPSULE, b'{"schema": 1}')], "not a capsule of ovmf-acceptance"),
         ([member(CAPSULE, b"{")], "capsule.json is damaged"),
         ([member("boot.json", b"{}")], "there is no capsule.json in it"),
+        ([HEAD, member("serial.log", b"x")], "there is no boot.json in it, and so no record"),
     ],
 )
 def test_capsules_that_are_refused(
@@ -209,6 +210,19 @@ def test_capsules_that_are_refused(
     assert said in capsys.readouterr().err
     assert not (project / "d").exists() or not list((project / "d").iterdir())
     assert not (project / "evil").exists()
+
+
+@pytest.mark.parametrize("command", [["show"], ["judge"], ["repro"], ["ledger"], ["pack"], ["diff", "x"]])
+def test_no_command_reads_a_capsule_of_another_schema(
+    record: Path, project: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    capsule = member(CAPSULE, b'{"schema": 2, "project": "ovmf-acceptance", "harness": "9.0"}')
+    files = [member(path.name, path.read_bytes()) for path in record.iterdir()]
+    capsule_of(project / "x.tar.zst", [*files, capsule])
+    code = entry.main([command[0], "x.tar.zst", *command[1:]])
+    assert code == (ExitCode.WRONG if command == ["judge"] else ExitCode.MISTAKE)  # it goes on with others
+    told = capsys.readouterr()
+    assert "x.tar.zst: schema version 2, this harness reads 1" in told.out + told.err
 
 
 def test_sizes_that_are_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

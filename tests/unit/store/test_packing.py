@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import shutil
 import subprocess
 import tarfile
@@ -198,6 +199,24 @@ def test_damaged_files(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None
     with pytest.raises(HarnessError, match="cannot be unpacked"):
         unpack(tmp_path / "one.tar.zst", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("part", range(1, 16))
+def test_a_file_that_is_cut_anywhere(tmp_path: Path, part: int) -> None:
+    """Also where the end of a member is missing, which shows when somebody reads it (blocks of 128 KiB)."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/noise").write_bytes(random.Random(1).randbytes(600_000))  # noqa: S311  # the same ones
+    (tmp_path / "folder/zeros").write_bytes(bytes(100_000))
+    whole = tmp_path / "folder.tar.zst"
+    pack(tmp_path / "folder", whole)
+    shutil.rmtree(tmp_path / "folder")
+    data = whole.read_bytes()
+    whole.write_bytes(data[: len(data) * part // 16])
+    with pytest.raises(HarnessError, match="cannot be unpacked"):
+        unpack(whole, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == [whole.name]
+    with pytest.raises(HarnessError, match="cannot be unpacked"):
+        open_file(tmp_path / "folder/noise")
 
 
 def test_files_of_a_packed_folder(tmp_path: Path) -> None:
