@@ -8,6 +8,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from harness.machine.qmp import MonitorError
+from harness.machine.sockets import reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,10 +67,13 @@ def ways_in(machine: Machine, *, console: bool = True) -> Iterator[str]:
     with contextlib.suppress(MonitorError):
         if console:
             machine.qmp.execute("chardev-change", id="serial", backend=backend)
-            yield f"console: socat -,raw,echo=0,escape=0x1d UNIX-CONNECT:{shlex.quote(str(folder / CONSOLE))}"
+            before, path = reach(folder, CONSOLE)
+            yield f"console: {before}socat -,raw,echo=0,escape=0x1d UNIX-CONNECT:{shlex.quote(path)}"
     with contextlib.suppress(MonitorError):
         door = f"gdbserver unix:{GDB},server=on,wait=off"
         machine.qmp.execute("human-monitor-command", **{"command-line": door})
-        gdb = shlex.quote(f"target remote {folder / GDB}")
-        yield f"gdb: gdb -ex {gdb}"
-        yield f"monitor: gdb -batch -ex {gdb} -ex 'monitor info registers'; 'monitor quit' ends the machine"
+        before, path = reach(folder, GDB)
+        gdb = f"-ex {shlex.quote(f'target remote {path}')}"
+        yield f"gdb: {before}gdb {gdb}"
+        ask = f"{before}gdb -batch {gdb} -ex 'monitor info registers'"
+        yield f"monitor: {ask}; 'monitor quit' ends the machine"

@@ -20,6 +20,7 @@ from harness.checks.where import (
 from harness.evidence.exception_dump import exception_dump
 from harness.evidence.linux.oops import oops_behind
 from harness.evidence.record import EndingKind
+from harness.evidence.symbols.instructions import instruction
 from harness.machine.memory_layout import PAGE
 
 if TYPE_CHECKING:
@@ -142,7 +143,8 @@ def _is_loaders(evidence: Evidence, dump: ExceptionDump) -> bool:
 def _dump_text(evidence: Evidence, dump: ExceptionDump) -> str:
     """Return an exception with what it means, where it was, and the state of the page that it was about."""
     at = place(evidence, dump.rip) if evidence.places.modules.all else dump.where
-    told = f"{dump.what}, at {at}"
+    code = instruction(evidence.places.code(dump.rip))
+    told = f"{dump.what}, at {at}" + (f", {code}" if code else "")
     ledger = ledger_of(evidence)
     if dump.about_page and ledger is not None:
         told += f"; the page {ledger.state_text(dump.cr2 & ~(PAGE - 1))}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -17,6 +18,7 @@ from harness.errors import ExitCode
 from harness.intervals import amount
 from harness.machine.memory_dump import FORM as SPAN_FORM
 from harness.machine.memory_dump import MOST, Span
+from harness.machine.sockets import reach
 from harness.matrix.cell import TABLE
 from harness.matrix.cell_form import FORM
 from harness.matrix.choices import QEMUS, is_own_qemu
@@ -188,9 +190,11 @@ def _ways_in(prepared: Prepared) -> Sequence[str]:
     wanted, folder = prepared.wanted, prepared.folder
     lines = []
     if wanted.monitor:
-        lines.append(f"QEMU's monitor: socat - UNIX-CONNECT:{folder / MONITOR}")
+        before, path = reach(folder, MONITOR)
+        lines.append(f"QEMU's monitor: {before}socat - UNIX-CONNECT:{shlex.quote(path)}")
     if wanted.gdb:
-        lines.append(f"the guest waits for gdb: gdb -ex 'target remote {folder / GDB}'")
+        before, path = reach(folder, GDB)
+        lines.append(f"the guest waits for gdb: {before}gdb -ex {shlex.quote(f'target remote {path}')}")
     return lines
 
 

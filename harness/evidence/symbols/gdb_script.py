@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.evidence.symbols.firmware import symbols_of
+from harness.machine.sockets import reach
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +46,10 @@ def _general(socket: Path) -> Iterator[str]:
     yield "set confirm off"
     yield "set width 0"
     yield "set architecture i386:x86-64"
-    yield f"target remote {socket}"
+    enter, path = reach(socket.parent, socket.name)
+    if enter:
+        yield f"cd {socket.parent}"
+    yield f"target remote {path}"
 
 
 def _modules(modules: Modules, files: Mapping[str, DebugFile]) -> Iterator[str]:

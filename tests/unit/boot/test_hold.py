@@ -70,6 +70,8 @@ def test_a_good_boot_is_not(tmp_path: Path, kind: EndingKind) -> None:
 
 
 def test_a_door_that_does_not_open_is_not_told(tmp_path: Path) -> None:
+    deep = Held(tmp_path / ("d" * 120))
+    assert all(f": cd {deep.rundir} && " in line for line in ways_in(held(deep)))
     machine = Held(tmp_path, refused="chardev-change")
     assert [line.partition(":")[0] for line in ways_in(held(machine))] == ["gdb", "monitor"]
     assert "chardev-change" in machine.asked

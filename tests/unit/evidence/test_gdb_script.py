@@ -34,6 +34,9 @@ def test_symbols_of_loaded_modules_alone() -> None:
         "add-symbol-file /s/amdsevdxe.debug -o 0x7f143000",
     ]
     assert "target remote /r/gdb.sock" in script()
+    deep = Path("/r", "d" * 120)
+    text = gdb_script(deep / "gdb.sock", MODULES, FILES, c_bit=None, kernel=None)
+    assert f"cd {deep}\ntarget remote gdb.sock\n" in text
 
 
 def test_the_c_bit_is_no_part_of_an_address() -> None:
