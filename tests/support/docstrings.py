@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.support.house import imports, modules, parsed
+from tests.support.house import imports, modules, parsed, walked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,12 +27,14 @@ class Module:
     name: str
     """As in an import: ``harness.boot.driver``."""
     tree: ast.Module
+    nodes: tuple[ast.AST, ...]
 
     @classmethod
     def read(cls, path: Path, package: Path) -> Module:
         parts = path.relative_to(package).with_suffix("").parts
         name = ".".join((package.name, *parts)).removesuffix(".__init__")
-        return cls(path, parts[0], name, parsed(path.read_text()))
+        text = path.read_text()
+        return cls(path, parts[0], name, parsed(text), walked(text))
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Uses:
         for module in read:
             for _, name in imports(module.path):
                 imported[name].add(module.room)
-            for node in ast.walk(module.tree):
+            for node in module.nodes:
                 if isinstance(node, ast.Attribute):
                     attributes[node.attr].add(module.room)
         return cls(imported, attributes)
@@ -102,7 +104,7 @@ def _is_for_pytest(node: Definition) -> bool:
 
 def _options(module: Module) -> Iterator[tuple[str, ast.Call]]:
     """Return the options without help."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)

@@ -41,6 +41,12 @@ def parsed(text: str) -> ast.Module:
     return ast.parse(text)
 
 
+@lru_cache(maxsize=1024)
+def walked(text: str) -> tuple[ast.AST, ...]:
+    """Return every node of a module; to find them takes longer than to look at them."""
+    return tuple(ast.walk(parsed(text)))
+
+
 def modules(folders: Iterable[Path]) -> Iterator[Path]:
     """Return every Python module in ``folders``."""
     return (path for folder in folders for path in sorted(folder.rglob("*.py")))
@@ -57,7 +63,7 @@ def long_functions(folders: Iterable[Path]) -> list[str]:
     return [
         f"{path}:{node.lineno}: {node.name} has {lines} lines"
         for path in modules(folders)
-        for node in ast.walk(parsed(path.read_text()))
+        for node in walked(path.read_text())
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (lines := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES
     ]
@@ -72,7 +78,7 @@ def crowded_rooms(package: Path) -> list[str]:
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
     """Return every import of a module, wherever it is, as its line and the full name of what it imports."""
-    for node in ast.walk(parsed(path.read_text())):
+    for node in walked(path.read_text()):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -6,6 +6,8 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+from tests.support.house import walked
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
@@ -34,12 +36,12 @@ def compared_names(names: Collection[str], package: Path) -> list[str]:
         f"{path.relative_to(package)}:{line}: {name}"
         for path in sorted(package.rglob("*.py"))
         if path.relative_to(package).parts[0] != "platforms"
-        for line, name in _compared(ast.parse(path.read_text()), names)
+        for line, name in _compared(walked(path.read_text()), names)
     ]
 
 
-def _compared(tree: ast.Module, names: Collection[str]) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(tree):
+def _compared(nodes: Iterable[ast.AST], names: Collection[str]) -> Iterator[tuple[int, str]]:
+    for node in nodes:
         match node:
             case ast.Compare():
                 found = _texts([node.left, *node.comparators]) & {*names}

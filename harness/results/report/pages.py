@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -95,7 +96,9 @@ def page_of(cell: str) -> str:
     return f"{CELLS}/{re.sub(r'[^A-Za-z0-9._-]', '_', cell)}.html"
 
 
+@cache
 def _environment() -> Environment:
+    """Return what keeps the templates: to compile one takes longer than to write a page with it."""
     return Environment(
         loader=PackageLoader("harness.results.report"),
         autoescape=True,

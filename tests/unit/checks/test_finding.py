@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from harness.checks.finding import CANNOT_JUDGE, Check, Finding, Problem
 from harness.evidence.problems import EvidenceError
 from tests.support.data import PROJECT
+from tests.support.house import walked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,7 @@ NO_EVIDENCE = cast("Evidence", SimpleNamespace(lives=(None,)))
 
 def problems() -> Iterator[tuple[str, ast.Call]]:
     for path in sorted((PROJECT / "harness/checks").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in walked(path.read_text()):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Problem":
                 yield f"{path.name}:{node.lineno}", node
 

@@ -12,6 +12,7 @@ import pytest
 from harness import checks
 from harness.checks.finding import Check
 from tests.support.data import PROJECT
+from tests.support.house import walked
 from tests.support.markdown import pages
 from tests.support.reference_tables import modules
 
@@ -91,13 +92,14 @@ def other_verbs(source: str) -> Iterator[str]:
 
     Fixtures give what a test gets, and hooks do something, whatever pytest makes them return.
     """
-    for node in ast.walk(ast.parse(source)):
+    for node in walked(source):
         if not isinstance(node, ast.FunctionDef) or node.name.startswith("pytest_"):
             continue
-        returns = node.returns is not None and ast.unparse(node.returns) != "None"
-        fixture = any("fixture" in ast.unparse(decorator) for decorator in node.decorator_list)
         first = (ast.get_docstring(node) or " ").split(" ")[0]
-        if returns and not fixture and first in _OTHER_VERBS:
+        if first not in _OTHER_VERBS:
+            continue
+        returns = node.returns is not None and ast.unparse(node.returns) != "None"
+        if returns and not any("fixture" in ast.unparse(decorator) for decorator in node.decorator_list):
             yield f"{node.name}: {first}"
 
 

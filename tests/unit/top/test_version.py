@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import shutil
 import sys
@@ -14,9 +13,9 @@ from typing import TYPE_CHECKING
 from harness import version
 from tests.support.checkouts import git, small_checkout
 from tests.support.data import PROJECT
+from tests.support.house import imports, modules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     import pytest
@@ -44,15 +43,6 @@ def test_what_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     version.harness_version.cache_clear()
 
 
-def imported(folder: Path) -> Iterator[str]:
-    for path in folder.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_bytes())):
-            if isinstance(node, ast.Import):
-                yield from (alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                yield node.module
-
-
 def test_what_is_imported_is_declared_and_the_other_way_round() -> None:
     declared = {
         re.split(r"[><=]", text)[0].lower()
@@ -61,7 +51,8 @@ def test_what_is_imported_is_declared_and_the_other_way_round() -> None:
     homes = metadata.packages_distributions()
     used = {
         homes[top][0].lower()
-        for name in imported(PROJECT / "harness")
+        for path in modules([PROJECT / "harness"])
+        for _, name in imports(path)
         if (top := name.partition(".")[0]) not in {*sys.stdlib_module_names, "harness"} and top in homes
     }
     by_command = {"meson", "pytest-timeout", "pytest-xdist"}  # a program, and pytest's plugins
