@@ -11,7 +11,8 @@ from harness.evidence.e820 import parse_e820
 from harness.evidence.evidence import handed_over
 from harness.evidence.ledger import read_ledger
 from harness.evidence.ledger_model import PHASES, VALIDATING
-from harness.evidence.record import BootRecord
+from harness.evidence.problems import EvidenceError
+from harness.evidence.record import INDEX, BootRecord
 from harness.evidence.symbols.whose_code import attributed
 from harness.intervals import IntervalSet, amount
 from harness.machine.memory_layout import configured_ram
@@ -89,8 +90,7 @@ def read_parts(path: Path, checks: Sequence[CheckLine]) -> CellParts:
     handed = attempt("memory map", lambda: handed_over(record), missing) or ()
     ledger = attempt("ledger", lambda: _ledger(record, handed), missing)
     e820 = attempt("e820", lambda: parse_e820(record.serial_text), missing) or ()
-    memory_mib = record.spec.get("memory_mib")
-    ram = configured_ram(memory_mib) if isinstance(memory_mib, int) else IntervalSet.of(())
+    ram = attempt("memory size", lambda: _ram(record), missing) or IntervalSet.of(())
     seconds = record.durations.get("boot", 0.0) or max((mark.t for mark in record.phases), default=0.0)
     marks = _marks(ledger)
     return CellParts(
@@ -105,6 +105,14 @@ def read_parts(path: Path, checks: Sequence[CheckLine]) -> CellParts:
         consoles=tuple(_consoles(record, checks, missing)),
         missing=tuple(missing),
     )
+
+
+def _ram(record: BootRecord) -> IntervalSet:
+    """Return the memory that the machine had; EvidenceError for a size that no machine has."""
+    memory_mib = record.spec.get("memory_mib", 0)
+    if not isinstance(memory_mib, int) or memory_mib < 0:
+        raise EvidenceError(f"{record.path / INDEX} is damaged: memory_mib {memory_mib!r}", "boot it again")
+    return configured_ram(memory_mib)
 
 
 def _ledger(record: BootRecord, handed: Sequence[MemoryDescriptor]) -> Ledger | None:

@@ -113,9 +113,10 @@ def test_damaged_lines_are_named_and_the_others_read(tmp_path: Path) -> None:
 
 
 def test_runs_by_word(tmp_path: Path) -> None:
-    write_run(tmp_path, "1", end(0))
+    write_run(tmp_path, "0", check("c", "one", "not-asked"), end(0))
+    write_run(tmp_path, "1", check("c", "one"), end(0))
     write_run(tmp_path, "2", end(1))
-    write_run(tmp_path, "3", end(0), kind="replay")
+    write_run(tmp_path, "3", check("c", "one"), end(0), kind="replay")
     write_run(tmp_path, "4")
     (tmp_path / "5").mkdir()
     assert find_run("last", tmp_path).name == "4"

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.evidence.record import INDEX
 from harness.intervals import IntervalSet
 from harness.results.compare import compare
+from harness.results.report.cell import read_parts
 from harness.results.report.drawing import (
     Band,
     Lane,
@@ -221,3 +224,13 @@ def test_pictures_escape_and_stay_inside() -> None:
 )
 def test_sizes(size: int, said: str) -> None:
     assert size_text(size) == said
+
+
+@pytest.mark.parametrize("size", [-2755, "2G", None])
+def test_a_size_that_no_machine_has_is_damage(tmp_path: Path, size: object) -> None:
+    folder = shutil.copytree(DATA / "records" / PLAIN, tmp_path / "record")
+    index = json.loads((folder / INDEX).read_text())
+    (folder / INDEX).write_text(json.dumps(index | {"spec": index["spec"] | {"memory_mib": size}}))
+    parts = read_parts(folder, ())
+    assert parts.memory is None
+    assert [said for said in parts.missing if "memory size" in said and f"memory_mib {size!r}" in said]
