@@ -238,7 +238,7 @@ class BootRecord:
 
     def holds(self, name: str) -> bool:
         """Return whether this boot left the file, packed or not; EvidenceError when it is damaged."""
-        self._vouch(name)
+        self.vouch(name)
         return holds_file(self.path / name)
 
     @cached_property
@@ -246,7 +246,7 @@ class BootRecord:
         """Return the names of files that were found to be as the boot left them."""
         return set()
 
-    def _vouch(self, name: str) -> None:
+    def vouch(self, name: str) -> None:
         """Raise EvidenceError when a file is not as the boot left it."""
         if not self.files or name in self._whole:
             return
@@ -265,7 +265,7 @@ class BootRecord:
         found = []
         for name in self.files:
             try:
-                self._vouch(name)
+                self.vouch(name)
             except EvidenceError as error:
                 found.append(error)
         return found
@@ -287,7 +287,7 @@ class BootRecord:
 
         EvidenceError when it is damaged.
         """
-        self._vouch(name)
+        self.vouch(name)
         try:
             with open_file(self.path / name) as file:
                 return file.read()

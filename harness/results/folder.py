@@ -153,7 +153,7 @@ class StoredRun:
 
     @property
     def has_judged(self) -> bool:
-        """Whether a check was asked: where the host lacks something for each cell, a run ends well, too."""
+        """Whether a check judged a boot: a host that lacks something for each cell ends a run well, too."""
         return any(check.state != "not-asked" for check in self.checks)
 
     @classmethod

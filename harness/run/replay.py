@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from harness.evidence.record import INDEX, BootRecord
 from harness.formats.json_text import parsed
 from harness.matrix.cell import Cell, platform_of
 from harness.platforms.registry import platform_named
-from harness.run.source import attempt_name
+from harness.run.source import NotJudgedError, attempt_name
 from harness.store.packing import holds_file, is_there, open_file, unpacked_name
 
 if TYPE_CHECKING:
@@ -63,10 +64,14 @@ class Replay:
     def traits(self, cell: Cell) -> Traits:
         """Return the traits that the boot left beside its record, and what its actions' files say.
 
-        Records from before they said so take the facts of actions from the catalog.
+        Records from before they said so take the facts of actions from the catalog. NotJudgedError where they
+        are damaged.
         """
         first, *_ = *self.attempts(cell), 1
-        traits = load_traits(self.folder(cell, first) / TRAITS)
+        try:
+            traits = load_traits(self.folder(cell, first) / TRAITS)
+        except HarnessError as error:
+            raise NotJudgedError(error.what, error.hint) from error
         return traits if traits.actions else replace(traits, actions=self.catalog.actions_of(cell))
 
     def record(self, cell: Cell, attempt: int = 1) -> BootRecord:
@@ -99,7 +104,15 @@ def load_cell(path: Path) -> Cell | None:
 
 
 def load_traits(path: Path) -> Traits:
-    """Return what the ingredients of a stored boot could do; HarnessError for a damaged file."""
+    """Return what the ingredients of a stored boot could do; HarnessError for a damaged or changed file.
+
+    They choose the checks: traits that are not those of the boot would leave out what it fails.
+    """
+    record = None
+    with contextlib.suppress(HarnessError):  # of a damaged index, which the record's reader tells
+        record = BootRecord.load(path.parent)
+    if record is not None:
+        record.vouch(path.name)
     try:
         with open_file(path) as file:
             return Traits.from_json(parsed(file.read()))

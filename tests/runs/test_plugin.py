@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.errors import ExitCode, HarnessError, HostError, SubjectError
+from harness.evidence.record import stored_files
 from harness.matrix.cell import Cell
 from harness.pytest_plugin.opt_in import PLUGIN
 from harness.recipes.project import find_project
@@ -183,6 +186,24 @@ def test_an_unfinished_record(pytester: pytest.Pytester, records: Path, items: d
     result, text = run(pytester, "scenarios", "--replay", records)
     result.assert_outcomes(passed=items[EMULATED], failed=1, skipped=items[PLAIN] - 1)
     assert f"{records / PLAIN}: no boot.json, so an unfinished boot\n  boot the cell again" in text
+
+
+@pytest.mark.usefixtures("stand_ins", "scenarios")
+@pytest.mark.parametrize(
+    ("text", "said"), [("{", "cannot be read"), ('{"firmware": {}}', "has 16 bytes, the boot left")]
+)
+def test_traits_that_are_not_the_boot_s_fail_its_cell_alone(
+    pytester: pytest.Pytester, records: Path, items: dict[str, int], text: str, said: str
+) -> None:
+    """They choose the checks: changed ones could leave out what the boot fails."""
+    index = json.loads((records / PLAIN / "boot.json").read_text())
+    if "bytes" in said:
+        index["files"] = {name: asdict(it) for name, it in stored_files(records / PLAIN).items()}
+    (records / PLAIN / "boot.json").write_text(json.dumps(index))
+    (records / PLAIN / "traits.json").write_text(text)
+    result, told = run(pytester, "scenarios", "--replay", records)
+    result.assert_outcomes(passed=items[EMULATED], failed=1)
+    assert f"{records / PLAIN / 'traits.json'}: {said}" in told
 
 
 @pytest.mark.usefixtures("stand_ins", "scenarios")

@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.matrix.cell import AXES
-from harness.pytest_plugin.cell_items import SESSION, CheckItem
+from harness.pytest_plugin.cell_items import SESSION, CheckItem, LeftItem
 from harness.pytest_plugin.items import LATER
 from harness.pytest_plugin.own.dimensions import MARK, NAMES, is_ours, where
 from harness.pytest_plugin.own.machines import RUNNING
@@ -55,7 +55,7 @@ def platforms_of(collected: pytest.Session) -> set[str]:
     found = {it.cell.platform for it in collected.config.stash.get(LATER, [])}
     replay = collected.config.stash[SESSION].options.replay
     for item in collected.items:
-        cell = cell_of_item(item)
+        cell = item.cell if isinstance(item, LeftItem) else cell_of_item(item)
         if cell is None:
             continue
         if replay is None or any(is_there(replay / name) for name in (cell.id, folder_name(item.nodeid))):

@@ -64,13 +64,13 @@ def test_each_check_with_each_of_its_files_damaged(
     files = stored_files(tmp_path)
     whole = {name: (tmp_path / name).read_bytes() for name in files}
     read: set[str] = set()
-    vouch = BootRecord._vouch
+    vouch = BootRecord.vouch
 
     def seen(record: BootRecord, name: str) -> None:
         read.add(name)
         vouch(record, name)
 
-    monkeypatch.setattr(BootRecord, "_vouch", seen)
+    monkeypatch.setattr(BootRecord, "vouch", seen)
     for check in sample.checks.values():
         read.clear()
         assert check(sample.evidence(files)) == []
