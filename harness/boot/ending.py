@@ -33,6 +33,9 @@ _LAUNCH_REFUSED = re.compile(r"SNP_LAUNCH_\w+ ret=|SEV-SNP: .*(?:fail|refus)")
 """What QEMU says when the host's kernel or secure processor refuses a launch, whose last part comes when the
 guest is let run: none has run then."""
 
+_REGISTERS = re.compile(r"(?:[A-Z][A-Z0-9]{1,5} ?|Code)=")
+"""How lines of a register dump begin: ``EAX=``, ``ES =``, ``Code=``."""
+
 _BY_DEVICE = "dma-"
 """Faults of this kind raise nothing in the guest: its data got lost, and it may go on."""
 
@@ -231,5 +234,10 @@ def _by_fault(events: Sequence[Event]) -> tuple[EndingKind, str] | None:
 
 
 def _said(qemu_log: str) -> str:
-    lines = [line for line in qemu_log.splitlines() if line and ": warning: " not in line]
+    """Return QEMU's last words, without warnings and the registers that it shows behind an error of KVM's."""
+    lines = [
+        line
+        for line in qemu_log.splitlines()
+        if line and ": warning: " not in line and not _REGISTERS.match(line)
+    ]
     return f"; QEMU said: {lines[-1]}" if lines else ""

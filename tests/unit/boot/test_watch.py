@@ -369,6 +369,16 @@ def test_a_launch_that_is_refused_once_the_guest_is_let_run_is_the_hosts_doing(f
     assert first in verdict.detail
 
 
+def test_kvm_ends_a_guest_that_uses_a_device_with_the_c_bit() -> None:
+    """QEMU's sentence comes before the registers, not last (AMDSEV issue 236)."""
+    said = "qemu: Convert non guest_memfd backed memory region (0xfee00000 ,+ 0x1000) to private"
+    registers = "EAX=00000000 EBX=00000000\nES =0000 00000000 0000ffff 00009300\nDR6=00000000ffff0ff0 DR7=0\n"
+    log = f"{said}\n{registers}EFER=0000000000000000\nCode=00 00 <ea> 5b e0\n"
+    verdict = outcome(Seen(), Event(1.0, "STOP", {}), confidential=True, qemu_log=log)
+    assert verdict.kind is EndingKind.QEMU_EXIT
+    assert verdict.detail.endswith(f"; QEMU said: {said}")
+
+
 def test_exit() -> None:
     log = "qemu: warning: TCG doesn't support x\nqemu: fatal: out of memory\nqemu: warning: y\n"
     verdict = outcome(KERNEL, returncode=-6, qemu_log=log)
