@@ -6,6 +6,8 @@
 Writes two files to dist/: a wheel with the patched QEMU, the programs of guests and the EFI probe, built here
 and keyed by their sources, with the libraries that they need; and the exact source of
 that QEMU, which its licence wants to travel with it: the archive's own goes when Debian moves on.
+
+QEMU is compiled twice for it: many use this one, so the second time goes by what boots between have counted.
 """
 
 from __future__ import annotations
@@ -27,10 +29,16 @@ from harness.artifacts.guest import programs
 from harness.artifacts.ingredients import Ingredients
 from harness.artifacts.named import Named
 from harness.artifacts.qemu_native import SETTING
+from harness.artifacts.qemu_trained import Training
 from harness.artifacts.wanted import have
+from harness.boot.cell_machine import machine_spec
 from harness.debian.source import source
+from harness.errors import HarnessError
+from harness.machine.argv import ByHand, argv
+from harness.matrix.cell import Cell, parse_memory
 from harness.matrix.choices import GUESTS
 from harness.paths import SHIPPED
+from harness.platforms.host import Host
 from harness.recipes.probe import ProbeRecipe
 from harness.recipes.qemu import load_qemu
 from harness.store.carried import CARRIED_KEY, DISTRIBUTION, PACKAGE, PROVENANCE, carried_key
@@ -43,6 +51,13 @@ if TYPE_CHECKING:
 
 MADE_WITH = {qemu.KIND: qemu.MADE_WITH, programs.KIND: programs.MADE_WITH, probe.KIND: probe.MADE_WITH}
 """By kind of what we compile: the inputs that are tools."""
+TRAINED_BY = tuple(
+    Cell("debian-2025.02", kernel, "direct", parse_memory("8G"), "snp-emulated")
+    for kernel in ("efi-probe-lazy", "debian-6.12")
+)
+"""The two usual boots: firmware alone, and a kernel that accepts memory itself."""
+MOST_SECONDS = 1800
+"""A QEMU that counts is twice as slow, and the machine may be busy; a guest that hangs is an error."""
 GLIBC = ("libc.", "libm.", "libpthread.", "libdl.", "librt.", "libresolv.")
 """The part of its libraries that every host has, in a version that auditwheel's tag names."""
 _METADATA = """\
@@ -59,13 +74,47 @@ Its source is in the archive {source} beside this wheel: Debian's source package
 _WHEEL = "Wheel-Version: 1.0\nGenerator: ovmf-acceptance\nRoot-Is-Purelib: false\nTag: py3-none-linux_x86_64\n"
 
 
-def made(ingredients: Ingredients) -> list[Artifact]:
+def boot(cell: Cell, qemu_path: Path) -> None:
+    """Boot a cell with a QEMU until that ends by itself; HarnessError where it fails, or never ends."""
+    ingredients = Ingredients()
+    ingredients.choose_qemu(str(qemu_path))
+    command = argv(machine_spec(cell, ingredients, Host()), ByHand())
+    with tempfile.TemporaryDirectory(prefix="training-") as folder:
+        try:
+            done = subprocess.run(
+                command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=MOST_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise HarnessError(f"{cell.id} does not end", "harness boot says how far it gets") from None
+    if done.returncode:
+        last = done.stdout.decode(errors="replace").splitlines()[-1:]
+        raise HarnessError(f"{cell.id}: QEMU ended with {done.returncode}: {''.join(last)}")
+
+
+def boot_all(qemu_path: Path) -> None:
+    """Boot what QEMU is trained by."""
+    for cell in TRAINED_BY:
+        boot(cell, qemu_path)
+
+
+TRAINING = Training(" and ".join(cell.id for cell in TRAINED_BY), boot_all)
+
+
+def made(ingredients: Ingredients, trained_by: Training | None) -> list[Artifact]:
     """Build what we compile, and return it."""
     kernels = ingredients.catalog.kernels
     a_probe = next(name for name, it in kernels.items() if isinstance(it, ProbeRecipe))
     store = Recording(ingredients.apt.store.root)
     for each in (ingredients, Ingredients(ingredients.project, store=store)):
-        for it in (Named("qemu", "qemu"), Named("guest", GUESTS[0]), Named("kernel", a_probe)):
+        recipe = load_qemu(each.project)
+        qemu.build_qemu(recipe, each.apt, each.base_lock, each.project, training=trained_by)
+        for it in (Named("guest", GUESTS[0]), Named("kernel", a_probe)):
             have(it, each)
         for path in each.project.files("guest-images/debian").values():
             if path.suffix == ".c":
@@ -171,6 +220,9 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--dist", type=Path, default=SHIPPED / "dist", metavar="DIR")
+    parser.add_argument(
+        "--untrained", action="store_true", help="take the QEMU that is in the cache, not trained by boots"
+    )
     options = parser.parse_args()
     os.environ.pop(SETTING, None)  # what travels runs on every processor
     ingredients = Ingredients()
@@ -179,7 +231,7 @@ def main() -> int:
     write_source(ingredients, archive)
     with tempfile.TemporaryDirectory(prefix="qemu-wheel-") as name:
         staged = Path(name, "staged")
-        stage(made(ingredients), staged, version, archive.name)
+        stage(made(ingredients, None if options.untrained else TRAINING), staged, version, archive.name)
         print(repair(staged, Path(name), options.dist))
     print(archive)
     return 0

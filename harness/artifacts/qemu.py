@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.artifacts.qemu_native import native
+from harness.artifacts.qemu_trained import COUNT, USE, Training, possible, train
 from harness.debian.source import source, unpack
 from harness.errors import HarnessError, HostError
 from harness.paths import SHIPPED_PROJECT, Project, cache_dir
@@ -31,11 +32,12 @@ if TYPE_CHECKING:
 
 KIND = "qemu"
 BINARY = "qemu-system-x86_64"
-MADE_WITH = ("compiler", "glib", "meson")
-"""Inputs that are tools and libraries of the host."""
+MADE_WITH = ("compiler", "glib", "meson", "trained")
+"""Inputs that are tools and libraries of the host, and what made QEMU fast there."""
 _OURS = "files"
 _DATA = "qemu-bundle/usr/local/share/qemu"
 """Where a QEMU that was not installed looks for its data files, relative to its binary."""
+_MESON = (sys.executable, "-m", "mesonbuild.mesonmain")
 _TOOLS = {"gcc": "gcc", "ninja": "ninja-build", "pkg-config": "pkg-config", "patch": "patch"}
 _LIBRARIES = {
     "glib-2.0": "libglib2.0-dev",
@@ -46,7 +48,12 @@ _LIBRARIES = {
 
 
 def qemu_inputs(
-    recipe: QemuRecipe, lock: Lock, project: Project = SHIPPED_PROJECT, *, patched: bool = True
+    recipe: QemuRecipe,
+    lock: Lock,
+    project: Project = SHIPPED_PROJECT,
+    *,
+    patched: bool = True,
+    training: Training | None = None,
 ) -> dict[str, JSONValue]:
     """Return everything that a built QEMU depends on."""
     source_query, data_query = recipe.queries()
@@ -65,19 +72,28 @@ def qemu_inputs(
         "glib": _first_line("pkg-config", "--modversion", "glib-2.0"),
         "meson": metadata.version("meson"),
         **dict(own.inputs),
+        **({"trained": training.named} if training is not None else {}),
     }
 
 
 def build_qemu(
-    recipe: QemuRecipe, apt: AptRoot, lock: Lock, project: Project = SHIPPED_PROJECT, *, patched: bool = True
+    recipe: QemuRecipe,
+    apt: AptRoot,
+    lock: Lock,
+    project: Project = SHIPPED_PROJECT,
+    *,
+    patched: bool = True,
+    training: Training | None = None,
 ) -> Artifact:
     """Return the built QEMU (``BINARY`` in the artifact's folder); minutes when it is new.
 
-    Without ``patched`` it is Debian's QEMU in our configuration, to compare with. Raises HarnessError for
-    missing build tools (with their packages), patches that do not apply and compile errors.
+    Without ``patched`` it is Debian's QEMU in our configuration, to compare with. ``training`` has it
+    compiled twice, where the compiler can. Raises HarnessError for missing build tools (with their packages),
+    patches that do not apply and compile errors.
     """
     _, data_query = recipe.queries()
     data = lock.require(data_query)
+    training = possible(training, apt.progress)
 
     def build(directory: Path) -> None:
         _check_tools()
@@ -88,16 +104,19 @@ def build_qemu(
         tree_dir = work / "source"
         unpack_source(recipe, apt, lock, tree_dir)
         _add_ours(tree_dir, folder(project), patched, log, apt.progress)
-        _compile(recipe, tree_dir, work / "build", log, apt)
-        shutil.copy2(work / "build" / BINARY, directory / BINARY)
+        build_dir = work / "build"
+        _compile(recipe, tree_dir, build_dir, log, apt, () if training is None else (COUNT,))
+        if training is not None:
+            _lay_data(recipe, roms.path, build_dir)
+            train(training, build_dir / BINARY, apt.progress)
+            _compile_anew(build_dir, log, apt)
+        shutil.copy2(build_dir / BINARY, directory / BINARY)
         subprocess.run(["strip", str(directory / BINARY)], check=True)
-        (directory / _DATA).mkdir(parents=True)
-        for path in recipe.data.paths:
-            shutil.copy2(roms.path / path, directory / _DATA)
+        _lay_data(recipe, roms.path, directory)
         file_tree.remove(work)
 
     name = recipe.package if patched else f"{recipe.package}-unpatched"
-    inputs = qemu_inputs(recipe, lock, project, patched=patched)
+    inputs = qemu_inputs(recipe, lock, project, patched=patched, training=training)
     return apt.store.get(KIND, name, inputs, build, apt.progress, tools=("gcc", "ninja"), made_with=MADE_WITH)
 
 
@@ -155,19 +174,42 @@ def _add_ours(
         run_step(f"QEMU: {patch.name}", argv, source_tree, log, progress)
 
 
-def _compile(recipe: QemuRecipe, source_tree: Path, build: Path, log: Path, apt: AptRoot) -> None:
+def _lay_data(recipe: QemuRecipe, roms: Path, folder: Path) -> None:
+    """Copy the data files to where a QEMU in ``folder`` looks for them."""
+    (folder / _DATA).mkdir(parents=True, exist_ok=True)
+    for path in recipe.data.paths:
+        shutil.copy2(roms / path, folder / _DATA)
+
+
+def _compile(
+    recipe: QemuRecipe, source_tree: Path, build: Path, log: Path, apt: AptRoot, more: tuple[str, ...]
+) -> None:
     build.mkdir()
     own = native()
     if own.left_out is not None:
         apt.progress(own.left_out)
-    options = (*recipe.configure, *own.configure)
+    options = (*recipe.configure, *own.configure, *more)
     configure = [str(source_tree / "configure"), f"--python={sys.executable}", *options]
-    # Meson is in this environment; QEMU's own virtual environment takes it from there.
-    environment = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    run_step("QEMU: configure", configure, build, log, apt.progress, environment)
+    run_step("QEMU: configure", configure, build, log, apt.progress, _environment())
+    _ninja(build, log, apt)
+
+
+def _compile_anew(build: Path, log: Path, apt: AptRoot) -> None:
+    """Compile by the counts that lie beside the object files."""
+    meson = [*_MESON, "configure", USE]
+    run_step("QEMU: configure to use the counts", meson, build, log, apt.progress, _environment())
+    _ninja(build, log, apt)
+
+
+def _ninja(build: Path, log: Path, apt: AptRoot) -> None:
     jobs = compilers("QEMU: compile", apt.progress)
     ninja = ["ninja", "-j", str(jobs), BINARY]
-    run_step("QEMU: compile", ninja, build, log, apt.progress, environment)
+    run_step("QEMU: compile", ninja, build, log, apt.progress, _environment())
+
+
+def _environment() -> dict[str, str]:
+    """Return what finds meson, which is in this environment: QEMU's own takes it from there."""
+    return {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 
 def _first_line(*argv: str) -> str:
