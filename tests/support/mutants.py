@@ -11,6 +11,7 @@ from harness.documents.document import load
 from harness.documents.strict import Strict
 from harness.matrix.cell import format_memory
 from harness.matrix.choices import EMULATIONS
+from harness.platforms.registry import platform_named
 from harness.recipes.common import Name
 from tests.support.data import PROJECT
 
@@ -94,8 +95,8 @@ class Registry(Strict):
 def key(cell: Cell) -> str:
     """Return how the registry names a cell: kernel and memory, then what is not as usual."""
     words = [cell.kernel, format_memory(cell.memory_mib)]
-    if cell.platform == "plain":
-        words.append("plain")
+    if platform_named(cell.platform).technology != "snp":
+        words.append(cell.platform)
     if cell.emulation not in USUAL:
         words.append(cell.emulation)
     return " ".join(words)
