@@ -177,7 +177,8 @@ class Terminal:
     def stay(self, machine: Machine, ending: Ending) -> None:
         """Keep a machine that is to be held until the person leaves, or QEMU ends."""
         failed = ending.kind is not EndingKind.COMPLETED
-        if (self._hold or (self._hold_on_fail and failed)) and machine.ended is None:
+        held = self._hold or (self._hold_on_fail and failed)
+        if held and not self.left and machine.ended is None:
             out = "~. ends QEMU" if self._keyboard is not None else "Ctrl-C ends QEMU"
             self.say(f"the boot has ended: {ending.kind} in phase {ending.phase}; the machine is held, {out}")
             for line in ways_in(machine, console=self._keyboard is None) if self._hold_on_fail else ():

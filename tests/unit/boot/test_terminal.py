@@ -9,7 +9,8 @@ import os
 import pty
 import termios
 import threading
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -24,6 +25,8 @@ from tests.support.data import FAKE_QEMU
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from harness.machine.machine import Machine
 
 OFF: dict[str, object] = {"event": ["SHUTDOWN", {"guest": True, "reason": "guest-shutdown"}]}
 STOPPED: dict[str, object] = {"event": ["STOP", {}]}
@@ -139,6 +142,15 @@ def test_a_held_machine_stays_until_the_person_leaves(person: Pty, tmp_path: Pat
     record = run(tmp_path, terminal, REPORT, OFF)
     assert record.ending.kind is EndingKind.COMPLETED
     assert "completed in phase done; the machine is held, ~. ends QEMU\r" in person.said[-1]
+
+
+def test_who_leaves_a_boot_leaves_its_machine(person: Pty, tmp_path: Path) -> None:
+    terminal = Terminal(person.out, person.theirs, person.said.append, hold=True, hold_on_fail=True)
+    person.type(b"~.", after="~. at the beginning of a line")
+    record = run(tmp_path, terminal)
+    assert terminal.left
+    slow = SimpleNamespace(ended=None, wait=lambda *_: pytest.fail("it is not held"))
+    terminal.stay(cast("Machine", slow), record.ending)
 
 
 def test_without_a_keyboard_the_console_is_printed(tmp_path: Path) -> None:
