@@ -11,14 +11,15 @@ import json
 import shutil
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from harness.errors import HarnessError
-from harness.evidence.record import INDEX, BootRecord
+from harness.evidence.record import INDEX, BootRecord, StoredFile
 from harness.formats.json_text import parsed, write_json
 from harness.results.identity import harness_version
 from harness.results.model import PROJECT
@@ -36,6 +37,7 @@ SCHEMA = 1
 _PATCHES = "recipes"
 _SMALL = 256 << 10
 """Bytes of a user's own file that comes along unasked."""
+_MEMORY = ".bin"
 _AXES = ("firmware", "kernel", "loader")
 
 
@@ -197,18 +199,25 @@ def _plain(value: object) -> Any:
 
 
 def _redact(folder: Path, redaction: Redaction) -> None:
-    """Let a redaction go over every text; the index says then how long the consoles are now."""
+    """Let a redaction go over every text; the index says then what each file is now.
+
+    A file that was not as the boot had left it stays so. Kept memory is no text.
+    """
     shorter: dict[str, int] = {}
+    was, now = dict[str, Any](), dict[str, Any]()
     for path in sorted(folder.iterdir()):
-        if path.is_file():
+        if path.is_file() and path.suffix != _MEMORY:
             before = path.read_bytes()
             after = redaction.text(before.decode("utf-8", "surrogateescape")).encode(
                 "utf-8", "surrogateescape"
             )
             path.write_bytes(after)
             shorter[path.name] = len(before) - len(after)
+            was[path.name], now[path.name] = (asdict(StoredFile.of(BytesIO(it))) for it in (before, after))
     data = parsed((folder / INDEX).read_bytes())
     for name, size in data.get("consoles", {}).items():
         size["bytes"] -= shorter.get(f"{name}.log", 0)
+    files = data.get("files") or {}
+    files.update({name: now[name] for name in files if name in now and files[name] == was[name]})
     write_json(folder / INDEX, data)
     BootRecord.load(folder)  # it still is one

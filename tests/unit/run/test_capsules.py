@@ -8,6 +8,7 @@ import io
 import json
 import shutil
 import tarfile
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,7 @@ import zstandard
 
 from harness.cli import entry
 from harness.errors import ExitCode
-from harness.evidence.record import BootRecord
+from harness.evidence.record import BootRecord, StoredFile
 from harness.results import redact
 from harness.results.record_facts import read_facts
 from harness.run.replay import OWN, TRAITS
@@ -158,14 +159,19 @@ def test_redaction(record: Path, project: Path, monkeypatch: pytest.MonkeyPatch)
     index = json.loads((record / "boot.json").read_text())
     index["consoles"]["serial"]["bytes"] = len(serial)
     index["host"]["name"] = "examplehost"
+    good = StoredFile.of(io.BytesIO(serial))
+    index["files"] = {"serial.log": asdict(good), "debugcon.log": asdict(replace(good, size=1))}
+    (record / "memory-0x0.bin").write_bytes(b"examplehost")
     (record / "boot.json").write_text(json.dumps(index))
     assert entry.main(["pack", str(record), "-o", "c.tar.zst", "--redact"]) == ExitCode.OK
     assert entry.main(["unpack", "c.tar.zst"]) == ExitCode.OK
-    for path in (project / "c").iterdir():
+    assert (project / "c/memory-0x0.bin").read_bytes() == b"examplehost"
+    for path in (project / "c").glob("*[!n]"):
         assert b"examplehost" not in path.read_bytes()
         assert b"ABC1234567" not in path.read_bytes()
-    assert read_facts(project / "c").missing == ()
     assert BootRecord.load(project / "c").cell == GOOD
+    (damaged,) = read_facts(project / "c").missing  # what was damaged before stays so, and no other is
+    assert damaged.startswith("debugcon.log: has ")
 
 
 def capsule_of(file: Path, members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
