@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.evidence.ledger import read_ledger
-from tests.support.bare_metal_guest import SOURCE, build, command, rules, run
+from tests.support.bare_metal_guest import ENCRYPTED, ENCRYPTED_SOURCES, SOURCE, build, command_of, rules, run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SOURCES = (SOURCE / "guest.c", SOURCE / "encrypted/encrypted.c")
+SOURCES = ENCRYPTED_SOURCES
 NAMES = rules([SOURCE / "encrypted/encrypted.c"])
 OF_ES = ("ghcb", "vcpus")
 """Topics of rules that SEV guests have nothing of."""
@@ -34,10 +34,9 @@ def rules_of(guest: str) -> list[str]:
 
 def line(qemu: Path, image: Path, folder: Path, properties: str) -> list[str]:
     """Return the command line of a guest, which writes to ``debug.log`` and ``ledger.jsonl``."""
-    usual = command(qemu, image, folder / "debug.log")
-    own = f"sev-emulated,id=sev0,cbitpos=51,reduced-phys-bits=1,{properties},ledger={folder / 'ledger.jsonl'}"
-    words = [own if word.startswith("sev-snp-emulated,") else word for word in usual]
-    return [*words, "-device", "isa-debug-exit"]
+    guest = f"{ENCRYPTED},{properties},ledger={folder / 'ledger.jsonl'}"
+    usual = command_of(guest, qemu, image, folder / "debug.log")
+    return [*usual, "-device", "isa-debug-exit"]
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SOURCE = TESTS / "emulation/bare_metal"
+ENCRYPTED_SOURCES = tuple(SOURCE / name for name in ("guest.c", "fuzz.c", "encrypted/encrypted.c"))
 SECTIONS = (".text", ".tables", ".metadata", ".reset", ".guids")
 SECONDS = 60
+SNP = "sev-snp-emulated,id=sev0,cbitpos=51,reduced-phys-bits=1,hypervisor=spec"
+ENCRYPTED = "sev-emulated,id=sev0,cbitpos=51,reduced-phys-bits=1"
+"""Confidential objects."""
 
 
 def rules(sources: Iterable[Path] | None = None) -> list[str]:
@@ -51,16 +55,21 @@ def build(folder: Path, sources: Iterable[Path] | None = None) -> Path:
 
 
 def command(qemu: Path, image: Path, debug: Path, properties: str = "", **options: int) -> list[str]:
-    """Return QEMU's command line.
+    """Return QEMU's command line for an SNP guest.
 
     The guest writes to the file ``debug``. ``properties`` go to the object, ``options`` to the guest. Unless
     ``properties`` say otherwise, answers are those of the GHCB specification.
     """
+    return command_of(f"{SNP}{properties}", qemu, image, debug, **options)
+
+
+def command_of(guest: str, qemu: Path, image: Path, debug: Path, **options: int) -> list[str]:
+    """Return QEMU's command line for the confidential object ``guest``, as ``command`` does."""
     return [
         *(str(qemu), "-nodefaults", "-no-user-config", "-display", "none", "-nic", "none", "-no-reboot"),
         *("-machine", "q35,vmport=off,confidential-guest-support=sev0", "-accel", "tcg", "-cpu", "EPYC-v4"),
         *("-m", "256M", "-smp", "2", "-bios", str(image)),
-        *("-object", f"sev-snp-emulated,id=sev0,cbitpos=51,reduced-phys-bits=1,hypervisor=spec{properties}"),
+        *("-object", guest),
         *("-chardev", f"file,id=debug,path={debug}", "-device", "isa-debugcon,iobase=0x402,chardev=debug"),
         *(
             word

@@ -224,13 +224,19 @@ static void check_answer(uint64_t number, uint64_t code)
     }
 }
 
-static void msr_case(uint64_t number)
+static void msr_case(uint64_t number, bool snp)
 {
     static const uint16_t requests[] = { 0x002, 0x004, 0x010, 0x014, 0x014, 0x016, 0x080 };
     uint64_t request = below(4) ? requests[below(sizeof(requests) / sizeof(requests[0]))] : random() & 0xfff;
     bool known = false;
     uint64_t answer, value;
 
+    if (!snp && (request == 0x010 || request == 0x014)) {
+        request = 0x080;        /* ends a SEV-ES guest: only SNP guests have it */
+    }
+    if (!snp && request == 0x016) {
+        request = 0x004;        /* KVM does not know it */
+    }
     if (request == 0 || request == 0x006 || request == 0x100 || request == 0x012) {
         request = 0x003;        /* the GHCB page, and what parks, ends or moves the GHCB */
     }
@@ -244,7 +250,22 @@ static void msr_case(uint64_t number)
     }
 }
 
-/* The processor's part of it, so that pages of all states are met. */
+/* The processor's part of it, so that pages of all states are met; a SEV-ES guest uses them by either view. */
+static void view_case(uint64_t number)
+{
+    uint64_t gpa = PLAYGROUND + below(PLAYGROUND_SIZE / PAGE) * PAGE;
+    void *address = below(2) ? SHARED(gpa) : (void *)gpa;
+
+    if (below(2)) {
+        write8(address, random());
+    } else {
+        read8(address);
+    }
+    if (fault_vector != NO_FAULT) {
+        fail("the access's vector", number, fault_vector);
+    }
+}
+
 static void instruction_case(uint64_t number)
 {
     uint64_t gpa = PLAYGROUND + below(PLAYGROUND_SIZE / PAGE) * PAGE, large = below(4) == 0;
@@ -269,23 +290,29 @@ static void tell(const char *what, uint64_t count)
     say("\n");
 }
 
-void fuzz(uint64_t cases, uint64_t seed)
+void fuzz(uint64_t cases, uint64_t seed, bool snp)
 {
     uint64_t canary = new_block(), code, pages = 0, values = 0;
 
     state = seed ? seed : 1;
-    pvalidate(canary, 0, 1);
+    if (snp) {
+        pvalidate(canary, 0, 1);
+    }
     for (unsigned i = 0; i < PAGE / 8; i++) {
         ((uint64_t *)canary)[i] = CANARY;
     }
     for (uint64_t i = 0; i < cases; i++) {
         switch (below(8)) {
         case 0:
-            instruction_case(i);
+            if (snp) {
+                instruction_case(i);
+            } else {
+                view_case(i);
+            }
             break;
         case 1:
         case 2:
-            msr_case(i);
+            msr_case(i, snp);
             values++;
             break;
         default:

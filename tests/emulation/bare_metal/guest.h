@@ -178,7 +178,7 @@ void kvm_start_rules(void);
 
 /* What ends the guest, by number; and many random requests. */
 void ending(unsigned number);
-void fuzz(uint64_t cases, uint64_t seed);
+void fuzz(uint64_t cases, uint64_t seed, bool snp);
 void fuzz_vmsa(uint64_t first, uint64_t cases, uint64_t seed);
 
 #endif

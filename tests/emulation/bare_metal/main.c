@@ -38,7 +38,7 @@ void main(void)
         fuzz_vmsa(option("first", 0), option("vmsas", 0), option("seed", 1));
         vmgexit_msr(0x100);
     } else if (cases) {
-        fuzz(cases, option("seed", 1));
+        fuzz(cases, option("seed", 1), true);
         vmgexit_msr(0x100);
     } else {
         memory_rules();

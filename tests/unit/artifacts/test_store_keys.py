@@ -54,7 +54,7 @@ def test_qemu(tmp_path: Path) -> None:
     assert re.fullmatch(r"qemu-system-data \S+ [0-9a-f]{64}", inputs["data"])
     names = {path.name for path in (SHIPPED / "qemu-builds/patches").iterdir()}
     assert inputs["patches"].keys() == names
-    assert {"target/i386/snp-emu/ledger.c", "configs/devices/x86_64-softmmu/harness.mak"} < inputs[
+    assert {"target/i386/snp-emu/watch/ledger.c", "configs/devices/x86_64-softmmu/harness.mak"} < inputs[
         "files"
     ].keys()
     assert all(map(DIGEST.fullmatch, [*inputs["patches"].values(), *inputs["files"].values()]))

@@ -2,6 +2,7 @@
  *
  * A SEV guest, or with opt/es a SEV-ES guest: memory has two views and no owner (APM volume 2, 15.34.4), SEV-ES has
  * the GHCB (15.35), neither has what SNP adds. Answers are KVM's (sev_handle_vmgexit(), sev_es_validate_vmgexit()).
+ * With opt/cases a SEV-ES guest sends random requests (fuzz.c).
  */
 #include "../guest.h"
 
@@ -288,6 +289,10 @@ void main(void)
         __asm__ volatile("leaq 1f(%%rip), %%rax\n movabsq %%rax, resume\n inb $0x71, %%al\n1:"
                          : : : "rax", "memory");
         reflects = fault_vector == VC;
+    }
+    if (es && !reflects && option("cases", 0)) {
+        fuzz(option("cases", 0), option("seed", 1), false);
+        vmgexit_msr(0x100);
     }
     if (reflects) {
         reflect_rules();

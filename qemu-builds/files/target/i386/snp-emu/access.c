@@ -20,13 +20,9 @@
 
 static bool is_news(const char *op)
 {
-    static GHashTable *told;
-    unsigned n;
+    GHashTable *told = snp_emu()->faults_told;
+    unsigned n = GPOINTER_TO_UINT(g_hash_table_lookup(told, op));
 
-    if (!told) {
-        told = g_hash_table_new(g_str_hash, g_str_equal);
-    }
-    n = GPOINTER_TO_UINT(g_hash_table_lookup(told, op));
     g_hash_table_insert(told, (char *)op, GUINT_TO_POINTER(n + 1));
     return n < MOST_FAULTS_TOLD;
 }
@@ -34,9 +30,9 @@ static bool is_news(const char *op)
 void snp_fault(const char *op, const SnpOrigin *o, hwaddr gpa,
                const char *access)
 {
-    snp_emu->faults++;
+    snp_emu()->faults++;
     if (is_news(op)) {
-        ledger_fault(op, o, gpa, access);
+        watch_fault(op, o, gpa, access);
         qapi_event_send_sev_snp_emulated_fault(op, access, gpa, o->vcpu,
                                                o->rip,
                                                snp_phase_name(o->phase));
@@ -48,7 +44,7 @@ static G_NORETURN void snp_vmsa_fault(CPUX86State *env, const SnpOrigin *o,
                                       hwaddr gpa, const char *access,
                                       uintptr_t ra)
 {
-    WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
+    WITH_QEMU_LOCK_GUARD(&snp_emu()->lock) {
         snp_fault("vmsa-access", o, gpa, access);
         snp_stop(o, "%s of 0x%" PRIx64 ", the VMSA of a vCPU that runs",
                  access, gpa);
@@ -64,8 +60,8 @@ static void private_mmio(CPUX86State *env, hwaddr page, uintptr_t ra)
 {
     SnpOrigin o = snp_origin(env, ra);
 
-    QEMU_LOCK_GUARD(&snp_emu->lock);
-    ledger_event(SNP_OP_PRIVATE_MMIO, &o, page, 4096);
+    QEMU_LOCK_GUARD(&snp_emu()->lock);
+    watch_event(SNP_OP_PRIVATE_MMIO, &o, page, 4096);
     snp_report(SNP_OP_PRIVATE_MMIO, &o, page);
 }
 
@@ -82,8 +78,8 @@ void snp_shared_read(CPUX86State *env, hwaddr *gpa, int *prot, bool probe,
     if (!probe) {
         SnpOrigin o = snp_origin(env, ra);
 
-        QEMU_LOCK_GUARD(&snp_emu->lock);
-        ledger_event(SNP_OP_SHARED_READ, &o, page, 4096);
+        QEMU_LOCK_GUARD(&snp_emu()->lock);
+        watch_event(SNP_OP_SHARED_READ, &o, page, 4096);
         snp_report(SNP_OP_SHARED_READ, &o, page);
     }
     *gpa = contents_noise_page(page) | (*gpa & ~TARGET_PAGE_MASK);
@@ -113,7 +109,7 @@ static void shared_access(CPUX86State *env, RmpBlock *block, hwaddr *gpa,
     if (state & RMP_VMSA && snp_vmsa_forbids(env, page, access)) {
         snp_vmsa_fault(env, &o, *gpa, access_names[access], ra);
     }
-    QEMU_LOCK_GUARD(&snp_emu->lock);
+    QEMU_LOCK_GUARD(&snp_emu()->lock);
     /* another vCPU may have converted the page meanwhile */
     if (block_get(block, page) & RMP_ASSIGNED) {
         rmp_implicit_conversion(env, &o, page, false);
@@ -141,7 +137,7 @@ static bool private_access(CPUX86State *env, RmpBlock *block, hwaddr gpa,
     if (state & RMP_VMSA && snp_vmsa_forbids(env, page, access)) {
         snp_vmsa_fault(env, &o, gpa, access_names[access], ra);
     }
-    QEMU_LOCK_GUARD(&snp_emu->lock);
+    QEMU_LOCK_GUARD(&snp_emu()->lock);
     /* another vCPU may have converted or validated the page meanwhile */
     state = block_get(block, gpa);
     if (!(state & RMP_VALIDATED)) {
@@ -164,7 +160,7 @@ bool snp_emu_access(CPUX86State *env, hwaddr *gpa, MMUAccessType access,
     RmpBlock *block = rmp_block(*gpa);
     uint8_t state = RMP_NONE;
 
-    if (!snp_emu_has_rmp()) {
+    if (!snp_has_rmp()) {
         return views_access(env, gpa, access, shared, prot, probe, ra);
     }
     if (block) {

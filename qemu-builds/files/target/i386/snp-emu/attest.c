@@ -163,12 +163,11 @@ typedef struct Launched {
     const uint8_t *contents;    /* lives as long as QEMU; NULL: unmeasured */
 } Launched;
 
-static GArray *launched;
-static uint64_t sequence[4];    /* of the last message, by key */
-
 void attest_reset(void)
 {
-    memset(sequence, 0, sizeof(sequence));
+    SnpAttest *a = &snp_emu()->attest;
+
+    memset(a->sequence, 0, sizeof(a->sequence));
 }
 
 static void sha(QCryptoHashAlgo algo, const void *data, size_t len,
@@ -188,11 +187,12 @@ void snp_measure(hwaddr gpa, uint64_t size, int page_type,
     Launched l = {
         .gpa = gpa, .size = size, .page_type = page_type, .contents = contents,
     };
+    SnpAttest *a = &snp_emu()->attest;
 
-    if (!launched) {
-        launched = g_array_new(false, false, sizeof(l));
+    if (!a->launched) {
+        a->launched = g_array_new(false, false, sizeof(l));
     }
-    g_array_append_val(launched, l);
+    g_array_append_val(a->launched, l);
 }
 
 /*
@@ -201,15 +201,11 @@ void snp_measure(hwaddr gpa, uint64_t size, int page_type,
  */
 void snp_launch_digest(uint8_t digest[HASH_SIZE])
 {
-    static PageInfo info = { .length = 0 };
+    SnpAttest *a = &snp_emu()->attest;
+    PageInfo info = { .length = cpu_to_le16(sizeof(info)) };
 
-    if (info.length) {
-        memcpy(digest, info.digest, HASH_SIZE);
-        return;
-    }
-    info.length = cpu_to_le16(sizeof(info));
-    for (int i = 0; i < launched->len; i++) {
-        const Launched *l = &g_array_index(launched, Launched, i);
+    for (int i = 0; !a->has_digest && i < a->launched->len; i++) {
+        const Launched *l = &g_array_index(a->launched, Launched, i);
 
         info.page_type = l->page_type;
         for (uint64_t offset = 0; offset < l->size; offset += 4096) {
@@ -221,7 +217,11 @@ void snp_launch_digest(uint8_t digest[HASH_SIZE])
             sha384(&info, sizeof(info), info.digest);
         }
     }
-    memcpy(digest, info.digest, HASH_SIZE);
+    if (!a->has_digest) {
+        memcpy(a->digest, info.digest, HASH_SIZE);
+        a->has_digest = true;
+    }
+    memcpy(digest, a->digest, HASH_SIZE);
 }
 
 /* A property of the object in base64; false when it is not that long. */
@@ -350,6 +350,7 @@ uint32_t snp_guest_request(const uint8_t *message, uint8_t *answer)
     uint8_t payload[PAYLOAD_MAX], nonce[12], *body = answer + sizeof(*out);
     uint64_t number = le64_to_cpu(in->sequence);
     size_t size = le16_to_cpu(in->size);
+    SnpAttest *a = &snp_emu()->attest;
     const uint8_t *vmpck;
 
     if (in->algo != ALGO_AES_256_GCM ||
@@ -361,14 +362,14 @@ uint32_t snp_guest_request(const uint8_t *message, uint8_t *answer)
         return FW_INVALID_PARAM;
     }
 
-    QEMU_LOCK_GUARD(&snp_emu->lock);
-    if (sequence[in->vmpck] > UINT64_MAX - 2) {
+    QEMU_LOCK_GUARD(&snp_emu()->lock);
+    if (a->sequence[in->vmpck] > UINT64_MAX - 2) {
         return FW_AEAD_OVERFLOW;
     }
-    if (number != sequence[in->vmpck] + 1) {
+    if (number != a->sequence[in->vmpck] + 1) {
         return FW_INVALID_PARAM;
     }
-    vmpck = snp_emu->vmpck[in->vmpck];
+    vmpck = a->vmpck[in->vmpck];
     memset(payload, 0, sizeof(payload));
     memcpy(payload, message + sizeof(*in), size);
     make_nonce(nonce, number);
@@ -397,6 +398,6 @@ uint32_t snp_guest_request(const uint8_t *message, uint8_t *answer)
     make_nonce(nonce, number + 1);
     aes_gcm_encrypt(vmpck, nonce, answer + AAD_OFFSET, AAD_SIZE, body, size,
                     out->tag);
-    sequence[in->vmpck] = number + 1;
+    a->sequence[in->vmpck] = number + 1;
     return 0;
 }

@@ -25,24 +25,16 @@
 #include "system/confidential-guest-support.h"
 #include "internal.h"
 
-unsigned long *contents_settled_map;
-static unsigned long settled_pages;     /* bits in it */
-
-static QemuMutex lock;  /* held for short; taken inside snp_emu->lock */
-static uint64_t noise[2048];
-
 /*
  * What a read finds that goes by the C-bit's complement: pages right above all
  * that page tables reach, because the C-bit is no address bit.
  */
 #define NOISE_PAGES 16
-static MemoryRegion noise_mr;
 
 /* splitmix64: from a fixed seed, so that a run can be repeated */
-static uint64_t next_random(void)
+static uint64_t next_random(SnpContents *c)
 {
-    static uint64_t state;
-    uint64_t z = (state += 0x9e3779b97f4a7c15);
+    uint64_t z = (c->random += 0x9e3779b97f4a7c15);
 
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
     z = (z ^ z >> 27) * 0x94d049bb133111eb;
@@ -51,30 +43,34 @@ static uint64_t next_random(void)
 
 void contents_init(hwaddr end)
 {
-    qemu_mutex_init(&lock);
-    for (int i = 0; i < ARRAY_SIZE(noise); i++) {
-        noise[i] = next_random();
+    SnpEmu *s = snp_emu();
+    SnpContents *c = &s->contents;
+    uint64_t *page;
+
+    qemu_mutex_init(&c->lock);
+    for (int i = 0; i < ARRAY_SIZE(c->noise); i++) {
+        c->noise[i] = next_random(c);
     }
-    memory_region_init_rom_nomigrate(&noise_mr,
-                                     OBJECT(MACHINE(qdev_get_machine())->cgs),
+    memory_region_init_rom_nomigrate(&c->noise_mr, OBJECT(current_machine->cgs),
                                      "sev-snp-emulated-noise",
                                      NOISE_PAGES * TARGET_PAGE_SIZE,
                                      &error_fatal);
+    page = memory_region_get_ram_ptr(&c->noise_mr);
     for (int i = 0; i < NOISE_PAGES * TARGET_PAGE_SIZE / 8; i++) {
-        stq_le_p(memory_region_get_ram_ptr(&noise_mr) + i * 8, next_random());
+        stq_le_p(page + i, next_random(c));
     }
-    memory_region_add_subregion(get_system_memory(), snp_emu_c_bit, &noise_mr);
-    if (snp_emu->scramble) {
+    memory_region_add_subregion(get_system_memory(), s->c_bit, &c->noise_mr);
+    if (s->scramble) {
         /* from calloc(): the host backs only what is used */
-        settled_pages = end / TARGET_PAGE_SIZE;
-        contents_settled_map = bitmap_new(settled_pages);
+        c->settled_pages = end / TARGET_PAGE_SIZE;
+        c->settled_map = bitmap_new(c->settled_pages);
     }
 }
 
 hwaddr contents_noise_page(hwaddr gpa)
 {
-    return snp_emu_c_bit | (gpa / TARGET_PAGE_SIZE % NOISE_PAGES *
-                            TARGET_PAGE_SIZE);
+    return snp_emu()->c_bit | (gpa / TARGET_PAGE_SIZE % NOISE_PAGES *
+                               TARGET_PAGE_SIZE);
 }
 
 static MemoryRegion *ram_at(hwaddr gpa, hwaddr len, ram_addr_t *offset)
@@ -90,12 +86,14 @@ static MemoryRegion *ram_at(hwaddr gpa, hwaddr len, ram_addr_t *offset)
 
 void contents_fill(hwaddr gpa)
 {
+    SnpContents *c = &snp_emu()->contents;
     hwaddr page = gpa & TARGET_PAGE_MASK;
     unsigned long pfn = page / TARGET_PAGE_SIZE;
+    unsigned long *word = &c->settled_map[BIT_WORD(pfn)];
     ram_addr_t offset;
     MemoryRegion *mr;
 
-    QEMU_LOCK_GUARD(&lock);
+    QEMU_LOCK_GUARD(&c->lock);
     if (contents_settled(page)) {
         return;     /* another vCPU or device was faster */
     }
@@ -106,17 +104,16 @@ void contents_fill(hwaddr gpa)
             void *host = qemu_map_ram_ptr(mr->ram_block, offset);
 
             if (rmp_get(page) & (RMP_ASSIGNED | RMP_CIPHER)) {
-                size_t from = next_random() % (ARRAY_SIZE(noise) -
-                                               TARGET_PAGE_SIZE / 8);
+                size_t from = next_random(c) % (ARRAY_SIZE(c->noise) -
+                                                TARGET_PAGE_SIZE / 8);
 
-                memcpy(host, noise + from, TARGET_PAGE_SIZE);
+                memcpy(host, c->noise + from, TARGET_PAGE_SIZE);
             } else {
                 memset(host, 0, TARGET_PAGE_SIZE);
             }
         }
     }
-    qatomic_store_release(&contents_settled_map[BIT_WORD(pfn)],
-                          contents_settled_map[BIT_WORD(pfn)] | BIT_MASK(pfn));
+    qatomic_store_release(word, *word | BIT_MASK(pfn));
 }
 
 /* Runs between two translation blocks, with the BQL and no lock of ours. */
@@ -156,10 +153,12 @@ static void forget_code(hwaddr gpa, uint64_t size)
 
 void contents_begin_change(hwaddr gpa, uint64_t size)
 {
-    if (contents_settled_map) {
+    SnpContents *c = &snp_emu()->contents;
+
+    if (c->settled_map) {
         forget_code(gpa, size);
-        qemu_mutex_lock(&lock);
-        bitmap_clear(contents_settled_map, gpa / TARGET_PAGE_SIZE,
+        qemu_mutex_lock(&c->lock);
+        bitmap_clear(c->settled_map, gpa / TARGET_PAGE_SIZE,
                      size / TARGET_PAGE_SIZE);
         smp_wmb();  /* who sees the new state sees this, too */
     }
@@ -167,24 +166,30 @@ void contents_begin_change(hwaddr gpa, uint64_t size)
 
 void contents_end_change(void)
 {
-    if (contents_settled_map) {
-        qemu_mutex_unlock(&lock);
+    SnpContents *c = &snp_emu()->contents;
+
+    if (c->settled_map) {
+        qemu_mutex_unlock(&c->lock);
     }
 }
 
 void contents_forget(void)
 {
-    if (contents_settled_map) {
-        QEMU_LOCK_GUARD(&lock);
-        bitmap_clear(contents_settled_map, 0, settled_pages);
+    SnpContents *c = &snp_emu()->contents;
+
+    if (c->settled_map) {
+        QEMU_LOCK_GUARD(&c->lock);
+        bitmap_clear(c->settled_map, 0, c->settled_pages);
     }
 }
 
 void contents_keep(hwaddr gpa, uint64_t size)
 {
-    if (contents_settled_map) {
-        QEMU_LOCK_GUARD(&lock);
-        bitmap_set(contents_settled_map, gpa / TARGET_PAGE_SIZE,
+    SnpContents *c = &snp_emu()->contents;
+
+    if (c->settled_map) {
+        QEMU_LOCK_GUARD(&c->lock);
+        bitmap_set(c->settled_map, gpa / TARGET_PAGE_SIZE,
                    size / TARGET_PAGE_SIZE);
     }
 }

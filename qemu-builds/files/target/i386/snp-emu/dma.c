@@ -26,26 +26,21 @@
 
 #define TYPE_SNP_EMU_DMA "sev-snp-emulated-dma"
 
-AddressSpace snp_dma_as;
-
-static IOMMUMemoryRegion filter;
-static MemoryRegion zeros_mr, sink_mr;
-static AddressSpace zeros_as, sink_as;
-
 /* One record a page and transfer: accesses of one page in a row are one. */
 static void refused(hwaddr page, bool write)
 {
-    static hwaddr last[2] = { -1, -1 };
-    SnpOrigin o = { .vcpu = -1 };
+    SnpEmu *s = snp_emu();
+    hwaddr *last = &s->dma.last[write];
 
-    QEMU_LOCK_GUARD(&snp_emu->lock);
-    if (page != last[write]) {
-        snp_emu->dma_private[write]++;
-        o.phase = snp_emu->last_phase;
+    QEMU_LOCK_GUARD(&s->lock);
+    if (page != *last) {
+        SnpOrigin o = snp_device_origin();
+
+        s->dma_private[write]++;
         snp_fault(write ? "dma-private-write" : "dma-private-read", &o, page,
                   write ? "write" : "read");
     }
-    last[write] = page;
+    *last = page;
 }
 
 static IOMMUTLBEntry filter_translate(IOMMUMemoryRegion *mr, hwaddr addr,
@@ -64,28 +59,30 @@ static IOMMUTLBEntry filter_translate(IOMMUMemoryRegion *mr, hwaddr addr,
     if (state == RMP_NONE) {
         return entry;
     }
-    if (!snp_emu_has_rmp()) {
+    if (!snp_has_rmp()) {
         if (flag != IOMMU_NONE && !views_dma(page, flag & IOMMU_WO)) {
             refused(page, false);
             entry.translated_addr = contents_noise_page(page);
         }
         return entry;
     }
-    if (!(state & RMP_ASSIGNED) || snp_emu->dma == SEV_SNP_EMULATED_DMA_OPEN) {
+    if (!(state & RMP_ASSIGNED) ||
+        snp_emu()->dma_mode == SEV_SNP_EMULATED_DMA_OPEN) {
         contents_settle(page);
         return entry;
     }
     if (flag != IOMMU_NONE) {
         refused(page, flag & IOMMU_WO);
     }
-    entry.target_as = flag & IOMMU_WO ? &sink_as : &zeros_as;
+    entry.target_as = flag & IOMMU_WO ? &snp_emu()->dma.sink_as :
+                                        &snp_emu()->dma.zeros_as;
     entry.translated_addr = 0;
     return entry;
 }
 
 static AddressSpace *filter_get(PCIBus *bus, void *opaque, int devfn)
 {
-    return &snp_dma_as;
+    return &snp_emu()->dma.as;
 }
 
 static const PCIIOMMUOps filter_ops = {
@@ -94,24 +91,31 @@ static const PCIIOMMUOps filter_ops = {
 
 void dma_init(void)
 {
-    ConfidentialGuestSupport *cgs = MACHINE(qdev_get_machine())->cgs;
+    ConfidentialGuestSupport *cgs = current_machine->cgs;
+    SnpDma *dma = &snp_emu()->dma;
     Object *owner = OBJECT(cgs);
 
-    memory_region_init_rom_nomigrate(&zeros_mr, owner, "sev-snp-emulated-zeros",
+    dma->last[false] = dma->last[true] = -1;
+    memory_region_init_rom_nomigrate(&dma->zeros_mr, owner,
+                                     "sev-snp-emulated-zeros",
                                      TARGET_PAGE_SIZE, &error_fatal);
-    address_space_init(&zeros_as, &zeros_mr, "sev-snp-emulated-zeros");
-    memory_region_init_ram_nomigrate(&sink_mr, owner, "sev-snp-emulated-sink",
+    address_space_init(&dma->zeros_as, &dma->zeros_mr,
+                       "sev-snp-emulated-zeros");
+    memory_region_init_ram_nomigrate(&dma->sink_mr, owner,
+                                     "sev-snp-emulated-sink",
                                      TARGET_PAGE_SIZE, &error_fatal);
-    address_space_init(&sink_as, &sink_mr, "sev-snp-emulated-sink");
-    memory_region_init_iommu(&filter, sizeof(filter), TYPE_SNP_EMU_DMA, owner,
-                             TYPE_SNP_EMU_DMA, UINT64_MAX);
-    address_space_init(&snp_dma_as, MEMORY_REGION(&filter), TYPE_SNP_EMU_DMA);
-    cgs->dma_as = &snp_dma_as;
+    address_space_init(&dma->sink_as, &dma->sink_mr, "sev-snp-emulated-sink");
+    memory_region_init_iommu(&dma->filter, sizeof(dma->filter),
+                             TYPE_SNP_EMU_DMA, owner, TYPE_SNP_EMU_DMA,
+                             UINT64_MAX);
+    address_space_init(&dma->as, MEMORY_REGION(&dma->filter),
+                       TYPE_SNP_EMU_DMA);
+    cgs->dma_as = &dma->as;
 }
 
 void snp_emu_filter_dma(PCIBus *bus)
 {
-    if (snp_emu_enabled()) {
+    if (snp_emulated_object()) {
         pci_setup_iommu(bus, &filter_ops, NULL);
     }
 }

@@ -139,7 +139,8 @@ static bool msr_access(CPUX86State *env, uint32_t msr, bool write,
         return true;
     }
 
-    snp_emu->vcpus[env_cpu(env)->cpu_index].hypervisor_msr = snp_emu_reflect;
+    snp_emu()->vcpus[env_cpu(env)->cpu_index].hypervisor_msr =
+        snp_emu_has(snp_emu_traits(env), SNP_EMU_REFLECT);
     env->regs[R_ECX] = msr;
     if (write) {
         env->regs[R_EAX] = (uint32_t)*value;
@@ -189,7 +190,7 @@ void nae_mmio(Ghcb *g, bool write, uint64_t gpa, uint64_t len)
         return;
     }
     if (!is_private(gpa, len)) {
-        address_space_rw(&snp_dma_as, gpa, MEMTXATTRS_UNSPECIFIED,
+        address_space_rw(&snp_emu()->dma.as, gpa, MEMTXATTRS_UNSPECIFIED,
                          data, len, write);
     } else if (!write) {
         memset(data, 0, len);   /* not the guest's own memory */

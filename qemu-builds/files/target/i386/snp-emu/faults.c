@@ -34,14 +34,10 @@ static const struct {
     [SNP_FAULT_UNVALIDATED] = { "unvalidated", 4096, true },
 };
 
-static uint32_t armed;  /* bits by SnpFault */
-static uint64_t left[SNP_FAULT__MAX];   /* occasions up to the next one */
-static uint64_t state;
-
 /* splitmix64 */
 uint64_t fault_random(uint64_t below)
 {
-    uint64_t z = (state += 0x9e3779b97f4a7c15);
+    uint64_t z = (snp_emu()->faulty.random += 0x9e3779b97f4a7c15);
 
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
     z = (z ^ z >> 27) * 0x94d049bb133111eb;
@@ -84,55 +80,55 @@ bool faults_parse(const char *names, uint32_t *faults, Error **errp)
 
 void faults_arm(void)
 {
-    state = snp_emu->fault_seed;
+    SnpFaults *f = &snp_emu()->faulty;
+
+    f->random = snp_emu()->fault_seed;
     for (int i = 0; i < SNP_FAULT__MAX; i++) {
-        left[i] = kinds[i].once ? fault_random(kinds[i].among) : 0;
+        f->left[i] = kinds[i].once ? fault_random(kinds[i].among) : 0;
     }
-    armed = snp_emu->host_faults;
+    f->armed = snp_emu()->host_faults;
 }
 
-static bool is_its_phase(SnpPhase phase)
+static bool is_its_phase(unsigned phase)
 {
-    switch (snp_emu->fault_phase) {
-    case SEV_SNP_EMULATED_FAULT_PHASE_FIRMWARE:
-        return phase == SNP_PHASE_FIRMWARE || phase == SNP_PHASE_FIRMWARE_EBS;
-    case SEV_SNP_EMULATED_FAULT_PHASE_KERNEL:
-        return phase == SNP_PHASE_KERNEL;
-    default:
-        return true;
-    }
+    const SnpEmu *s = snp_emu();
+
+    return s->fault_phase == SEV_SNP_EMULATED_FAULT_PHASE_ANY ||
+           (s->watch && s->watch->phase_is(phase, s->fault_phase));
 }
 
 bool fault_strikes(SnpFault fault, const SnpOrigin *o, hwaddr gpa)
 {
-    if (!(armed & (1U << fault)) || !is_its_phase(o->phase)) {
+    SnpFaults *f = &snp_emu()->faulty;
+
+    if (!(f->armed & (1U << fault)) || !is_its_phase(o->phase)) {
         return false;
     }
-    if (left[fault]) {
-        left[fault]--;
+    if (f->left[fault]) {
+        f->left[fault]--;
         return false;
     }
     if (kinds[fault].once) {
-        qatomic_set(&armed, armed & ~(1U << fault));
+        qatomic_set(&f->armed, f->armed & ~(1U << fault));
     } else {
-        left[fault] = fault_random(kinds[fault].among);
+        f->left[fault] = fault_random(kinds[fault].among);
     }
-    ledger_event(SNP_OP_HOST + fault, o, gpa & TARGET_PAGE_MASK, 4096);
+    watch_event(SNP_OP_HOST + fault, o, gpa & TARGET_PAGE_MASK, 4096);
     return true;
 }
 
 bool faults_of_memory(void)
 {
-    return qatomic_read(&armed) & (1U << SNP_FAULT_SHARED |
-                                   1U << SNP_FAULT_REMAPPED |
-                                   1U << SNP_FAULT_UNVALIDATED);
+    return qatomic_read(&snp_emu()->faulty.armed) &
+           (1U << SNP_FAULT_SHARED | 1U << SNP_FAULT_REMAPPED |
+            1U << SNP_FAULT_UNVALIDATED);
 }
 
 void fault_at_access(CPUX86State *env, hwaddr page, uintptr_t ra)
 {
     SnpOrigin o = snp_origin(env, ra);
 
-    QEMU_LOCK_GUARD(&snp_emu->lock);
+    QEMU_LOCK_GUARD(&snp_emu()->lock);
     if (!(rmp_get(page) & RMP_VALIDATED)) {
         return;     /* another vCPU was faster */
     }

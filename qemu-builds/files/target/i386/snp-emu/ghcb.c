@@ -46,7 +46,7 @@ uint64_t snp_ghcb_msr_reset(void)
 
 static bool is_of_snp(unsigned request)
 {
-    return !snp_emu_has_rmp() && (request == MSR_PREFERRED_GPA_REQ ||
+    return !snp_has_rmp() && (request == MSR_PREFERRED_GPA_REQ ||
                                   request == MSR_REGISTER_GPA_REQ ||
                                   request == MSR_PSC_REQ);
 }
@@ -81,8 +81,8 @@ static uint64_t msr_protocol(CPUX86State *env, const SnpOrigin *o,
         if (rmp_get(data << 12) == RMP_NONE && !snp_is_kvm()) {
             return 0xfffffffffffffULL << 12 | MSR_REGISTER_GPA_RESP;
         }
-        snp_emu->vcpus[cpu].ghcb_registered = data << 12;
-        ledger_event(SNP_OP_GHCB_REGISTER, o, data << 12, 4096);
+        snp_emu()->vcpus[cpu].ghcb_registered = data << 12;
+        watch_event(SNP_OP_GHCB_REGISTER, o, data << 12, 4096);
         return data << 12 | MSR_REGISTER_GPA_RESP;
     case MSR_PSC_REQ:
         return snp_psc_msr(env, o, req) | MSR_PSC_RESP;
@@ -100,12 +100,12 @@ static uint64_t msr_protocol(CPUX86State *env, const SnpOrigin *o,
 
 void helper_vmgexit(CPUX86State *env, int next_eip_addend)
 {
-    uint64_t *msr = &snp_emu->vcpus[env_cpu(env)->cpu_index].ghcb_msr;
+    uint64_t *msr = &snp_emu()->vcpus[env_cpu(env)->cpu_index].ghcb_msr;
     SnpOrigin o = snp_origin(env, 0);
     uint64_t exit_code;
     Ghcb g;
 
-    qatomic_inc(&snp_emu->vmgexits);
+    qatomic_inc(&snp_emu()->vmgexits);
     if ((*msr & 0xfff) == MSR_TERMINATE) {
         snp_terminate(&o, extract64(*msr, 12, 4), extract64(*msr, 16, 8));
         return;
@@ -116,25 +116,25 @@ void helper_vmgexit(CPUX86State *env, int next_eip_addend)
         snp_ap_reset_hold(env, SNP_HOLD_MSR);
     }
     if (*msr & 0xfff) {
-        QEMU_LOCK_GUARD(&snp_emu->lock);
+        QEMU_LOCK_GUARD(&snp_emu()->lock);
         *msr = msr_protocol(env, &o, *msr);
         return;
     }
     g.gpa = *msr;
     if (rmp_get(g.gpa) & RMP_ASSIGNED ||
-        address_space_read(&snp_dma_as, g.gpa,
+        address_space_read(&snp_emu()->dma.as, g.gpa,
                            MEMTXATTRS_UNSPECIFIED, g.page, sizeof(g.page))) {
-        WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
+        WITH_QEMU_LOCK_GUARD(&snp_emu()->lock) {
             snp_fault("ghcb-not-shared", &o, g.gpa, "read");
             snp_stop(&o, "VMGEXIT with a GHCB at 0x%" PRIx64 " that is not "
                      "shared memory", g.gpa);
         }
         return;
     }
-    if (snp_emu_has_rmp() && snp_is_kvm() &&
-        snp_emu->vcpus[o.vcpu].ghcb_registered != g.gpa) {
+    if (snp_has_rmp() && snp_is_kvm() &&
+        snp_emu()->vcpus[o.vcpu].ghcb_registered != g.gpa) {
         /* sev_handle_vmgexit(): -EINVAL, KVM_RUN fails */
-        WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
+        WITH_QEMU_LOCK_GUARD(&snp_emu()->lock) {
             snp_stop(&o, "VMGEXIT with a GHCB at 0x%" PRIx64 " that is not "
                      "registered", g.gpa);
         }
@@ -143,7 +143,7 @@ void helper_vmgexit(CPUX86State *env, int next_eip_addend)
     exit_code = ghcb_get(&g, F_EXIT_CODE);
     snp_nae(env, &o, &g);
     if (!(rmp_get(g.gpa) & RMP_ASSIGNED)) {
-        address_space_write(&snp_dma_as, g.gpa,
+        address_space_write(&snp_emu()->dma.as, g.gpa,
                             MEMTXATTRS_UNSPECIFIED, g.page, sizeof(g.page));
     }
     if (exit_code == EXIT_AP_RESET_HOLD &&
@@ -155,18 +155,21 @@ void helper_vmgexit(CPUX86State *env, int next_eip_addend)
 
 bool snp_emu_rdmsr(CPUX86State *env, uint32_t msr, uint64_t *val)
 {
-    if (!snp_emu_enabled()) {
+    uint32_t traits = snp_emu_traits(env);
+
+    if (!traits) {
         return false;
     }
     switch (msr) {
     case SNP_MSR_GHCB:
-        if (!snp_emu_has_ghcb()) {
+        if (!(traits & SNP_EMU_GHCB)) {
             return false;
         }
-        *val = snp_emu->vcpus[env_cpu(env)->cpu_index].ghcb_msr;
+        *val = snp_emu()->vcpus[env_cpu(env)->cpu_index].ghcb_msr;
         return true;
     case SNP_MSR_SEV_STATUS:
-        *val = 1 | snp_emu_has_ghcb() << 1 | snp_emu_has_rmp() << 2;
+        *val = 1 | (traits & SNP_EMU_GHCB ? 1 << 1 : 0) |
+               (traits & SNP_EMU_RMP ? 1 << 2 : 0);
         return true;
     }
     return false;
@@ -174,9 +177,10 @@ bool snp_emu_rdmsr(CPUX86State *env, uint32_t msr, uint64_t *val)
 
 bool snp_emu_wrmsr(CPUX86State *env, uint32_t msr, uint64_t val)
 {
-    if (!snp_emu_has_ghcb() || msr != SNP_MSR_GHCB) {
+    if (msr != SNP_MSR_GHCB ||
+        !snp_emu_has(snp_emu_traits(env), SNP_EMU_GHCB)) {
         return false;
     }
-    snp_emu->vcpus[env_cpu(env)->cpu_index].ghcb_msr = val;
+    snp_emu()->vcpus[env_cpu(env)->cpu_index].ghcb_msr = val;
     return true;
 }

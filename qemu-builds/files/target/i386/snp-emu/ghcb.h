@@ -114,7 +114,7 @@ static inline void ghcb_malformed(Ghcb *g, unsigned reason)
  */
 uint8_t *ghcb_scratch(Ghcb *g, uint64_t len);
 
-/* psc.c: the caller holds snp_emu->lock */
+/* psc.c: the caller holds SnpEmu::lock */
 uint64_t snp_psc_msr(CPUX86State *env, const SnpOrigin *o, uint64_t req);
 void snp_psc(CPUX86State *env, const SnpOrigin *o, Ghcb *g);
 

@@ -111,10 +111,10 @@ void helper_pvalidate(CPUX86State *env)
         return;
     }
     o = snp_origin(env, 0);
-    QEMU_LOCK_GUARD(&snp_emu->lock);
+    QEMU_LOCK_GUARD(&snp_emu()->lock);
     state = make_private(env, &o, gpa, size);
     if (size == BLOCK_SIZE && !rmp_block_is_large(gpa)) {
-        ledger_event(SNP_OP_SIZE_MISMATCH, &o, gpa, size);
+        watch_event(SNP_OP_SIZE_MISMATCH, &o, gpa, size);
         set_result(env, SNP_FAIL_SIZEMISMATCH, false);
         return;
     }
@@ -130,12 +130,12 @@ void helper_pvalidate(CPUX86State *env)
     if ((state & RMP_VALIDATED) == want) {
         SnpOp op = validate ? SNP_OP_VALIDATE_AGAIN : SNP_OP_RESCIND_AGAIN;
 
-        ledger_event(op, &o, gpa, size);
+        watch_event(op, &o, gpa, size);
         snp_report(op, &o, gpa);
         set_result(env, SNP_SUCCESS, true);
         return;
     }
-    ledger_event(validate ? SNP_OP_VALIDATE : SNP_OP_RESCIND, &o, gpa, size);
+    watch_event(validate ? SNP_OP_VALIDATE : SNP_OP_RESCIND, &o, gpa, size);
     rmp_set(gpa, size, (state & ~RMP_VALIDATED) | want | RMP_TOUCHED);
     if (!validate) {
         rmp_flush_stale(env);
@@ -163,11 +163,11 @@ static void wait_for_vmsa(CPUX86State *env, hwaddr gpa, uint64_t size,
                           uintptr_t ra)
 {
     CPUState *cs = env_cpu(env);
-    int64_t *since = &snp_emu->vcpus[cs->cpu_index].waits_since;
+    int64_t *since = &snp_emu()->vcpus[cs->cpu_index].waits_since;
     int64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
     bool in_use;
 
-    WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
+    WITH_QEMU_LOCK_GUARD(&snp_emu()->lock) {
         in_use = snp_vmsa_in_use(gpa, size);
     }
     if (!in_use || (*since && now - *since > VMSA_PATIENCE_NS)) {
@@ -205,7 +205,7 @@ void helper_rmpadjust(CPUX86State *env)
     }
     wait_for_vmsa(env, gpa, size, ra);
     o = snp_origin(env, 0);
-    QEMU_LOCK_GUARD(&snp_emu->lock);
+    QEMU_LOCK_GUARD(&snp_emu()->lock);
     state = make_private(env, &o, gpa, size);
     if (size == BLOCK_SIZE && !rmp_block_is_large(gpa)) {
         set_result(env, SNP_FAIL_SIZEMISMATCH, false);
@@ -219,7 +219,7 @@ void helper_rmpadjust(CPUX86State *env)
         set_result(env, SNP_FAIL_INUSE, false);
         return;
     }
-    ledger_event(rdx & ADJUST_VMSA ? SNP_OP_VMSA : SNP_OP_RMPADJUST, &o, gpa,
+    watch_event(rdx & ADJUST_VMSA ? SNP_OP_VMSA : SNP_OP_RMPADJUST, &o, gpa,
                  size);
     rmp_set(gpa, size, (state & ~RMP_VMSA) | RMP_TOUCHED |
                        (rdx & ADJUST_VMSA ? RMP_VMSA : 0));

@@ -10,7 +10,10 @@
 #include "qemu/bitops.h"
 #include "qemu/lockable.h"
 #include "qemu/thread.h"
+#include "exec/memory.h"
+#include "hw/boards.h"
 #include "qapi/qapi-types-qom.h"
+#include "../confidential-guest.h"
 #include "snp-emu.h"
 
 #define SNP_MSR_GHCB        0xc0010130
@@ -29,17 +32,6 @@ enum {
 /* What rmp_get() says of an address that the RMP does not cover. */
 #define RMP_NONE 0xff
 
-/* Who runs: attributed to each ledger event, see phase.c. */
-typedef enum SnpPhase {
-    SNP_PHASE_LAUNCH,
-    SNP_PHASE_FIRMWARE,
-    SNP_PHASE_FIRMWARE_EBS, /* in a call of ExitBootServices */
-    SNP_PHASE_LOADER,
-    SNP_PHASE_EFI_STUB,
-    SNP_PHASE_KERNEL,
-    SNP_PHASE__MAX,
-} SnpPhase;
-
 /* What the host does wrong when it is asked to; names stand in faults.c. */
 typedef enum SnpFault {
     SNP_FAULT_PSC_PARTIAL,      /* does some entries, and returns */
@@ -55,7 +47,7 @@ typedef enum SnpFault {
     SNP_FAULT__MAX,
 } SnpFault;
 
-/* Ledger operations; the names stand in ledger.c. */
+/* Operations that a watcher hears of; the names stand in report.c. */
 typedef enum SnpOp {
     SNP_OP_LAUNCH_PRIVATE,
     SNP_OP_PSC_PRIVATE,
@@ -81,7 +73,7 @@ typedef struct SnpOrigin {
     int vcpu;           /* -1: not a vCPU (launch) */
     uint64_t rip;
     int cpl;
-    SnpPhase phase;
+    unsigned phase;     /* whose code it is, as the watcher counts; 0: launch */
 } SnpOrigin;
 
 /* AP reset hold, by how it was asked for and so is answered */
@@ -114,60 +106,77 @@ typedef struct SnpVcpu {
     hwaddr asked_vmsa;
 } SnpVcpu;
 
-typedef struct SnpEmu {
-    char *ledger_path;
-    SnpVcpu *vcpus;             /* by cpu_index */
-    unsigned nr_vcpus;
-    QemuMutex lock;             /* RMP, ledger and counters */
-    uint64_t pages[SNP_OP__MAX][SNP_PHASE__MAX]; /* 4 KiB pages per op */
-    uint64_t reports[SNP_OP__MAX];  /* operations told as reports */
-    SevSnpEmulatedStrictness validate_twice;
-    SevSnpEmulatedStrictness implicit_conversion;
-    SevSnpEmulatedStrictness private_mmio;
-    SevSnpEmulatedRmpEntries rmp_entries;
-    SevSnpEmulatedHypervisor hypervisor;
-    SevSnpEmulatedReset reset;
-    uint64_t ledger_limit;      /* bytes; 0: none */
-    char *fault_names;
-    uint32_t host_faults;       /* bits by SnpFault */
-    uint32_t fault_seed;
-    SevSnpEmulatedFaultPhase fault_phase;
-    uint64_t ap_jump_table;
-    uint8_t vmpck[4][32];       /* keys of the guest messages, by VMPL */
-    uint64_t vmgexits;
-    uint64_t faults;
-    uint64_t dma_private[2];    /* transfers per page: reads, writes */
-    SnpPhase last_phase;        /* of the guest's last act on record */
-    int dma;                    /* SevSnpEmulatedDma */
-    bool reflect;               /* intercepted instructions raise #VC */
-    bool scramble;              /* page state changes change contents */
-    uint64_t ebs_calls;         /* of ExitBootServices */
-    uint64_t ebs_returns;
-    uint64_t ebs_status;        /* EFI_STATUS of the last return */
-    char *termination;          /* in words, NULL while none */
-} SnpEmu;
+#include "watcher.h"
+#include "state.h"
 
-extern SnpEmu *snp_emu;
+/*
+ * The emulation of this machine's guest: its state hangs on the machine's
+ * confidential-guest object.  Only where there is one.
+ */
+static inline SnpEmu *snp_emu(void)
+{
+    return ((X86ConfidentialGuest *)current_machine->cgs)->emulation;
+}
+
+static inline SnpEmu *snp_emu_of(Object *obj)
+{
+    return X86_CONFIDENTIAL_GUEST(obj)->emulation;
+}
+
+/* Has the guest's memory an RMP, so that pages are validated? */
+static inline bool snp_has_rmp(void)
+{
+    return snp_emu()->traits & SNP_EMU_RMP;
+}
+
+static inline void watch_event(SnpOp op, const SnpOrigin *o, hwaddr gpa,
+                               uint64_t size)
+{
+    SnpEmu *s = snp_emu();
+
+    if (s->watch) {
+        s->watch->event(s->watcher, op, o, gpa, size);
+    }
+}
+
+static inline void watch_fault(const char *op, const SnpOrigin *o, hwaddr gpa,
+                               const char *access)
+{
+    SnpEmu *s = snp_emu();
+
+    if (s->watch) {
+        s->watch->fault(s->watcher, op, o, gpa, access);
+    }
+}
+
+static inline void watch_terminate(const SnpOrigin *o, int set, int code,
+                                   const char *text)
+{
+    SnpEmu *s = snp_emu();
+
+    if (s->watch) {
+        s->watch->terminate(s->watcher, o, set, code, text);
+    }
+}
 
 /* Are the hypervisor's answers KVM's where they differ from the GHCB's? */
 static inline bool snp_is_kvm(void)
 {
-    return snp_emu->hypervisor == SEV_SNP_EMULATED_HYPERVISOR_KVM;
+    return snp_emu()->hypervisor == SEV_SNP_EMULATED_HYPERVISOR_KVM;
 }
 
+/* watcher.c */
 SnpOrigin snp_origin(CPUX86State *env, uintptr_t ra);
-SnpPhase snp_phase(CPUX86State *env, uint64_t rip);
+/* The same of a device, which acts for whoever ran last. */
+SnpOrigin snp_device_origin(void);
+const char *snp_phase_name(unsigned phase);
+void snp_add_watcher(SnpEmu *s, Object *guest);
 
-/* phase.c, ebs.c, attest.c: the guest starts anew */
-void phase_reset(void);
-void ebs_reset(void);
+/* attest.c: the guest starts anew */
 void attest_reset(void);
 
-/* ebs.c */
-bool snp_ebs_under_way(void);
-
 /*
- * rmp.c: the caller holds snp_emu->lock, except to look at one page's state:
+ * rmp.c: the caller holds SnpEmu::lock, except to look at one page's state:
  * say first that the block fills a TLB, so that one who changes the state
  * meanwhile flushes it.
  */
@@ -212,7 +221,7 @@ bool faults_parse(const char *names, uint32_t *faults, Error **errp);
 void faults_arm(void);
 /*
  * Here is an occasion for @fault: does it come?  If so it is in the ledger.
- * The caller of both holds snp_emu->lock.
+ * The caller of both holds SnpEmu::lock.
  */
 bool fault_strikes(SnpFault fault, const SnpOrigin *o, hwaddr gpa);
 uint64_t fault_random(uint64_t below);
@@ -238,13 +247,7 @@ void snp_shared_read(CPUX86State *env, hwaddr *gpa, int *prot, bool probe,
 void snp_fault(const char *op, const SnpOrigin *o, hwaddr gpa,
                const char *access);
 
-/*
- * contents.c: pages whose contents were lost in a state change.  A set bit
- * stands for a page that holds what the guest put there; NULL when nothing is
- * scrambled.
- */
-extern unsigned long *contents_settled_map;
-
+/* contents.c: pages whose contents were lost in a state change */
 void contents_init(hwaddr end);
 /*
  * Guest memory changes between private and shared.  Its state is set between
@@ -262,11 +265,11 @@ hwaddr contents_noise_page(hwaddr gpa);
 
 static inline bool contents_settled(hwaddr gpa)
 {
+    const unsigned long *map = snp_emu()->contents.settled_map;
     unsigned long pfn = gpa / 4096;
 
-    return !contents_settled_map ||
-           (qatomic_load_acquire(&contents_settled_map[BIT_WORD(pfn)]) &
-            BIT_MASK(pfn));
+    return !map ||
+           (qatomic_load_acquire(&map[BIT_WORD(pfn)]) & BIT_MASK(pfn));
 }
 
 /* Before an access: fill the page as its state wants it. */
@@ -282,29 +285,14 @@ static inline void contents_settle(hwaddr gpa)
 void reflect_add_properties(Object *obj);
 
 /* dma.c: what devices and the hypervisor's user space see of memory */
-extern AddressSpace snp_dma_as;
 void dma_init(void);
 
-/* ledger.c: the caller holds snp_emu->lock */
-void ledger_open(const char *path, Error **errp);
-void ledger_event(SnpOp op, const SnpOrigin *o, hwaddr gpa, uint64_t size);
-void ledger_fault(const char *op, const SnpOrigin *o, hwaddr gpa,
-                  const char *access);
-void ledger_terminate(const SnpOrigin *o, int set, int code, const char *text);
-/* ExitBootServices: @caller's RIP is where the call returns to. */
-void ledger_ebs_call(const SnpOrigin *caller, uint64_t map_key);
-void ledger_ebs_return(const SnpOrigin *caller, uint64_t map_key,
-                       uint64_t status);
-void ledger_reset(void);
-void ledger_flush(void);
-void ledger_close(void);
-void ledger_ram_range(hwaddr base, uint64_t size);
+/* report.c */
 const char *snp_op_name(SnpOp op);
-const char *snp_phase_name(SnpPhase phase);
 
 /*
  * trace.c: what a host with KVM would see, as trace events.  The caller holds
- * snp_emu->lock.
+ * SnpEmu::lock.
  */
 /* Done of a request, in order; host_flush_psc() after the last one. */
 void host_psc(hwaddr gpa, uint64_t size, bool private);
@@ -316,7 +304,7 @@ void host_launch(hwaddr gpa, uint64_t size, const char *type);
 bool snp_is_vmsa_page(hwaddr gpa);
 /*
  * Would VMRUN take it?  NULL, or what it would not.  The caller of the first
- * holds snp_emu->lock.
+ * holds SnpEmu::lock.
  */
 const char *snp_vmsa_page_refused(hwaddr gpa);
 const char *snp_vmsa_refused(CPUX86State *env, const uint8_t *vmsa);
@@ -349,10 +337,9 @@ bool snp_vmsa_forbids(CPUX86State *env, hwaddr page, MMUAccessType access);
 uint64_t snp_ghcb_msr_reset(void);
 
 /* attest.c */
-#define SNP_DIGEST_SIZE 48      /* SHA-384 */
 void snp_measure(hwaddr gpa, uint64_t size, int page_type,
                  const void *contents);
-/* The caller holds snp_emu->lock; all is launched. */
+/* The caller holds SnpEmu::lock; all is launched. */
 void snp_launch_digest(uint8_t digest[SNP_DIGEST_SIZE]);
 /* NULL, or why SNP_LAUNCH_FINISH would refuse the ID block */
 const char *snp_id_block_refused(void);
@@ -370,13 +357,15 @@ bool aes_gcm_decrypt(const uint8_t key[32], const uint8_t nonce[12],
 
 /* object.c: what the profile decides where no property does */
 void snp_resolve_profile(void);
+/* What launch made of the properties is not to be changed any more. */
+bool snp_may_set(Object *obj, const char *name, Error **errp);
 /* The machine's object, if it is one that is emulated; else NULL. */
 Object *snp_emulated_object(void);
 
 /* report.c */
 #define SNP_STOP (-1)   /* reason set and code of what is not the guest's */
 void snp_terminate(const SnpOrigin *o, int set, int code);
-/* The caller holds snp_emu->lock. */
+/* The caller holds SnpEmu::lock. */
 void snp_stop(const SnpOrigin *o, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 void snp_report(SnpOp op, const SnpOrigin *o, hwaddr gpa);
 

@@ -24,11 +24,8 @@
 #include "../sev.h"
 #include "internal.h"
 
-uint64_t snp_emu_c_bit;
-bool snp_emu_rmp, snp_emu_ghcb;
-
 static const SnpOrigin launch_origin = {
-    .vcpu = -1, .phase = SNP_PHASE_LAUNCH,
+    .vcpu = -1,
 };
 
 /* SNP firmware ABI specification, CPUID page */
@@ -115,7 +112,7 @@ static void fill_secrets_page(SecretsPage *page, CPUX86State *env)
     page->version = cpu_to_le32(3);
     page->fms = cpu_to_le32(env->cpuid_version);
     qemu_guest_getrandom_nofail(page->vmpck, sizeof(page->vmpck));
-    memcpy(snp_emu->vmpck, page->vmpck, sizeof(page->vmpck));
+    memcpy(snp_emu()->attest.vmpck, page->vmpck, sizeof(page->vmpck));
 }
 
 /* SNP firmware ABI specification, SNP_LAUNCH_UPDATE: PAGE_TYPE */
@@ -149,15 +146,9 @@ static void populate(hwaddr gpa, const void *data, size_t len, size_t area)
                             MEMTXATTRS_UNSPECIFIED, data, len);
     }
     contents_keep(gpa, area);
-    ledger_event(SNP_OP_LAUNCH_PRIVATE, &launch_origin, gpa, area);
+    watch_event(SNP_OP_LAUNCH_PRIVATE, &launch_origin, gpa, area);
     rmp_set(gpa, area, RMP_ASSIGNED | RMP_VALIDATED);
 }
-
-/* The image, as launched, and where it lies */
-static hwaddr image_base;
-static uint64_t image_size;
-static const uint8_t *image;
-static uint8_t *image_ram;
 
 static bool overlap(uint64_t base, uint64_t size, uint64_t other,
                     uint64_t other_size)
@@ -169,8 +160,9 @@ static bool overlap(uint64_t base, uint64_t size, uint64_t other,
 static void check_overlaps(const OvmfSevMetadata *metadata, unsigned i)
 {
     const OvmfSevMetadataDesc *desc = &metadata->descs[i];
+    const SnpImage *image = &snp_emu()->image;
 
-    if (overlap(desc->base, desc->len, image_base, image_size)) {
+    if (overlap(desc->base, desc->len, image->base, image->size)) {
         error_report("sev-snp-emulated: firmware metadata section %u "
                      "(0x%x+0x%x) lies in the firmware image, whose pages are "
                      "launched already", i, desc->base, desc->len);
@@ -288,7 +280,7 @@ static void check_object(Object *cgs)
     }
     if (snp) {
         check_snp(cgs);
-    } else if (snp_emu->reflect && !sev_es_enabled()) {
+    } else if (snp_emu()->reflect && !sev_es_enabled()) {
         error_report("%s: reflect=on needs a SEV-ES guest (policy bit 2); "
                      "others get no #VC", name);
         exit(1);
@@ -340,7 +332,7 @@ static void check_id_block(void)
 {
     const char *refused;
 
-    WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
+    WITH_QEMU_LOCK_GUARD(&snp_emu()->lock) {
         refused = snp_id_block_refused();
     }
     if (refused) {
@@ -354,7 +346,7 @@ static void populate_metadata(const OvmfSevMetadata *metadata, bool measure)
 {
     CPUX86State *env = cpu_env(first_cpu);
 
-    QEMU_LOCK_GUARD(&snp_emu->lock);
+    QEMU_LOCK_GUARD(&snp_emu()->lock);
     for (int i = 0; i < metadata->num_desc; i++) {
         const OvmfSevMetadataDesc *desc = &metadata->descs[i];
         union {
@@ -414,46 +406,48 @@ static void finish_launch(Notifier *n, void *unused)
     check_id_block();
 }
 
-static Error *migration_blocker;
-static Notifier machine_done = { .notify = finish_launch };
-
-static void flush_on_stop(void *opaque, bool running, RunState state)
+static void tell_stop(void *opaque, bool running, RunState state)
 {
-    if (!running) {
-        QEMU_LOCK_GUARD(&snp_emu->lock);
-        ledger_flush();
+    SnpEmu *s = opaque;
+
+    if (!running && s->watch) {
+        QEMU_LOCK_GUARD(&s->lock);
+        s->watch->stop(s->watcher);
     }
 }
 
-static void close_ledger(Notifier *n, void *unused)
+static void end_watch(Notifier *n, void *unused)
 {
-    QEMU_LOCK_GUARD(&snp_emu->lock);
-    ledger_close();
-}
+    SnpEmu *s = container_of(n, SnpEmu, at_exit);
 
-static Notifier at_exit = { .notify = close_ledger };
+    if (s->watch) {
+        QEMU_LOCK_GUARD(&s->lock);
+        s->watch->end(s->watcher);
+    }
+}
 
 static void reset_vcpus(void)
 {
-    for (unsigned i = 0; i < snp_emu->nr_vcpus; i++) {
-        snp_emu->vcpus[i] = (SnpVcpu) {
+    for (unsigned i = 0; i < snp_emu()->nr_vcpus; i++) {
+        snp_emu()->vcpus[i] = (SnpVcpu) {
             .ghcb_msr = snp_ghcb_msr_reset(), .ghcb_registered = -1,
         };
     }
-    snp_emu->ap_jump_table = 0;
+    snp_emu()->ap_jump_table = 0;
 }
 
 /* All memory, as hosts give it to a guest; returns its end. */
 static hwaddr cover_memory(void)
 {
-    MachineState *machine = MACHINE(qdev_get_machine());
+    MachineState *machine = current_machine;
     X86MachineState *x86ms = X86_MACHINE(machine);
-    hwaddr top = MAX(image_base + image_size, x86ms->above_4g_mem_start +
-                                              x86ms->above_4g_mem_size);
+    const SnpImage *image = &snp_emu()->image;
+    hwaddr top = MAX(image->base + image->size, x86ms->above_4g_mem_start +
+                                                x86ms->above_4g_mem_size);
 
     rmp_add_range(0, x86ms->below_4g_mem_size);
     rmp_add_range(x86ms->above_4g_mem_start, x86ms->above_4g_mem_size);
-    rmp_add_range(image_base, image_size);
+    rmp_add_range(image->base, image->size);
     if (machine->device_memory) {
         /* memory that is plugged in later is private as well */
         hwaddr base = machine->device_memory->base;
@@ -465,40 +459,43 @@ static hwaddr cover_memory(void)
     return top;
 }
 
+/* What SNP_LAUNCH_UPDATE does with the image.  The caller holds the lock. */
+static void launch_image(void)
+{
+    const SnpImage *image = &snp_emu()->image;
+
+    host_launch(image->base, image->size, page_type_name(PAGE_TYPE_NORMAL));
+    populate(image->base, NULL, 0, image->size);
+}
+
 /*
  * From version 11 on QEMU closes the guest's KVM context on reset, makes
  * another one and launches the same again: nothing is left of what the guest
  * had accepted, or said to the firmware.  The machine's first reset is part of
  * its launch.  No vCPU runs.
  */
-static void rebuild(void *unused)
+static void rebuild(void *opaque)
 {
-    static bool launched;
+    SnpEmu *s = opaque;
 
-    if (!launched) {
-        launched = true;
+    if (!s->was_reset) {
+        s->was_reset = true;
         return;
     }
-    if (!snp_emu_has_rmp()) {
-        /* the same context and memory go on */
-        QEMU_LOCK_GUARD(&snp_emu->lock);
-        ledger_reset();
-        phase_reset();
-        ebs_reset();
-        return;
-    }
-    WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
-        ledger_reset();
+    WITH_QEMU_LOCK_GUARD(&s->lock) {
+        if (s->watch) {
+            s->watch->reset(s->watcher);
+        }
+        if (!snp_has_rmp()) {
+            return;     /* the same context and memory go on */
+        }
         rmp_reset();
         contents_forget();
         cover_memory();
         reset_vcpus();
-        phase_reset();
-        ebs_reset();
         attest_reset();
-        memcpy(image_ram, image, image_size);
-        host_launch(image_base, image_size, page_type_name(PAGE_TYPE_NORMAL));
-        populate(image_base, NULL, 0, image_size);
+        memcpy(s->image.ram, s->image.launched, s->image.size);
+        launch_image();
     }
     populate_metadata(pc_system_get_ovmf_sev_metadata_ptr(), false);
     tb_flush(first_cpu);
@@ -506,22 +503,6 @@ static void rebuild(void *unused)
 
 /* Of a page table entry's address field */
 #define HIGHEST_C_BIT 51
-
-/* What SNP_LAUNCH_UPDATE does with the image. */
-static void launch_image(void)
-{
-    QEMU_LOCK_GUARD(&snp_emu->lock);
-    snp_measure(image_base, image_size, PAGE_TYPE_NORMAL, image);
-    host_launch(image_base, image_size, page_type_name(PAGE_TYPE_NORMAL));
-    populate(image_base, NULL, 0, image_size);
-}
-
-/* What SEV's LAUNCH_UPDATE_DATA does to the image. */
-static void encrypt_image(void)
-{
-    QEMU_LOCK_GUARD(&snp_emu->lock);
-    views_launch(image_base, image_size);
-}
 
 /* Table of kernel hashes (GUIDed table entry), as QEMU found it in the image */
 typedef struct QEMU_PACKED HashTableArea {
@@ -539,7 +520,7 @@ static void encrypt_hashes(Notifier *n, void *unused)
         pc_system_ovmf_table_find("7255371f-3a3b-4b04-927b-1da6efa8d454",
                                   &data, NULL)) {
         area = (HashTableArea *)data;
-        QEMU_LOCK_GUARD(&snp_emu->lock);
+        QEMU_LOCK_GUARD(&snp_emu()->lock);
         for (hwaddr page = QEMU_ALIGN_DOWN(area->base, 4096);
              page < (hwaddr)area->base + area->size; page += 4096) {
             if (rmp_get(page) != RMP_NONE) {
@@ -549,66 +530,107 @@ static void encrypt_hashes(Notifier *n, void *unused)
     }
 }
 
-static Notifier sev_machine_done = { .notify = encrypt_hashes };
-
-void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size)
+/* What happens to the image, and later to what else is launched */
+static void launch(SnpEmu *s)
 {
-    MachineState *machine = MACHINE(qdev_get_machine());
-    X86MachineState *x86ms = X86_MACHINE(machine);
-    uint32_t c_bit = sev_get_cbit_position();
-    Object *cgs = snp_emulated_object();
-    hwaddr top;
-
-    if (!cgs) {
-        return;
+    QEMU_LOCK_GUARD(&s->lock);
+    if (snp_has_rmp()) {
+        s->machine_done.notify = finish_launch;
+        snp_measure(s->image.base, s->image.size, PAGE_TYPE_NORMAL,
+                    s->image.launched);
+        launch_image();
+    } else {
+        /* LAUNCH_UPDATE_DATA */
+        s->machine_done.notify = encrypt_hashes;
+        views_launch(s->image.base, s->image.size);
     }
-    check_object(cgs);
-    snp_resolve_profile();
-    faults_arm();
-    snp_emu_rmp = sev_snp_enabled();
-    snp_emu_ghcb = sev_es_enabled();
-    image_base = gpa;
-    image_size = size;
-    image_ram = flash;
-    /* a copy: the guest may write to it before it asks for a report */
-    image = g_memdup2(flash, size);
-    snp_emu->nr_vcpus = machine->smp.max_cpus;
-    snp_emu->vcpus = g_new0(SnpVcpu, snp_emu->nr_vcpus);
-    reset_vcpus();
-    top = cover_memory();
-    ledger_ram_range(0, x86ms->below_4g_mem_size);
-    ledger_ram_range(x86ms->above_4g_mem_start, x86ms->above_4g_mem_size);
+}
+
+static uint32_t guest_traits(const SnpEmu *s)
+{
+    return SNP_EMU_ON | (sev_es_enabled() ? SNP_EMU_GHCB : 0) |
+           (sev_snp_enabled() ? SNP_EMU_RMP : 0) |
+           (s->reflect ? SNP_EMU_REFLECT : 0);
+}
+
+static void check_c_bit(Object *cgs, uint32_t c_bit, hwaddr top)
+{
     if (c_bit > HIGHEST_C_BIT || (top - 1) >> c_bit) {
         error_report("%s: cbitpos=%u is no free address bit of page tables: "
                      "memory ends at 0x%" PRIx64, object_get_typename(cgs),
                      c_bit, top);
         exit(1);
     }
-    snp_emu_c_bit = 1ULL << c_bit;
+}
+
+static void add_vcpus(SnpEmu *s)
+{
+    CPUState *cs;
+
+    s->nr_vcpus = current_machine->smp.max_cpus;
+    s->vcpus = g_new0(SnpVcpu, s->nr_vcpus);
+    reset_vcpus();
+    CPU_FOREACH(cs) {
+        snp_emu_add_vcpu(cpu_env(cs));
+    }
+}
+
+void snp_emu_launch(hwaddr gpa, uint8_t *flash, size_t size)
+{
+    MachineState *machine = current_machine;
+    Object *cgs = snp_emulated_object();
+    SnpEmu *s;
+    hwaddr top;
+
+    if (!cgs) {
+        return;
+    }
+    s = snp_emu_of(cgs);
+    check_object(cgs);
+    snp_resolve_profile();
+    faults_arm();
+    s->image = (SnpImage) {
+        .base = gpa, .size = size, .ram = flash,
+        /* a copy: the guest may write to it before it asks for a report */
+        .launched = g_memdup2(flash, size),
+    };
+    top = cover_memory();
+    check_c_bit(cgs, sev_get_cbit_position(), top);
+    s->c_bit = 1ULL << sev_get_cbit_position();
+    s->traits = guest_traits(s);
+    add_vcpus(s);
     contents_init(top);
-    if (snp_emu->ledger_path) {
-        ledger_open(snp_emu->ledger_path, &error_fatal);
+    if (s->watch) {
+        s->watch->launch(s->watcher, &error_fatal);
     }
-    if (snp_emu_has_rmp()) {
-        launch_image();
-    } else {
-        encrypt_image();
-    }
-    qemu_add_machine_init_done_notifier(snp_emu_has_rmp() ? &machine_done :
-                                                            &sev_machine_done);
-    qemu_add_exit_notifier(&at_exit);
-    qemu_register_reset(rebuild, NULL);
-    qemu_add_vm_change_state_handler(flush_on_stop, NULL);
+    launch(s);
+    qemu_add_machine_init_done_notifier(&s->machine_done);
+    s->at_exit.notify = end_watch;
+    qemu_add_exit_notifier(&s->at_exit);
+    qemu_register_reset(rebuild, s);
+    qemu_add_vm_change_state_handler(tell_stop, s);
     /* kvm_cpus_are_resettable(), before QEMU 11 */
-    machine->cgs->reset_ends = snp_emu_has_ghcb() &&
-                               snp_emu->reset == SEV_SNP_EMULATED_RESET_END;
-    snp_emu_reflect = snp_emu->reflect;
+    machine->cgs->reset_ends = s->traits & SNP_EMU_GHCB &&
+                               s->reset == SEV_SNP_EMULATED_RESET_END;
     dma_init();
     machine->cgs->ready = true;
 
-    error_setg(&migration_blocker, "%s: the guest cannot be migrated, and "
+    error_setg(&s->migration_blocker, "%s: the guest cannot be migrated, and "
                "neither saved nor loaded", object_get_typename(cgs));
-    migrate_add_blocker(&migration_blocker, &error_fatal);
+    migrate_add_blocker(&s->migration_blocker, &error_fatal);
+}
+
+void snp_emu_add_vcpu(CPUX86State *env)
+{
+    if (snp_emulated_object()) {
+        env->snp_traits = snp_emu()->traits;
+        env->snp_c_bit = snp_emu()->c_bit;
+    }
+}
+
+bool snp_emu_machine_has_rmp(MachineState *machine)
+{
+    return object_dynamic_cast(OBJECT(machine->cgs), TYPE_SEV_SNP_EMULATED);
 }
 
 void snp_emu_cpuid_1(uint32_t *ecx)
@@ -621,10 +643,10 @@ void snp_emu_cpuid_1(uint32_t *ecx)
     *ecx &= ~CPUID_EXT_MONITOR;
 }
 
-void snp_emu_cpuid_8000001f(uint32_t *ebx)
+void snp_emu_cpuid_8000001f(CPUX86State *env, uint32_t *ebx)
 {
     /* COHERENCY_SFW_NO: no cache lines to evict after PVALIDATE */
-    if (snp_emu_has_rmp()) {
+    if (snp_emu_has(snp_emu_traits(env), SNP_EMU_RMP)) {
         *ebx |= 1U << 31;
     }
 }

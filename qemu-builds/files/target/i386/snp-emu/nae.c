@@ -56,7 +56,7 @@ static bool is_of_snp(uint64_t code)
 static bool has_inputs(const Ghcb *g, uint64_t code, uint64_t info1,
                        uint64_t info2)
 {
-    if (!snp_emu_has_rmp() && is_of_snp(code)) {
+    if (!snp_has_rmp() && is_of_snp(code)) {
         return false;   /* KVM reckons it among the missing, too */
     }
     switch (code) {
@@ -125,11 +125,11 @@ static void nae_ap_jump_table(Ghcb *g, uint64_t info1, uint64_t info2)
 {
     switch (info1) {
     case 0:
-        qatomic_set(&snp_emu->ap_jump_table, info2);
+        qatomic_set(&snp_emu()->ap_jump_table, info2);
         ghcb_answer(g, RESP_NO_ACTION, 0);
         break;
     case 1:
-        ghcb_answer(g, RESP_NO_ACTION, qatomic_read(&snp_emu->ap_jump_table));
+        ghcb_answer(g, RESP_NO_ACTION, qatomic_read(&snp_emu()->ap_jump_table));
         break;
     default:
         ghcb_malformed(g, ERR_INVALID_INPUT);
@@ -180,7 +180,7 @@ static bool give_certificates(Ghcb *g)
         return false;
     }
     if (pages) {
-        address_space_write(&snp_dma_as, data, MEMTXATTRS_UNSPECIFIED,
+        address_space_write(&snp_emu()->dma.as, data, MEMTXATTRS_UNSPECIFIED,
                             end_mark, sizeof(end_mark));
     }
     return true;
@@ -202,21 +202,21 @@ static void nae_guest_request(const SnpOrigin *o, Ghcb *g, hwaddr request,
         ghcb_malformed(g, ERR_INVALID_INPUT);
         return;
     }
-    WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
+    WITH_QEMU_LOCK_GUARD(&snp_emu()->lock) {
         busy = fault_strikes(SNP_FAULT_BUSY, o, request);
     }
     if (busy) {
         ghcb_answer(g, RESP_NO_ACTION, GUEST_REQUEST_BUSY);
         return;
     }
-    address_space_read(&snp_dma_as, request, MEMTXATTRS_UNSPECIFIED,
+    address_space_read(&snp_emu()->dma.as, request, MEMTXATTRS_UNSPECIFIED,
                        in, sizeof(in));
     if (extended && snp_is_report_request(in) && !give_certificates(g)) {
         return;
     }
     error = snp_guest_request(in, out);
     if (!error) {
-        address_space_write(&snp_dma_as, response,
+        address_space_write(&snp_emu()->dma.as, response,
                             MEMTXATTRS_UNSPECIFIED, out, sizeof(out));
     }
     ghcb_answer(g, RESP_NO_ACTION, error);
@@ -261,8 +261,8 @@ static void answer(CPUX86State *env, const SnpOrigin *o, Ghcb *g)
     uint64_t info1 = ghcb_get(g, F_EXIT_INFO1);
     uint64_t info2 = ghcb_get(g, F_EXIT_INFO2);
 
-    if (snp_emu_has_rmp() &&
-        snp_emu->vcpus[o->vcpu].ghcb_registered != g->gpa) {
+    if (snp_has_rmp() &&
+        snp_emu()->vcpus[o->vcpu].ghcb_registered != g->gpa) {
         ghcb_malformed(g, ERR_NOT_REGISTERED);
         return;
     }
@@ -277,7 +277,7 @@ static void answer(CPUX86State *env, const SnpOrigin *o, Ghcb *g)
     }
     switch (code) {
     case EXIT_PSC:
-        WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
+        WITH_QEMU_LOCK_GUARD(&snp_emu()->lock) {
             snp_psc(env, o, g);
         }
         break;
@@ -351,7 +351,7 @@ static void answer(CPUX86State *env, const SnpOrigin *o, Ghcb *g)
         ghcb_answer(g, RESP_NO_ACTION, 0);
         break;
     case EXIT_UNSUPPORTED_EVENT:
-        WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
+        WITH_QEMU_LOCK_GUARD(&snp_emu()->lock) {
             snp_stop(o, "the guest met #VC 0x%" PRIx64 " (0x%" PRIx64
                      ") and does not support it", info1, info2);
         }

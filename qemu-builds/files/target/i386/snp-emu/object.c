@@ -12,7 +12,6 @@
 #include "qapi/qapi-types-qom.h"
 #include "qapi/visitor.h"
 #include "qemu/error-report.h"
-#include "qemu/units.h"
 #include "qom/object_interfaces.h"
 #include "cpu.h"
 #include "hw/boards.h"
@@ -20,11 +19,9 @@
 #include "../sev.h"
 #include "internal.h"
 
-SnpEmu *snp_emu;
-
 Object *snp_emulated_object(void)
 {
-    Object *cgs = OBJECT(MACHINE(qdev_get_machine())->cgs);
+    Object *cgs = current_machine ? OBJECT(current_machine->cgs) : NULL;
 
     return object_dynamic_cast(cgs, TYPE_SEV_SNP_EMULATED) ?:
            object_dynamic_cast(cgs, TYPE_SEV_EMULATED);
@@ -40,100 +37,72 @@ static int emulated_kvm_init(ConfidentialGuestSupport *cgs, Error **errp)
     return -1;
 }
 
-/* What launch made of the properties is not to be changed any more. */
-static bool may_set(const char *name, Error **errp)
+bool snp_may_set(Object *obj, const char *name, Error **errp)
 {
-    if (snp_emu_enabled()) {
+    if (snp_emu_of(obj)->traits) {
         error_setg(errp, "'%s' cannot change once the guest is launched", name);
         return false;
     }
     return true;
 }
 
-static char *get_ledger(Object *obj, Error **errp)
-{
-    return g_strdup(snp_emu->ledger_path);
-}
-
-static void set_ledger(Object *obj, const char *value, Error **errp)
-{
-    if (may_set("ledger", errp)) {
-        g_free(snp_emu->ledger_path);
-        snp_emu->ledger_path = g_strdup(value);
-    }
-}
-
-static void get_ledger_limit(Object *obj, Visitor *v, const char *name,
-                             void *opaque, Error **errp)
-{
-    visit_type_size(v, name, &snp_emu->ledger_limit, errp);
-}
-
-static void set_ledger_limit(Object *obj, Visitor *v, const char *name,
-                             void *opaque, Error **errp)
-{
-    if (may_set(name, errp)) {
-        visit_type_size(v, name, &snp_emu->ledger_limit, errp);
-    }
-}
-
 static char *get_host_faults(Object *obj, Error **errp)
 {
-    return g_strdup(snp_emu->fault_names);
+    return g_strdup(snp_emu_of(obj)->fault_names);
 }
 
 static void set_host_faults(Object *obj, const char *value, Error **errp)
 {
-    if (may_set("host-faults", errp) &&
-        faults_parse(value, &snp_emu->host_faults, errp)) {
-        g_free(snp_emu->fault_names);
-        snp_emu->fault_names = g_strdup(value);
+    if (snp_may_set(obj, "host-faults", errp) &&
+        faults_parse(value, &snp_emu_of(obj)->host_faults, errp)) {
+        g_free(snp_emu_of(obj)->fault_names);
+        snp_emu_of(obj)->fault_names = g_strdup(value);
     }
 }
 
 static void get_fault_seed(Object *obj, Visitor *v, const char *name,
                            void *opaque, Error **errp)
 {
-    visit_type_uint32(v, name, &snp_emu->fault_seed, errp);
+    visit_type_uint32(v, name, &snp_emu_of(obj)->fault_seed, errp);
 }
 
 static void set_fault_seed(Object *obj, Visitor *v, const char *name,
                            void *opaque, Error **errp)
 {
-    if (may_set(name, errp)) {
-        visit_type_uint32(v, name, &snp_emu->fault_seed, errp);
+    if (snp_may_set(obj, name, errp)) {
+        visit_type_uint32(v, name, &snp_emu_of(obj)->fault_seed, errp);
     }
 }
 
 #define BOOL_PROPERTY(name, field)                                        \
     static bool get_##field(Object *obj, Error **errp)                    \
     {                                                                     \
-        return snp_emu->field;                                            \
+        return snp_emu_of(obj)->field;                                    \
     }                                                                     \
                                                                           \
     static void set_##field(Object *obj, bool value, Error **errp)        \
     {                                                                     \
-        if (may_set(name, errp)) {                                        \
-            snp_emu->field = value;                                       \
+        if (snp_may_set(obj, name, errp)) {                               \
+            snp_emu_of(obj)->field = value;                               \
         }                                                                 \
     }
 
 #define ENUM_PROPERTY(name, field)                                        \
     static int get_##field(Object *obj, Error **errp)                     \
     {                                                                     \
-        return snp_emu->field;                                            \
+        return snp_emu_of(obj)->field;                                    \
     }                                                                     \
                                                                           \
     static void set_##field(Object *obj, int value, Error **errp)         \
     {                                                                     \
-        if (may_set(name, errp)) {                                        \
-            snp_emu->field = value;                                       \
+        if (snp_may_set(obj, name, errp)) {                               \
+            snp_emu_of(obj)->field = value;                               \
         }                                                                 \
     }
 
 BOOL_PROPERTY("reflect", reflect)
 BOOL_PROPERTY("scramble", scramble)
-ENUM_PROPERTY("dma", dma)
+ENUM_PROPERTY("dma", dma_mode)
 ENUM_PROPERTY("hypervisor", hypervisor)
 ENUM_PROPERTY("rmp-entries", rmp_entries)
 ENUM_PROPERTY("validate-twice", validate_twice)
@@ -144,27 +113,33 @@ ENUM_PROPERTY("reset", reset)
 
 void snp_resolve_profile(void)
 {
-    if (snp_emu->rmp_entries == SEV_SNP_EMULATED_RMP_ENTRIES_AUTO) {
-        snp_emu->rmp_entries = snp_is_kvm() ? SEV_SNP_EMULATED_RMP_ENTRIES_4K :
-                                              SEV_SNP_EMULATED_RMP_ENTRIES_2M;
+    SnpEmu *s = snp_emu();
+
+    if (s->rmp_entries == SEV_SNP_EMULATED_RMP_ENTRIES_AUTO) {
+        s->rmp_entries = snp_is_kvm() ? SEV_SNP_EMULATED_RMP_ENTRIES_4K :
+                                        SEV_SNP_EMULATED_RMP_ENTRIES_2M;
     }
-    if (snp_emu->private_mmio == SEV_SNP_EMULATED_STRICTNESS_AUTO) {
-        snp_emu->private_mmio = snp_is_kvm() ?
-                                SEV_SNP_EMULATED_STRICTNESS_FATAL :
-                                SEV_SNP_EMULATED_STRICTNESS_REPORT;
+    if (s->private_mmio == SEV_SNP_EMULATED_STRICTNESS_AUTO) {
+        s->private_mmio = snp_is_kvm() ? SEV_SNP_EMULATED_STRICTNESS_FATAL :
+                                         SEV_SNP_EMULATED_STRICTNESS_REPORT;
     }
-    if (snp_emu->host_faults & (1U << SNP_FAULT_SIZE_MISMATCH) &&
-        snp_emu->rmp_entries == SEV_SNP_EMULATED_RMP_ENTRIES_4K) {
+    if (s->host_faults & (1U << SNP_FAULT_SIZE_MISMATCH) &&
+        s->rmp_entries == SEV_SNP_EMULATED_RMP_ENTRIES_4K) {
         error_report("sev-snp-emulated: the fault 'size-mismatch' needs "
                      "rmp-entries=2m or mixed: with 4k every PVALIDATE of "
                      "2 MiB is one");
+        exit(1);
+    }
+    if (s->fault_phase != SEV_SNP_EMULATED_FAULT_PHASE_ANY && !s->watch) {
+        error_report("sev-snp-emulated: this QEMU does not know whose code "
+                     "runs, as 'fault-phase' needs");
         exit(1);
     }
 }
 
 static char *get_termination(Object *obj, Error **errp)
 {
-    return g_strdup(snp_emu->termination ?: "");
+    return g_strdup(snp_emu_of(obj)->termination ?: "");
 }
 
 static char *get_launch_digest(Object *obj, Error **errp)
@@ -172,11 +147,11 @@ static char *get_launch_digest(Object *obj, Error **errp)
     GString *hex = g_string_new("");
     uint8_t digest[SNP_DIGEST_SIZE];
 
-    if (!snp_emu_enabled()) {
+    if (!snp_emu_of(obj)->traits) {
         error_setg(errp, "nothing is launched yet");
         return NULL;
     }
-    WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
+    WITH_QEMU_LOCK_GUARD(&snp_emu_of(obj)->lock) {
         snp_launch_digest(digest);
     }
     for (int i = 0; i < sizeof(digest); i++) {
@@ -188,56 +163,52 @@ static char *get_launch_digest(Object *obj, Error **errp)
 static void get_validated(Object *obj, Visitor *v, const char *name,
                           void *opaque, Error **errp)
 {
-    uint64_t value = rmp_validated_pages();
+    uint64_t value = snp_emu_of(obj)->rmp.validated_pages;
 
     visit_type_uint64(v, name, &value, errp);
 }
 
+static void add_counter(Object *obj, const char *name, const uint64_t *value)
+{
+    object_property_add_uint64_ptr(obj, name, value, OBJ_PROP_FLAG_READ);
+}
+
 static void emulated_instance_init(Object *obj)
 {
-    /* QEMU makes another object to list its properties, and drops it again. */
-    if (!snp_emu) {
-        snp_emu = g_new0(SnpEmu, 1);
-        snp_emu->scramble = true;
-        snp_emu->ledger_limit = 256 * MiB;
-        snp_emu->fault_seed = 1;
-        snp_emu->hypervisor = SEV_SNP_EMULATED_HYPERVISOR_KVM;
-        snp_emu->rmp_entries = SEV_SNP_EMULATED_RMP_ENTRIES_AUTO;
-        snp_emu->private_mmio = SEV_SNP_EMULATED_STRICTNESS_AUTO;
-        qemu_mutex_init(&snp_emu->lock);
-    }
+    SnpEmu *s = g_new0(SnpEmu, 1);
+
+    X86_CONFIDENTIAL_GUEST(obj)->emulation = s;
     CONFIDENTIAL_GUEST_SUPPORT(obj)->require_guest_memfd = false;
+    s->scramble = true;
+    s->fault_seed = 1;
+    s->hypervisor = SEV_SNP_EMULATED_HYPERVISOR_KVM;
+    s->rmp_entries = SEV_SNP_EMULATED_RMP_ENTRIES_AUTO;
+    s->private_mmio = SEV_SNP_EMULATED_STRICTNESS_AUTO;
+    s->rmp.flush_epoch = 1;
+    s->faults_told = g_hash_table_new(g_str_hash, g_str_equal);
+    qemu_mutex_init(&s->lock);
+    snp_add_watcher(s, obj);
 
-    /* counters, in 4 KiB pages: OPERATION-PHASE */
-    for (int op = 0; op < SNP_OP__MAX; op++) {
-        for (int p = 0; p < SNP_PHASE__MAX; p++) {
-            g_autofree char *name = g_strdup_printf("%s-pages-%s",
-                                                    snp_op_name(op),
-                                                    snp_phase_name(p));
-
-            object_property_add_uint64_ptr(obj, name, &snp_emu->pages[op][p],
-                                           OBJ_PROP_FLAG_READ);
-        }
-    }
-    object_property_add_uint64_ptr(obj, "vmgexits", &snp_emu->vmgexits,
-                                   OBJ_PROP_FLAG_READ);
-    object_property_add_uint64_ptr(obj, "faults", &snp_emu->faults,
-                                   OBJ_PROP_FLAG_READ);
-    object_property_add_uint64_ptr(obj, "dma-private-reads",
-                                   &snp_emu->dma_private[0],
-                                   OBJ_PROP_FLAG_READ);
-    object_property_add_uint64_ptr(obj, "dma-private-writes",
-                                   &snp_emu->dma_private[1],
-                                   OBJ_PROP_FLAG_READ);
+    add_counter(obj, "vmgexits", &s->vmgexits);
+    add_counter(obj, "faults", &s->faults);
+    add_counter(obj, "dma-private-reads", &s->dma_private[0]);
+    add_counter(obj, "dma-private-writes", &s->dma_private[1]);
     reflect_add_properties(obj);
-    object_property_add_uint64_ptr(obj, "ebs-calls", &snp_emu->ebs_calls,
-                                   OBJ_PROP_FLAG_READ);
-    object_property_add_uint64_ptr(obj, "ebs-returns", &snp_emu->ebs_returns,
-                                   OBJ_PROP_FLAG_READ);
-    object_property_add_uint64_ptr(obj, "ebs-status", &snp_emu->ebs_status,
-                                   OBJ_PROP_FLAG_READ);
     object_property_add(obj, "validated-pages", "uint64", get_validated, NULL,
                         NULL, NULL);
+}
+
+/* A guest that ran stays until QEMU ends; this is an object beside it. */
+static void emulated_instance_finalize(Object *obj)
+{
+    SnpEmu *s = snp_emu_of(obj);
+
+    if (!s->traits) {
+        g_hash_table_destroy(s->faults_told);
+        g_free(s->fault_names);
+        qemu_mutex_destroy(&s->lock);
+        g_free(s);
+    }
 }
 
 /* What the objects have in common */
@@ -246,13 +217,6 @@ static void common_class_init(ObjectClass *oc, void *data)
     ConfidentialGuestSupportClass *klass = CONFIDENTIAL_GUEST_SUPPORT_CLASS(oc);
 
     klass->kvm_init = emulated_kvm_init;
-    object_class_property_add_str(oc, "ledger", get_ledger, set_ledger);
-    object_class_property_set_description(oc, "ledger",
-        "file that receives the acceptance ledger");
-    object_class_property_add(oc, "ledger-limit", "size", get_ledger_limit,
-                              set_ledger_limit, NULL, NULL);
-    object_class_property_set_description(oc, "ledger-limit",
-        "bytes after which the ledger holds no more events, 0: none");
     object_class_property_add_bool(oc, "reflect", get_reflect, set_reflect);
     object_class_property_set_description(oc, "reflect",
         "whether intercepted instructions raise #VC");
@@ -297,8 +261,8 @@ static void emulated_class_init(ObjectClass *oc, void *data)
         "sizes of RMP entries: 4k, 2m or mixed (default: auto, the "
         "hypervisor's: kvm 4k, spec 2m)");
     object_class_property_add_enum(oc, "dma", "SevSnpEmulatedDma",
-                                   &SevSnpEmulatedDma_lookup, get_dma,
-                                   set_dma);
+                                   &SevSnpEmulatedDma_lookup, get_dma_mode,
+                                   set_dma_mode);
     object_class_property_set_description(oc, "dma",
         "what devices reach of private memory");
     object_class_property_add_bool(oc, "scramble", get_scramble, set_scramble);
@@ -334,6 +298,7 @@ static const TypeInfo emulated_info = {
     .name = TYPE_SEV_SNP_EMULATED,
     .parent = TYPE_SEV_SNP_GUEST,
     .instance_init = emulated_instance_init,
+    .instance_finalize = emulated_instance_finalize,
     .class_init = emulated_class_init,
 };
 
@@ -341,6 +306,7 @@ static const TypeInfo sev_emulated_info = {
     .name = TYPE_SEV_EMULATED,
     .parent = TYPE_SEV_GUEST,
     .instance_init = emulated_instance_init,
+    .instance_finalize = emulated_instance_finalize,
     .class_init = common_class_init,
 };
 

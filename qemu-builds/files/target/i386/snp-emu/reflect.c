@@ -18,8 +18,6 @@
 #include "tcg/helper-tcg.h"
 #include "internal.h"
 
-bool snp_emu_reflect;
-
 static const struct {
     uint32_t exit_code;
     const char *name;
@@ -38,14 +36,15 @@ static const struct {
     { SVM_EXIT_WRITE_DR0 + 7, "dr7-write" },
 };
 
-static uint64_t reflected[ARRAY_SIZE(kinds)];
+QEMU_BUILD_BUG_ON(ARRAY_SIZE(kinds) != SNP_INTERCEPTS);
 
 void reflect_add_properties(Object *obj)
 {
     for (int i = 0; i < ARRAY_SIZE(kinds); i++) {
         g_autofree char *name = g_strdup_printf("reflected-%s", kinds[i].name);
 
-        object_property_add_uint64_ptr(obj, name, &reflected[i],
+        object_property_add_uint64_ptr(obj, name,
+                                       &snp_emu_of(obj)->reflected[i],
                                        OBJ_PROP_FLAG_READ);
     }
 }
@@ -95,7 +94,7 @@ static bool is_passed_through(uint32_t msr)
 void snp_emu_check_intercept(CPUX86State *env, uint32_t exit_code,
                              uintptr_t ra)
 {
-    SnpVcpu *vcpu = &snp_emu->vcpus[env_cpu(env)->cpu_index];
+    SnpVcpu *vcpu = &snp_emu()->vcpus[env_cpu(env)->cpu_index];
     int kind = find_kind(exit_code);
 
     if (kind < 0) {
@@ -109,7 +108,7 @@ void snp_emu_check_intercept(CPUX86State *env, uint32_t exit_code,
             return;
         }
     }
-    qatomic_inc(&reflected[kind]);
+    qatomic_inc(&snp_emu()->reflected[kind]);
     raise_exception_err_ra(env, EXCP1D_VC, exit_code, ra);
 }
 
@@ -139,7 +138,7 @@ bool snp_emu_check_mmio(hwaddr gpa, MMUAccessType access, bool probe,
         return false;
     }
     if (!probe) {
-        qatomic_inc(&reflected[find_kind(SVM_EXIT_NPF)]);
+        qatomic_inc(&snp_emu()->reflected[find_kind(SVM_EXIT_NPF)]);
     }
     return true;
 }

@@ -19,6 +19,39 @@
 /* A guest may do the same thing for ever: the first ones tell. */
 #define MOST_REPORTS_TOLD 16
 
+static const char *const op_names[SNP_OP__MAX] = {
+    [SNP_OP_LAUNCH_PRIVATE] = "launch-private",
+    [SNP_OP_PSC_PRIVATE] = "psc-private",
+    [SNP_OP_PSC_SHARED] = "psc-shared",
+    [SNP_OP_VALIDATE] = "validate",
+    [SNP_OP_RESCIND] = "rescind",
+    [SNP_OP_VALIDATE_AGAIN] = "validate-again",
+    [SNP_OP_RESCIND_AGAIN] = "rescind-again",
+    [SNP_OP_SIZE_MISMATCH] = "size-mismatch",
+    [SNP_OP_IMPLICIT_PRIVATE] = "implicit-private",
+    [SNP_OP_IMPLICIT_SHARED] = "implicit-shared",
+    [SNP_OP_RMPADJUST] = "rmpadjust",
+    [SNP_OP_VMSA] = "vmsa",
+    [SNP_OP_GHCB_REGISTER] = "ghcb-register",
+    [SNP_OP_PRIVATE_MMIO] = "private-mmio",
+    [SNP_OP_SHARED_READ] = "shared-read",
+    [SNP_OP_HOST + SNP_FAULT_PSC_PARTIAL] = "host-psc-partial",
+    [SNP_OP_HOST + SNP_FAULT_PSC_INTERRUPTED] = "host-psc-interrupted",
+    [SNP_OP_HOST + SNP_FAULT_PSC_REFUSED] = "host-psc-refused",
+    [SNP_OP_HOST + SNP_FAULT_SIZE_MISMATCH] = "host-size-mismatch",
+    [SNP_OP_HOST + SNP_FAULT_IN_USE] = "host-in-use",
+    [SNP_OP_HOST + SNP_FAULT_BUSY] = "host-busy",
+    [SNP_OP_HOST + SNP_FAULT_AP_LATE] = "host-ap-late",
+    [SNP_OP_HOST + SNP_FAULT_SHARED] = "host-shared",
+    [SNP_OP_HOST + SNP_FAULT_REMAPPED] = "host-remapped",
+    [SNP_OP_HOST + SNP_FAULT_UNVALIDATED] = "host-unvalidated",
+};
+
+const char *snp_op_name(SnpOp op)
+{
+    return op_names[op];
+}
+
 static const char *terminate_reason(int set, int code)
 {
     static const char *const general[] = {
@@ -57,16 +90,16 @@ static void panic(CPUState *cs, run_on_cpu_data unused)
     qemu_system_guest_panicked(NULL);
 }
 
-/* The caller holds snp_emu->lock; the first end is the one that counts. */
+/* The caller holds SnpEmu::lock; the first end is the one that counts. */
 static bool end_guest(const SnpOrigin *o, int set, int code, const char *text,
                       char *words)
 {
-    if (snp_emu->termination) {
+    if (snp_emu()->termination) {
         g_free(words);
         return false;
     }
-    snp_emu->termination = words;
-    ledger_terminate(o, set, code, text);
+    snp_emu()->termination = words;
+    watch_terminate(o, set, code, text);
     qapi_event_send_sev_snp_emulated_termination(set, code, text, o->vcpu,
                                                  o->rip,
                                                  snp_phase_name(o->phase));
@@ -78,7 +111,7 @@ void snp_terminate(const SnpOrigin *o, int set, int code)
 {
     const char *reason = terminate_reason(set, code);
 
-    QEMU_LOCK_GUARD(&snp_emu->lock);
+    QEMU_LOCK_GUARD(&snp_emu()->lock);
     if (end_guest(o, set, code, reason,
                   g_strdup_printf("0x%x:0x%x %s", set, code, reason))) {
         error_report("SNP guest requested termination: 0x%x:0x%x %s "
@@ -106,23 +139,23 @@ void snp_report(SnpOp op, const SnpOrigin *o, hwaddr gpa)
     bool conversion = op == SNP_OP_IMPLICIT_PRIVATE ||
                       op == SNP_OP_IMPLICIT_SHARED;
 
-    if (snp_emu->reports[op]++ < MOST_REPORTS_TOLD) {
+    if (snp_emu()->reports[op]++ < MOST_REPORTS_TOLD) {
         qapi_event_send_sev_snp_emulated_report(snp_op_name(op), gpa, o->vcpu,
                                                 o->rip,
                                                 snp_phase_name(o->phase));
     }
     if (op == SNP_OP_VALIDATE_AGAIN &&
-        snp_emu->validate_twice == SEV_SNP_EMULATED_STRICTNESS_FATAL) {
+        snp_emu()->validate_twice == SEV_SNP_EMULATED_STRICTNESS_FATAL) {
         snp_stop(o, "page 0x%" PRIx64 " was validated twice", gpa);
     }
-    if (conversion && snp_emu->implicit_conversion ==
+    if (conversion && snp_emu()->implicit_conversion ==
         SEV_SNP_EMULATED_STRICTNESS_FATAL) {
         snp_stop(o, "page 0x%" PRIx64 " was used as %s without a page state "
                  "change", gpa,
                  op == SNP_OP_IMPLICIT_PRIVATE ? "private" : "shared");
     }
     if (op == SNP_OP_PRIVATE_MMIO &&
-        snp_emu->private_mmio == SEV_SNP_EMULATED_STRICTNESS_FATAL) {
+        snp_emu()->private_mmio == SEV_SNP_EMULATED_STRICTNESS_FATAL) {
         snp_stop(o, "page 0x%" PRIx64 " is no memory, and was used with the "
                  "C-bit", gpa);
     }

@@ -24,17 +24,12 @@ typedef struct RmpPages {
     uint8_t state[BLOCK_PAGES];
 } RmpPages;
 
-/* Written under snp_emu->lock, read by any vCPU's TLB fill under RCU. */
+/* Written under SnpEmu::lock, read by any vCPU's TLB fill under RCU. */
 struct RmpBlock {
     RmpPages *pages;    /* NULL while uniform */
     uint32_t filled;    /* flush_epoch when a page last entered a TLB */
     uint8_t uniform;
 };
-
-/* From address 0 to the end of the highest range, holes included. */
-static RmpBlock *blocks;
-static uint64_t nr_blocks;
-static uint64_t validated_pages;
 
 /*
  * May the hypervisor make this block one 2 MiB entry?  KVM's guest_memfd hands
@@ -43,7 +38,7 @@ static uint64_t validated_pages;
  */
 static uint8_t block_size(hwaddr gpa)
 {
-    switch (snp_emu->rmp_entries) {
+    switch (snp_emu()->rmp_entries) {
     case SEV_SNP_EMULATED_RMP_ENTRIES_2M:
         return RMP_LARGE;
     case SEV_SNP_EMULATED_RMP_ENTRIES_MIXED:
@@ -55,16 +50,17 @@ static uint8_t block_size(hwaddr gpa)
 }
 
 /*
- * Counts full TLB flushes.  A block that no TLB was filled from since the last
- * one needs none when its pages change: guests rescind and convert many pages
- * in a row, and full flushes would be most of what that costs.
+ * flush_epoch counts full TLB flushes.  A block that no TLB was filled from
+ * since the last one needs none when its pages change: guests rescind and
+ * convert many pages in a row, and full flushes would be most of what that
+ * costs.
  */
-static uint32_t flush_epoch = 1;
-static bool stale;      /* a TLB may hold a page that changed since */
-
 RmpBlock *rmp_block(hwaddr gpa)
 {
-    return gpa / BLOCK_SIZE < nr_blocks ? &blocks[gpa / BLOCK_SIZE] : NULL;
+    const SnpRmp *rmp = &snp_emu()->rmp;
+
+    return gpa / BLOCK_SIZE < rmp->nr_blocks ? &rmp->blocks[gpa / BLOCK_SIZE] :
+                                               NULL;
 }
 
 uint8_t block_get(const RmpBlock *block, hwaddr gpa)
@@ -124,18 +120,19 @@ static void init_pages(hwaddr gpa, hwaddr end, uint8_t state)
  */
 void rmp_add_range(hwaddr base, uint64_t size)
 {
+    SnpRmp *rmp = &snp_emu()->rmp;
     uint64_t need = DIV_ROUND_UP(base + size, BLOCK_SIZE);
 
     assert(QEMU_IS_ALIGNED(base, 4096) && QEMU_IS_ALIGNED(size, 4096));
     if (!size) {
         return;
     }
-    if (need > nr_blocks) {
-        blocks = g_renew(RmpBlock, blocks, need);
-        for (uint64_t i = nr_blocks; i < need; i++) {
-            blocks[i] = (RmpBlock) { .uniform = RMP_NONE };
+    if (need > rmp->nr_blocks) {
+        rmp->blocks = g_renew(RmpBlock, rmp->blocks, need);
+        for (uint64_t i = rmp->nr_blocks; i < need; i++) {
+            rmp->blocks[i] = (RmpBlock) { .uniform = RMP_NONE };
         }
-        nr_blocks = need;
+        rmp->nr_blocks = need;
     }
     if (base < VGA_WINDOW_END && base + size > VGA_WINDOW) {
         init_pages(base, MAX(base, VGA_WINDOW), RMP_ASSIGNED);
@@ -147,16 +144,18 @@ void rmp_add_range(hwaddr base, uint64_t size)
 
 void rmp_reset(void)
 {
-    for (uint64_t i = 0; i < nr_blocks; i++) {
-        RmpPages *pages = blocks[i].pages;
+    SnpRmp *rmp = &snp_emu()->rmp;
 
-        qatomic_set(&blocks[i].uniform, RMP_NONE);
-        qatomic_rcu_set(&blocks[i].pages, NULL);
+    for (uint64_t i = 0; i < rmp->nr_blocks; i++) {
+        RmpPages *pages = rmp->blocks[i].pages;
+
+        qatomic_set(&rmp->blocks[i].uniform, RMP_NONE);
+        qatomic_rcu_set(&rmp->blocks[i].pages, NULL);
         if (pages) {
             g_free_rcu(pages, rcu);
         }
     }
-    validated_pages = 0;
+    rmp->validated_pages = 0;
 }
 
 /* All 512 pages in one state, and that state a 2 MiB entry's. */
@@ -174,15 +173,18 @@ static bool account(uint8_t old, uint8_t new, int n)
     bool was_usable = !(old & RMP_ASSIGNED) || (old & RMP_VALIDATED) ||
                       ((old & RMP_TOUCHED) && !(new & RMP_ASSIGNED));
 
-    validated_pages += n * (!!(new & RMP_VALIDATED) - !!(old & RMP_VALIDATED));
+    snp_emu()->rmp.validated_pages += n * (!!(new & RMP_VALIDATED) -
+                                           !!(old & RMP_VALIDATED));
     return was_usable && ((old ^ new) & ~(RMP_LARGE | RMP_TOUCHED));
 }
 
 /* Pages of @block that a TLB might hold are no longer as they were. */
 static void block_changed(const RmpBlock *block)
 {
+    SnpRmp *rmp = &snp_emu()->rmp;
+
     smp_mb();   /* new state before filled, see block_fills_tlb() */
-    stale |= qatomic_read(&block->filled) == flush_epoch;
+    rmp->stale |= qatomic_read(&block->filled) == rmp->flush_epoch;
 }
 
 /*
@@ -191,7 +193,7 @@ static void block_changed(const RmpBlock *block)
  */
 void block_fills_tlb(RmpBlock *block)
 {
-    uint32_t epoch = qatomic_read(&flush_epoch);
+    uint32_t epoch = qatomic_read(&snp_emu()->rmp.flush_epoch);
     uint32_t old = qatomic_read(&block->filled);
 
     if (unlikely(old != epoch)) {
@@ -251,33 +253,36 @@ void rmp_set(hwaddr gpa, uint64_t size, uint8_t state)
 
 uint64_t rmp_validated_pages(void)
 {
-    return validated_pages;
+    return snp_emu()->rmp.validated_pages;
 }
 
 uint64_t rmp_split_blocks(void)
 {
+    const SnpRmp *rmp = &snp_emu()->rmp;
     uint64_t n = 0;
 
-    for (uint64_t i = 0; i < nr_blocks; i++) {
-        n += blocks[i].pages != NULL;
+    for (uint64_t i = 0; i < rmp->nr_blocks; i++) {
+        n += rmp->blocks[i].pages != NULL;
     }
     return n;
 }
 
 void snp_flush_tlbs(CPUX86State *env)
 {
+    SnpRmp *rmp = &snp_emu()->rmp;
+
     /* before the flush: a fill that still has the old number is flushed */
-    qatomic_set(&flush_epoch, flush_epoch + 1);
+    qatomic_set(&rmp->flush_epoch, rmp->flush_epoch + 1);
     /* the number before the flush, as the comment above wants it */
     smp_mb();
-    stale = false;
+    rmp->stale = false;
     /* never at once: a TLB fill may be under way in this vCPU */
     tlb_flush_all_cpus_synced(env_cpu(env));
 }
 
 void rmp_flush_stale(CPUX86State *env)
 {
-    if (stale) {
+    if (snp_emu()->rmp.stale) {
         snp_flush_tlbs(env);
     }
 }
@@ -298,7 +303,7 @@ bool rmp_page_state_change(const SnpOrigin *o, hwaddr gpa, uint64_t size,
     if (rmp_get(gpa) == RMP_NONE || rmp_get(gpa + size - 1) == RMP_NONE) {
         return false;
     }
-    ledger_event(private ? SNP_OP_PSC_PRIVATE : SNP_OP_PSC_SHARED, o, gpa,
+    watch_event(private ? SNP_OP_PSC_PRIVATE : SNP_OP_PSC_SHARED, o, gpa,
                  size);
     if (size == BLOCK_SIZE) {
         RmpBlock *block = rmp_block(gpa);
@@ -324,7 +329,7 @@ bool rmp_page_state_change(const SnpOrigin *o, hwaddr gpa, uint64_t size,
 void rmp_implicit_conversion(CPUX86State *env, const SnpOrigin *o, hwaddr page,
                              bool private)
 {
-    ledger_event(private ? SNP_OP_IMPLICIT_PRIVATE : SNP_OP_IMPLICIT_SHARED,
+    watch_event(private ? SNP_OP_IMPLICIT_PRIVATE : SNP_OP_IMPLICIT_SHARED,
                  o, page, 4096);
     host_implicit_conversion(page, private);
     rmp_change_owner(page, 4096, private ? RMP_ASSIGNED : 0);

@@ -8,11 +8,11 @@
  * by INIT and SIPI and park themselves with AP reset hold (4.1.7).
  *
  * A hypervisor cannot change the registers of a vCPU.  With KVM the first SIPI
- * therefore starts an AP where QEMU had its first state point to, the firmware's
- * SEV-ES reset block, and later ones let it go on where it stood: behind AP
- * reset hold with an answer that says so (kvm_apic_accept_events(),
- * sev_vcpu_deliver_sipi_vector()).  In the other profile, they come up as on any
- * PC as long as they have no VMSA, and while held INIT is ignored.
+ * therefore starts an AP where QEMU had its first state point to, the SEV-ES
+ * reset block of the firmware, and later ones let it go on where it stood:
+ * behind AP reset hold with an answer that says so (kvm_apic_accept_events(),
+ * sev_vcpu_deliver_sipi_vector()).  In the other profile, they come up as on
+ * any PC as long as they have no VMSA, and while held INIT is ignored.
  */
 
 #include "qemu/osdep.h"
@@ -31,13 +31,18 @@ enum {
     AP_DESTROY = 2,
 };
 
+static bool has_ghcb(CPUState *cs)
+{
+    return snp_emu_has(snp_emu_traits(cpu_env(cs)), SNP_EMU_GHCB);
+}
+
 /* The hypervisor cannot run the vCPU; the machine ends. */
 static void cannot_run(CPUState *cs, const char *why)
 {
-    SnpVcpu *vcpu = &snp_emu->vcpus[cs->cpu_index];
+    SnpVcpu *vcpu = &snp_emu()->vcpus[cs->cpu_index];
     SnpOrigin o = snp_origin(cpu_env(cs), 0);
 
-    QEMU_LOCK_GUARD(&snp_emu->lock);
+    QEMU_LOCK_GUARD(&snp_emu()->lock);
     snp_stop(&o, "vCPU %d cannot run: VMSA 0x%" PRIx64 ": %s", cs->cpu_index,
              vcpu->vmsa, why);
     vcpu->held = vcpu->destroyed = true;
@@ -47,11 +52,11 @@ static void cannot_run(CPUState *cs, const char *why)
 /* On the target vCPU's own thread. */
 static void run_vmsa(CPUState *cs, hwaddr gpa)
 {
-    SnpVcpu *vcpu = &snp_emu->vcpus[cs->cpu_index];
+    SnpVcpu *vcpu = &snp_emu()->vcpus[cs->cpu_index];
     uint8_t vmsa[4096];
     const char *refused;
 
-    WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
+    WITH_QEMU_LOCK_GUARD(&snp_emu()->lock) {
         vcpu->vmsa = 0;         /* not in use by itself */
         vcpu->on_init = 0;
         refused = snp_vmsa_page_refused(gpa);
@@ -76,11 +81,11 @@ static void run_vmsa(CPUState *cs, hwaddr gpa)
 /* The same.  A vCPU that was destroyed before it ran does not run. */
 static void do_request(CPUState *cs, run_on_cpu_data unused)
 {
-    SnpVcpu *vcpu = &snp_emu->vcpus[cs->cpu_index];
+    SnpVcpu *vcpu = &snp_emu()->vcpus[cs->cpu_index];
     SnpRequest asked;
     hwaddr vmsa;
 
-    WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
+    WITH_QEMU_LOCK_GUARD(&snp_emu()->lock) {
         asked = vcpu->asked;
         vmsa = vcpu->asked_vmsa;
         vcpu->asked = SNP_REQUEST_NONE;
@@ -98,10 +103,10 @@ static void do_request(CPUState *cs, run_on_cpu_data unused)
     }
 }
 
-/* The caller holds snp_emu->lock. */
+/* The caller holds SnpEmu::lock. */
 static void request(CPUState *cs, SnpRequest asked, hwaddr vmsa)
 {
-    SnpVcpu *vcpu = &snp_emu->vcpus[cs->cpu_index];
+    SnpVcpu *vcpu = &snp_emu()->vcpus[cs->cpu_index];
 
     vcpu->asked = asked;
     vcpu->asked_vmsa = vmsa;
@@ -125,7 +130,7 @@ static void late_comes(void *opaque)
 
 #define MOST_LATE_MS 300
 
-/* The caller holds snp_emu->lock. */
+/* The caller holds SnpEmu::lock. */
 static void do_or_be_late(const SnpOrigin *o, CPUState *cs,
                           run_on_cpu_func todo, hwaddr vmsa)
 {
@@ -160,7 +165,7 @@ bool snp_vmsa_in_use(hwaddr gpa, uint64_t size)
     CPUState *cs;
 
     CPU_FOREACH(cs) {
-        const SnpVcpu *vcpu = &snp_emu->vcpus[cs->cpu_index];
+        const SnpVcpu *vcpu = &snp_emu()->vcpus[cs->cpu_index];
 
         if (vcpu->vmsa && vcpu->vmsa - gpa < size && !vcpu->held &&
             !cs->halted) {
@@ -172,7 +177,7 @@ bool snp_vmsa_in_use(hwaddr gpa, uint64_t size)
 
 bool snp_vmsa_forbids(CPUX86State *env, hwaddr page, MMUAccessType access)
 {
-    const SnpVcpu *vcpu = &snp_emu->vcpus[env_cpu(env)->cpu_index];
+    const SnpVcpu *vcpu = &snp_emu()->vcpus[env_cpu(env)->cpu_index];
 
     return (vcpu->vmsa && vcpu->vmsa == page) ||
            (access == MMU_DATA_STORE && snp_vmsa_in_use(page, 4096));
@@ -220,8 +225,8 @@ bool snp_ap_creation(CPUX86State *env, const SnpOrigin *o, uint64_t info1,
     if (!target) {
         return false;
     }
-    QEMU_LOCK_GUARD(&snp_emu->lock);
-    vcpu = &snp_emu->vcpus[target->cpu_index];
+    QEMU_LOCK_GUARD(&snp_emu()->lock);
+    vcpu = &snp_emu()->vcpus[target->cpu_index];
     switch ((uint32_t)info1) {
     case AP_DESTROY:
         vcpu->on_init = 0;
@@ -282,11 +287,11 @@ void snp_write_apic_ids(hwaddr gpa)
 {
     CPUState *cs;
 
-    address_space_stl_le(&snp_dma_as, gpa, count_vcpus(),
+    address_space_stl_le(&snp_emu()->dma.as, gpa, count_vcpus(),
                          MEMTXATTRS_UNSPECIFIED, NULL);
     CPU_FOREACH(cs) {
         gpa += 4;
-        address_space_stl_le(&snp_dma_as, gpa, X86_CPU(cs)->apic_id,
+        address_space_stl_le(&snp_emu()->dma.as, gpa, X86_CPU(cs)->apic_id,
                              MEMTXATTRS_UNSPECIFIED, NULL);
     }
 }
@@ -295,7 +300,7 @@ void snp_write_apic_ids(hwaddr gpa)
 void snp_ap_reset_hold(CPUX86State *env, SnpHold hold)
 {
     CPUState *cs = env_cpu(env);
-    SnpVcpu *vcpu = &snp_emu->vcpus[cs->cpu_index];
+    SnpVcpu *vcpu = &snp_emu()->vcpus[cs->cpu_index];
 
     vcpu->hold = hold;
     vcpu->held = true;
@@ -313,7 +318,8 @@ static void answer_hold(SnpVcpu *vcpu)
         break;
     case SNP_HOLD_NAE:
         /* to a GHCB that became private it is lost */
-        address_space_stq_le(&snp_dma_as, vcpu->ghcb_msr + F_EXIT_INFO2, 1,
+        address_space_stq_le(&snp_emu()->dma.as,
+                             vcpu->ghcb_msr + F_EXIT_INFO2, 1,
                              MEMTXATTRS_UNSPECIFIED, NULL);
         break;
     default:
@@ -334,10 +340,10 @@ bool snp_emu_sleeps(CPUState *cs)
     const SnpVcpu *vcpu;
     int wakes;
 
-    if (!snp_emu_has_ghcb()) {
+    if (!has_ghcb(cs)) {
         return false;
     }
-    vcpu = &snp_emu->vcpus[cs->cpu_index];
+    vcpu = &snp_emu()->vcpus[cs->cpu_index];
     if (snp_is_kvm()) {
         /* AP reset hold is another HLT to KVM */
         wakes = vcpu->init_received || is_uninitialized(cs, vcpu) ?
@@ -355,10 +361,10 @@ bool snp_emu_wakes(CPUState *cs)
     const int ours = CPU_INTERRUPT_INIT | CPU_INTERRUPT_SIPI;
     SnpVcpu *vcpu;
 
-    if (!snp_emu_has_ghcb() || !snp_is_kvm()) {
+    if (!has_ghcb(cs) || !snp_is_kvm()) {
         return true;
     }
-    vcpu = &snp_emu->vcpus[cs->cpu_index];
+    vcpu = &snp_emu()->vcpus[cs->cpu_index];
     if (is_uninitialized(cs, vcpu) &&
         !(cs->interrupt_request & CPU_INTERRUPT_INIT)) {
         cpu_reset_interrupt(cs, CPU_INTERRUPT_SIPI);
@@ -429,10 +435,10 @@ static void kvm_sipi(CPUState *cs, SnpVcpu *vcpu)
     }
     vcpu->held = false;
     vcpu->hold = SNP_HOLD_NONE;
-    if (first && snp_emu->host_faults) {
+    if (first && snp_emu()->host_faults) {
         SnpOrigin o = snp_origin(cpu_env(cs), 0);
 
-        QEMU_LOCK_GUARD(&snp_emu->lock);
+        QEMU_LOCK_GUARD(&snp_emu()->lock);
         do_or_be_late(&o, cs, let_go, vcpu->vmsa);
         return;
     }
@@ -443,10 +449,10 @@ bool snp_emu_init(CPUState *cs)
 {
     SnpVcpu *vcpu;
 
-    if (!snp_emu_has_ghcb()) {
+    if (!has_ghcb(cs)) {
         return false;
     }
-    vcpu = &snp_emu->vcpus[cs->cpu_index];
+    vcpu = &snp_emu()->vcpus[cs->cpu_index];
     if (snp_is_kvm()) {
         kvm_init(cs, vcpu);
         return true;
@@ -468,10 +474,10 @@ bool snp_emu_sipi(CPUState *cs)
 {
     SnpVcpu *vcpu;
 
-    if (!snp_emu_has_ghcb()) {
+    if (!has_ghcb(cs)) {
         return false;
     }
-    vcpu = &snp_emu->vcpus[cs->cpu_index];
+    vcpu = &snp_emu()->vcpus[cs->cpu_index];
     if (snp_is_kvm()) {
         kvm_sipi(cs, vcpu);
         return true;

@@ -15,14 +15,14 @@
 #include "cpu.h"
 
 #ifndef CONFIG_USER_ONLY
-#include CONFIG_DEVICES /* CONFIG_SEV */
+#include CONFIG_DEVICES /* CONFIG_SEV_EMULATED */
 #endif
 
 #define TYPE_SEV_SNP_EMULATED "sev-snp-emulated"
 #define TYPE_SEV_EMULATED "sev-emulated"    /* SEV; by its policy SEV-ES */
 
 /* Is the emulation part of this binary? */
-#if !defined(CONFIG_USER_ONLY) && defined(CONFIG_SEV) && defined(CONFIG_TCG)
+#if !defined(CONFIG_USER_ONLY) && defined(CONFIG_SEV_EMULATED)
 #define SNP_EMU
 #endif
 
@@ -30,43 +30,52 @@
 #define SNP_VC_PAGE_NOT_VALIDATED 0x404
 #define EXCP1D_VC 29
 
-#ifndef SNP_EMU
+/*
+ * What guest it is, from launch on (CPUX86State::snp_traits, of which the
+ * translator has a copy); none of them with a guest that is not emulated.
+ */
+#define SNP_EMU_ON      (1 << 0)
+#define SNP_EMU_GHCB    (1 << 1)    /* SEV-ES, SNP: it leaves by VMGEXIT */
+#define SNP_EMU_RMP     (1 << 2)    /* SNP: its pages are validated */
+#define SNP_EMU_REFLECT (1 << 3)    /* what is intercepted raises #VC */
 
-#define snp_emu_c_bit 0ULL
-#define snp_emu_reflect false
-#define snp_emu_enabled() false
-#define snp_emu_has_rmp() false
-#define snp_emu_has_ghcb() false
+typedef struct SnpEmu SnpEmu;
 
+#ifdef SNP_EMU
+#define snp_emu_traits(env) ((env)->snp_traits)
+#define snp_emu_c_bit(env)  ((env)->snp_c_bit)
 #else
+#define snp_emu_traits(env) 0U
+#define snp_emu_c_bit(env)  0ULL
+#endif
 
-/* Mask of the C-bit in a page table entry; 0 when nothing is emulated. */
-extern uint64_t snp_emu_c_bit;
-
-/* Does what hardware would intercept raise #VC? */
-extern bool snp_emu_reflect;
-
-/* Since launch: an SNP guest; an SNP or a SEV-ES guest. */
-extern bool snp_emu_rmp;
-extern bool snp_emu_ghcb;
-
-static inline bool snp_emu_enabled(void)
+static inline bool snp_emu_has(uint32_t traits, uint32_t which)
 {
-    return unlikely(snp_emu_c_bit);
+    return unlikely(traits & which);
 }
 
-/* Has the guest's memory an RMP, so that pages are validated? */
-static inline bool snp_emu_has_rmp(void)
+static inline bool snp_emu_enabled(CPUX86State *env)
 {
-    return unlikely(snp_emu_rmp);
+    return snp_emu_has(snp_emu_traits(env), SNP_EMU_ON);
 }
 
-/* Does the guest leave by VMGEXIT, and get #VC? */
-static inline bool snp_emu_has_ghcb(void)
+/* vCPU: it is made, maybe after launch. */
+#ifndef SNP_EMU
+static inline void snp_emu_add_vcpu(CPUX86State *env)
 {
-    return unlikely(snp_emu_ghcb);
 }
+#else
+void snp_emu_add_vcpu(CPUX86State *env);
+#endif
 
+/* Machine: will the guest's memory have an RMP? */
+#ifndef SNP_EMU
+static inline bool snp_emu_machine_has_rmp(MachineState *machine)
+{
+    return false;
+}
+#else
+bool snp_emu_machine_has_rmp(MachineState *machine);
 #endif
 
 /* Machine: called once with the firmware image, before the first reset. */
@@ -107,9 +116,10 @@ void snp_emu_check_intercept(CPUX86State *env, uint32_t exit_code,
 bool snp_emu_is_intercept(uint32_t exit_code);
 
 /* Translator: does the instruction with this exit code need a check? */
-static inline bool snp_emu_intercepts(uint32_t exit_code)
+static inline bool snp_emu_intercepts(uint32_t traits, uint32_t exit_code)
 {
-    return unlikely(snp_emu_reflect) && snp_emu_is_intercept(exit_code);
+    return snp_emu_has(traits, SNP_EMU_REFLECT) &&
+           snp_emu_is_intercept(exit_code);
 }
 
 /*
@@ -155,8 +165,11 @@ static inline bool snp_emu_wakes(CPUState *cs)
 bool snp_emu_wakes(CPUState *cs);
 #endif
 
-/* Translator: should a block that begins at @pc call helper_snp_hook()? */
-#ifndef SNP_EMU
+/*
+ * Translator: should a block that begins at @pc call helper_snp_hook()?  This
+ * is the ledger's (watch/), which watches ExitBootServices.
+ */
+#if !defined(SNP_EMU) || !defined(CONFIG_SEV_EMULATED_LEDGER)
 static inline bool snp_hook_wanted(CPUState *cs, uint64_t pc)
 {
     return false;
@@ -173,7 +186,7 @@ bool snp_emu_wrmsr(CPUX86State *env, uint32_t msr, uint64_t val);
 void snp_emu_cpuid_1(uint32_t *ecx);
 
 /* CPUID leaf 0x8000001f, on top of what sev.c answers. */
-void snp_emu_cpuid_8000001f(uint32_t *ebx);
+void snp_emu_cpuid_8000001f(CPUX86State *env, uint32_t *ebx);
 
 /*
  * Implemented by the MMU: walk for PVALIDATE and RMPADJUST.  Raises the

@@ -26,43 +26,39 @@ static void convert(hwaddr gpa, uint64_t size, bool private)
                                                   "private_to_shared");
 }
 
-/* Adjacent pages of one request, not yet told */
-static struct {
-    hwaddr gpa;
-    uint64_t size;      /* 0 while there are none */
-    uint64_t entry;     /* by which the guest asked: 4 KiB or 2 MiB */
-    bool private;
-} range;
-
 void host_flush_psc(void)
 {
-    if (range.size) {
+    SnpTraced *range = &snp_emu()->traced;
+
+    if (range->size) {
         uint64_t attributes =
-            (range.private ? KVM_MAP_GPA_RANGE_ENCRYPTED :
+            (range->private ? KVM_MAP_GPA_RANGE_ENCRYPTED :
                              KVM_MAP_GPA_RANGE_DECRYPTED) |
-            (range.entry > 4096 ? KVM_MAP_GPA_RANGE_PAGE_SZ_2M :
+            (range->entry > 4096 ? KVM_MAP_GPA_RANGE_PAGE_SZ_2M :
                                   KVM_MAP_GPA_RANGE_PAGE_SZ_4K);
 
-        trace_kvm_hc_map_gpa_range(range.gpa, range.size, attributes,
+        trace_kvm_hc_map_gpa_range(range->gpa, range->size, attributes,
                                    EXIT_HYPERCALL_LONG_MODE);
-        convert(range.gpa, range.size, range.private);
+        convert(range->gpa, range->size, range->private);
     }
-    range.size = 0;
+    range->size = 0;
 }
 
 /* snp_begin_psc(): adjacent entries of one kind are one exit */
 void host_psc(hwaddr gpa, uint64_t size, bool private)
 {
-    if (gpa != range.gpa + range.size || range.private != private ||
-        range.entry != size) {
+    SnpTraced *range = &snp_emu()->traced;
+
+    if (gpa != range->gpa + range->size || range->private != private ||
+        range->entry != size) {
         host_flush_psc();
     }
-    if (!range.size) {
-        range.gpa = gpa;
-        range.entry = size;
-        range.private = private;
+    if (!range->size) {
+        range->gpa = gpa;
+        range->entry = size;
+        range->private = private;
     }
-    range.size += size;
+    range->size += size;
 }
 
 void host_implicit_conversion(hwaddr gpa, bool private)

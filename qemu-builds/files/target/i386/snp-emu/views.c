@@ -37,7 +37,7 @@ static bool belongs_to(uint8_t state, bool shared)
     return shared ? !(state & RMP_ASSIGNED) : is_encrypted(state);
 }
 
-/* The caller holds snp_emu->lock. */
+/* The caller holds SnpEmu::lock. */
 static void take_over(hwaddr page, bool shared)
 {
     uint8_t state = rmp_get(page);
@@ -75,7 +75,7 @@ bool views_access(CPUX86State *env, hwaddr *gpa, MMUAccessType access,
         }
         return true;
     }
-    QEMU_LOCK_GUARD(&snp_emu->lock);
+    QEMU_LOCK_GUARD(&snp_emu()->lock);
     take_over(page, shared);
     rmp_flush_stale(env);
     block_fills_tlb(block);
@@ -91,7 +91,7 @@ bool views_dma(hwaddr page, bool write)
         return false;
     }
     if (!belongs_to(state, true)) {
-        QEMU_LOCK_GUARD(&snp_emu->lock);
+        QEMU_LOCK_GUARD(&snp_emu()->lock);
         take_over(page, true);
         rmp_flush_stale(cpu_env(current_cpu ?: first_cpu));
     }

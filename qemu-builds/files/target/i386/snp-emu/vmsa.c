@@ -248,7 +248,7 @@ static const char *long_mode_refused(const uint8_t *vmsa)
 static const char *bits_refused(CPUX86State *env, const uint8_t *vmsa)
 {
     const uint64_t cr3_reserved =
-        MAKE_64BIT_MASK(env_archcpu(env)->phys_bits, 64) & ~snp_emu_c_bit;
+        MAKE_64BIT_MASK(env_archcpu(env)->phys_bits, 64) & ~snp_emu_c_bit(env);
     uint64_t cr0 = ldq_le_p(vmsa + V_CR0);
 
     if (cr0 >> 32 || (cr0 & CR0_NW_MASK && !(cr0 & CR0_CD_MASK))) {

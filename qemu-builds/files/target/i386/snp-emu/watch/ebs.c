@@ -22,7 +22,7 @@
 #include "exec/helper-proto.h"
 #include "hw/boards.h"
 #include "hw/i386/x86.h"
-#include "internal.h"
+#include "watch.h"
 
 #define SYSTEM_TABLE_SIGNATURE  0x5453595320494249ULL /* "IBI SYST" */
 #define BOOT_SERVICES_SIGNATURE 0x56524553544f4f42ULL /* "BOOTSERV" */
@@ -42,24 +42,12 @@
  */
 #define BLOCKS_PER_LOOK 512
 
-static uint32_t blocks;
-static bool given_up;           /* there is a kernel, and no table was found */
-static bool over;               /* a call was granted, and there is a kernel */
-static uint64_t entry;          /* of ExitBootServices, 0 while unknown */
-
-/* The call that is under way; @resume is 0 when none is. */
-static struct {
-    uint64_t resume;            /* the caller's next instruction */
-    uint64_t sp;                /* where that address stands */
-    uint64_t map_key;
-} call;
-
 static bool is_validated(hwaddr gpa)
 {
     uint8_t state = rmp_get(gpa);
 
     return state != RMP_NONE &&
-           state & (snp_emu_has_rmp() ? RMP_VALIDATED : RMP_TOUCHED);
+           state & (snp_has_rmp() ? RMP_VALIDATED : RMP_TOUCHED);
 }
 
 /*
@@ -129,121 +117,133 @@ static void forget_block(CPUState *cs, uint64_t addr)
     }
 }
 
-static void look_for_entry(CPUState *cs, run_on_cpu_data unused)
+static void look_for_entry(CPUState *cs, run_on_cpu_data data)
 {
-    X86MachineState *x86ms = X86_MACHINE(qdev_get_machine());
+    SnpEbs *ebs = &((SnpLedger *)data.host_ptr)->ebs;
+    X86MachineState *x86ms = X86_MACHINE(current_machine);
     uint64_t found;
 
-    if (qatomic_read(&entry)) {
+    if (qatomic_read(&ebs->entry)) {
         return;
     }
-    WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
+    WITH_QEMU_LOCK_GUARD(&snp_emu()->lock) {
         found = entry_from_range(0, x86ms->below_4g_mem_size) ?:
                 entry_from_range(x86ms->above_4g_mem_start,
                                  x86ms->above_4g_mem_size);
     }
     if (found) {
-        qatomic_set(&entry, found);
+        qatomic_set(&ebs->entry, found);
         forget_block(cs, found);
     }
 }
 
 bool snp_hook_wanted(CPUState *cs, uint64_t pc)
 {
-    if (!qatomic_read(&entry)) {
-        if (!qatomic_read(&given_up) &&
-            !(qatomic_fetch_inc(&blocks) % BLOCKS_PER_LOOK)) {
+    SnpLedger *l = SNP_LEDGER(snp_emu()->watcher);
+    SnpEbs *ebs = &l->ebs;
+
+    if (!qatomic_read(&ebs->entry)) {
+        if (!qatomic_read(&ebs->given_up) &&
+            !(qatomic_fetch_inc(&ebs->blocks) % BLOCKS_PER_LOOK)) {
             /* not from here: the translator holds locks */
-            async_run_on_cpu(cs, look_for_entry, RUN_ON_CPU_NULL);
+            async_run_on_cpu(cs, look_for_entry, RUN_ON_CPU_HOST_PTR(l));
         }
         if (pc >> 63) {
-            qatomic_set(&given_up, true);
+            qatomic_set(&ebs->given_up, true);
         }
         return false;
     }
-    if (pc >> 63 && !snp_emu->ebs_status && snp_emu->ebs_returns) {
+    if (pc >> 63 && !ebs->status && ebs->returns) {
         /* the service's address is another program's now */
-        qatomic_set(&over, true);
+        qatomic_set(&ebs->over, true);
     }
-    return !qatomic_read(&over) &&
-           (pc == entry || pc == qatomic_read(&call.resume));
+    return !qatomic_read(&ebs->over) &&
+           (pc == ebs->entry || pc == qatomic_read(&ebs->resume));
 }
 
-void ebs_reset(void)
+void ebs_reset(SnpLedger *l)
 {
-    qatomic_set(&entry, 0);
-    qatomic_set(&given_up, false);
-    qatomic_set(&over, false);
-    qatomic_set(&call.resume, 0);
-    snp_emu->ebs_status = -1;   /* the new firmware has granted nothing yet */
+    SnpEbs *ebs = &l->ebs;
+
+    qatomic_set(&ebs->entry, 0);
+    qatomic_set(&ebs->given_up, false);
+    qatomic_set(&ebs->over, false);
+    qatomic_set(&ebs->resume, 0);
+    ebs->status = -1;   /* the new firmware has granted nothing yet */
 }
 
-bool snp_ebs_under_way(void)
+bool ebs_under_way(SnpLedger *l)
 {
-    return qatomic_read(&call.resume);
+    return qatomic_read(&l->ebs.resume);
 }
 
-static void called(CPUState *cs, CPUX86State *env, uint64_t resume)
+static SnpOrigin caller_at(SnpLedger *l, CPUX86State *env, uint64_t resume)
 {
+    return (SnpOrigin) {
+        .vcpu = env_cpu(env)->cpu_index,
+        .rip = resume,
+        .cpl = env->hflags & HF_CPL_MASK,
+        .phase = phase_of(&l->parent_obj, env, resume),
+    };
+}
+
+static void called(SnpLedger *l, CPUX86State *env, uint64_t resume)
+{
+    SnpEbs *ebs = &l->ebs;
     uint64_t sp = env->regs[R_ESP];
     SnpOrigin caller;
 
-    if (call.resume == resume && call.sp == sp) {
+    if (ebs->resume == resume && ebs->sp == sp) {
         return;     /* its first instruction was interrupted */
     }
-    caller = (SnpOrigin) {
-        .vcpu = cs->cpu_index,
-        .rip = resume,
-        .cpl = env->hflags & HF_CPL_MASK,
-        .phase = snp_phase(env, resume),
-    };
-    call.sp = sp;
-    call.map_key = env->regs[R_EDX];
-    qatomic_set(&call.resume, resume);
-    snp_emu->ebs_calls++;
-    ledger_ebs_call(&caller, call.map_key);
+    caller = caller_at(l, env, resume);
+    ebs->sp = sp;
+    ebs->map_key = env->regs[R_EDX];
+    qatomic_set(&ebs->resume, resume);
+    ebs->calls++;
+    ledger_ebs_call(l, &caller);
 }
 
-static void returned(CPUState *cs, CPUX86State *env)
+static void returned(SnpLedger *l, CPUX86State *env)
 {
-    SnpOrigin caller = {
-        .vcpu = cs->cpu_index,
-        .rip = call.resume,
-        .cpl = env->hflags & HF_CPL_MASK,
-    };
+    SnpEbs *ebs = &l->ebs;
+    uint64_t resume = ebs->resume;
+    SnpOrigin caller;
 
-    qatomic_set(&call.resume, 0);
-    caller.phase = snp_phase(env, caller.rip);
-    snp_emu->ebs_returns++;
-    snp_emu->ebs_status = env->regs[R_EAX];
-    ledger_ebs_return(&caller, call.map_key, snp_emu->ebs_status);
+    qatomic_set(&ebs->resume, 0);
+    caller = caller_at(l, env, resume);
+    ebs->returns++;
+    ebs->status = env->regs[R_EAX];
+    ledger_ebs_return(l, &caller);
 }
 
 /* The guest stands before the first instruction of a block. */
 void helper_snp_hook(CPUX86State *env)
 {
+    SnpLedger *l = SNP_LEDGER(snp_emu()->watcher);
+    SnpEbs *ebs = &l->ebs;
     CPUState *cs = env_cpu(env);
     uint64_t resume;
 
-    if (qatomic_read(&over) || env->hflags & HF_CPL_MASK) {
+    if (qatomic_read(&ebs->over) || env->hflags & HF_CPL_MASK) {
         return;
     }
-    if (env->eip == entry) {
+    if (env->eip == ebs->entry) {
         if (cpu_memory_rw_debug(cs, env->regs[R_ESP], &resume, sizeof(resume),
                                 false)) {
             return;
         }
         resume = le64_to_cpu(resume);
-        WITH_QEMU_LOCK_GUARD(&snp_emu->lock) {
-            called(cs, env, resume);
+        WITH_QEMU_LOCK_GUARD(&snp_emu()->lock) {
+            called(l, env, resume);
         }
         /* not under our lock: a translator has the page's and may want ours */
         forget_block(cs, resume);
         return;
     }
-    QEMU_LOCK_GUARD(&snp_emu->lock);
-    if (call.resume && env->eip == call.resume &&
-        env->regs[R_ESP] == call.sp + sizeof(uint64_t)) {
-        returned(cs, env);
+    QEMU_LOCK_GUARD(&snp_emu()->lock);
+    if (ebs->resume && env->eip == ebs->resume &&
+        env->regs[R_ESP] == ebs->sp + sizeof(uint64_t)) {
+        returned(l, env);
     }
 }

@@ -22,17 +22,12 @@
 #include "qemu/units.h"
 #include "cpu.h"
 #include "exec/address-spaces.h"
-#include "exec/exec-all.h"
-#include "exec/translation-block.h"
-#include "internal.h"
+#include "watch.h"
 
 #define PAGE 4096ULL
 /* A bzImage with its decompression buffer is one image of some 60 MiB. */
 #define MAX_IMAGE (96 * MiB)
 #define SUBSYSTEM_EFI_APPLICATION 10
-
-/* Whose code it is that lies in no image: the last to arrive. */
-static SnpPhase newcomer = SNP_PHASE_FIRMWARE;
 
 /* Guest memory only: to read a device's registers may change it. */
 static bool read_at(hwaddr gpa, void *buf, size_t len)
@@ -95,37 +90,36 @@ static Image find_image(uint64_t rip)
  * A search reads up to MAX_IMAGE / PAGE pages, and the same few pages of code
  * ask again and again.  Images come and go, but not from under a loader that
  * is still running; a newcomer's arrival starts the cache anew.  vCPUs share
- * it without a lock, so an entry is one word: page number and image.
+ * it without a lock, so an entry is one word: page number and image.  The
+ * newcomer is whose code it is that lies in no image: the last to arrive.
  */
-static uint64_t cache[64];
-
-static void arrive(SnpPhase phase)
+static void arrive(SnpLedger *l, SnpPhase phase)
 {
-    SnpPhase old = qatomic_read(&newcomer);
+    SnpPhase old = qatomic_read(&l->newcomer);
 
     while (old < phase) {
-        SnpPhase seen = qatomic_cmpxchg(&newcomer, old, phase);
+        SnpPhase seen = qatomic_cmpxchg(&l->newcomer, old, phase);
 
         if (seen == old) {
-            for (int i = 0; i < ARRAY_SIZE(cache); i++) {
-                qatomic_set(&cache[i], 0);
+            for (int i = 0; i < ARRAY_SIZE(l->images); i++) {
+                qatomic_set(&l->images[i], 0);
             }
         }
         old = seen;
     }
 }
 
-void phase_reset(void)
+void phase_reset(SnpLedger *l)
 {
-    qatomic_set(&newcomer, SNP_PHASE_FIRMWARE);
-    memset(cache, 0, sizeof(cache));
-    snp_emu->last_phase = SNP_PHASE_FIRMWARE;
+    qatomic_set(&l->newcomer, SNP_PHASE_FIRMWARE);
+    memset(l->images, 0, sizeof(l->images));
+    snp_emu()->last_phase = SNP_PHASE_FIRMWARE;
 }
 
-static Image cached_image(uint64_t rip)
+static Image cached_image(SnpLedger *l, uint64_t rip)
 {
     uint64_t page = rip / PAGE;
-    uint64_t *entry = &cache[page % ARRAY_SIZE(cache)];
+    uint64_t *entry = &l->images[page % ARRAY_SIZE(l->images)];
     uint64_t known = qatomic_read(entry);
 
     if (known / IMAGE__MAX != page) {
@@ -135,55 +129,30 @@ static Image cached_image(uint64_t rip)
     return known % IMAGE__MAX;
 }
 
-SnpPhase snp_phase(CPUX86State *env, uint64_t rip)
+unsigned phase_of(SnpWatcher *w, CPUX86State *env, uint64_t rip)
 {
-    SnpPhase firmware = snp_ebs_under_way() ? SNP_PHASE_FIRMWARE_EBS :
-                                              SNP_PHASE_FIRMWARE;
+    SnpLedger *l = SNP_LEDGER(w);
+    SnpPhase firmware = ebs_under_way(l) ? SNP_PHASE_FIRMWARE_EBS :
+                                           SNP_PHASE_FIRMWARE;
 
     if (rip >> 63) {
-        arrive(SNP_PHASE_KERNEL);
+        arrive(l, SNP_PHASE_KERNEL);
         return SNP_PHASE_KERNEL;
     }
     if (rip >= 4 * GiB - 16 * MiB && rip < 4 * GiB) {
         return firmware;
     }
-    switch (cached_image(rip)) {
+    switch (cached_image(l, rip)) {
     case IMAGE_LINUX:
-        arrive(SNP_PHASE_KERNEL);
+        arrive(l, SNP_PHASE_KERNEL);
         return SNP_PHASE_EFI_STUB;
     case IMAGE_APPLICATION:
-        arrive(SNP_PHASE_LOADER);
+        arrive(l, SNP_PHASE_LOADER);
         return SNP_PHASE_LOADER;
     case IMAGE_DRIVER:
         return firmware;
     default:
         /* who called ExitBootServices waits for it */
-        return snp_ebs_under_way() ? firmware : qatomic_read(&newcomer);
+        return ebs_under_way(l) ? firmware : qatomic_read(&l->newcomer);
     }
-}
-
-/*
- * @ra is the host return address of a helper or TLB fill in mid-block, or 0
- * when the guest's EIP is up to date.  The block may go on afterwards, and
- * then its translation relies on EIP and the flags state being as they were.
- */
-SnpOrigin snp_origin(CPUX86State *env, uintptr_t ra)
-{
-    CPUState *cs = env_cpu(env);
-    target_ulong eip = env->eip;
-    uint32_t cc_op = env->cc_op;
-    SnpOrigin o;
-
-    if (ra) {
-        cpu_restore_state(cs, ra);
-    }
-    o = (SnpOrigin) {
-        .vcpu = cs->cpu_index,
-        .rip = env->eip + env->segs[R_CS].base,
-        .cpl = env->hflags & HF_CPL_MASK,
-    };
-    env->eip = eip;
-    env->cc_op = cc_op;
-    o.phase = snp_emu->last_phase = snp_phase(env, o.rip);
-    return o;
 }
