@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from configparser import RawConfigParser
+import sys
 from typing import TYPE_CHECKING
 
 from tests.support.data import PROJECT
@@ -30,9 +30,20 @@ What comes next is in changelog.d/.
 
 def test_the_changes_are_the_newest_section(tmp_path: Path) -> None:
     """Its files in ``changelog.d/`` are gone when a release is made: ``towncrier`` has taken them."""
-    tox = RawConfigParser()
-    tox.read(PROJECT / "tox.ini")
-    command = tox["testenv:release"]["commands"].strip().splitlines()[-1]
+    words = (
+        sys.executable,
+        "-m",
+        "tox",
+        "config",
+        "--workdir",
+        str(tmp_path),
+        "-e",
+        "release",
+        "-k",
+        "commands",
+    )
+    told = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    command = told.strip().splitlines()[-1]
     (tmp_path / "dist").mkdir()
     (tmp_path / "CHANGELOG.md").write_text(CHANGELOG)
     subprocess.run(shlex.split(command), cwd=tmp_path, check=True)
