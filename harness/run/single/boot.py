@@ -189,8 +189,16 @@ def prepare(session: Session, wanted: SingleBoot) -> Prepared:
     traits = session.boots.traits(wanted.cell)
     spec = machine_spec(wanted.cell, session.ingredients, session.host, wanted.own.parts())
     extra = [*(_MONITOR if wanted.monitor else ()), *(_GDB if wanted.gdb else ())]
-    extra += COVERAGE_WORDS if wanted.coverage else ()
-    return Prepared(session, wanted, traits, replace(spec, extra=(*spec.extra, *extra)))
+    spec = replace(spec, extra=(*spec.extra, *extra))
+    return Prepared(session, wanted, traits, with_code_log(spec) if wanted.coverage else spec)
+
+
+def with_code_log(spec: MachineSpec) -> MachineSpec:
+    """Return a machine that logs which code the guest comes to, and in its place no trace events.
+
+    QEMU has one log: the file of trace events would take the code, too.
+    """
+    return replace(spec, trace=(), extra=(*spec.extra, *COVERAGE_WORDS))
 
 
 def command(cell: Cell, session: Session) -> str:

@@ -4,15 +4,19 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from harness.evidence.symbols.covered import SourceFile, covered
 from harness.evidence.symbols.debug_file import DebugFile
-from harness.evidence.symbols.executed import blocks, executed
+from harness.evidence.symbols.executed import COVERAGE_LOG, blocks, executed
 from harness.evidence.symbols.modules import Module, Modules
+from harness.machine.argv import ByHand, argv
+from harness.machine.spec import MachineSpec
 from harness.results.coverage.page import coverage_page
 from harness.results.coverage.told import ACCEPTANCE, as_data, as_lcov, as_text, chosen, ranges_text
+from harness.run.single.boot import with_code_log
 from tests.support.made_module import build_module
 
 BASE = 0x7F144000
@@ -117,3 +121,21 @@ def test_what_accepts_memory() -> None:
     assert ACCEPTANCE.search("OvmfPkg/Library/CcExitLib/CcExitVcHandler.c")
     assert ACCEPTANCE.search("OvmfPkg/PlatformPei/AmdSev.c")
     assert not ACCEPTANCE.search("OvmfPkg/PlatformPei/MemDetect.c")
+
+
+def test_the_log_of_code_is_no_trace_of_events() -> None:
+    """QEMU has one log: with a file for trace events, which came later, ``-D`` says nothing."""
+    spec = MachineSpec(
+        qemu=Path("/q"),
+        firmware=Path("/f"),
+        memory_mib=1024,
+        accel="tcg",
+        trace=("kvm_memory_fault",),
+        extra=("-snapshot",),
+    )
+    channels = ByHand()
+    assert "-trace" in argv(spec, channels)
+    words = argv(with_code_log(spec), channels)
+    assert "-trace" not in words
+    assert words[words.index("-D") + 1] == COVERAGE_LOG
+    assert "-snapshot" in words
