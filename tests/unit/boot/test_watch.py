@@ -181,12 +181,6 @@ def test_once_boot_services_are_left_no_code_is_the_firmware_s(tmp_path: Path) -
     assert (found[-1].name, found[-1].t) == ("stub", 3.3)
 
 
-def test_no_kernel_runs_where_no_processor_can(tmp_path: Path) -> None:
-    ledger = tmp_path / "ledger.jsonl"
-    ledger.write_text("\n".join((event(3.3, 0x504025, "loader"), event(3.4, 0xE738E9466D016E5A, "kernel"))))
-    assert with_ledger((), ledger) == (PhaseMark("loader", 3.3),)
-
-
 @pytest.mark.parametrize(
     "text", [None, "", "{", "[]\n", '{"t": "x", "rip": 4294789364, "phase": "firmware"}\n']
 )
