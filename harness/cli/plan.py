@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from harness.checks.asked import checks
 from harness.cli.completion import completed
 from harness.cli.output import add_json
 from harness.errors import ExitCode, HarnessError
@@ -82,7 +83,7 @@ def _run(options: argparse.Namespace) -> int:
     for line in also_taken(words, [cell for one in shown for cell in one.plan.cells]):
         say(f"harness: {line}")
     if not shown:
-        say("harness: no cell of these scenarios matches")
+        say(f"harness: no cell of these scenarios matches{_of_checks(words)}")
         return ExitCode.NOTHING
     return ExitCode.OK
 
@@ -97,6 +98,12 @@ def _all_files(project: Project) -> list[Path]:
     if project.file is None:
         say(f"harness: no harness.toml in or above {Path.cwd()}: these are the shipped scenarios")
     return found
+
+
+def _of_checks(words: Expression | None) -> str:
+    """Return what to say of words that are checks' names: a plan makes nothing of what says who asks."""
+    named = [word for word in sorted(words.idents()) if word in checks()] if words is not None else []
+    return f"; {', '.join(named)}: see which cells it asks with `pytest --collect-only -k`" if named else ""
 
 
 def _is_about(words: Expression, path: Path, cell: Cell) -> bool:

@@ -138,7 +138,12 @@ class Session:
         return substitutions(self.options, self.ingredients, self.known)
 
     def check_options(self) -> None:
-        """Raise HarnessError for a choice of the user's that no scenario could follow on this host."""
+        """Raise HarnessError for a choice of the user's that no scenario could follow on this host.
+
+        Raise it for another package's platform or check that cannot be imported, too: once for all files.
+        """
+        platforms()
+        checks()
         if self.options.axes:
             _ = self.substitutions
         _ = self._against

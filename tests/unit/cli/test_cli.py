@@ -182,6 +182,7 @@ def test_a_plan_of_the_cells_with_these_values(capsys: pytest.CaptureFixture[str
             4,
             "--cell platform=snq: platform: unknown platform 'snq'; did you mean",
         ),
+        (["-k", "no-termination"], 5, "no cell of these scenarios matches; no-termination: see which"),
         (["--cell", "debian-6.1"], 4, "--cell debian-6.1: neither a cell's id nor AXIS=VALUE"),
     ],
 )

@@ -161,6 +161,14 @@ def test_what_is_no_platform_is_refused(site: Path, old: str, new: str, message:
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", ["platforms", "checks"])
+def test_a_run_refuses_it_before_its_files(site: Path, tmp_path: Path, kind: str) -> None:
+    """Else each scenario, and each test of one's own, would say it again."""
+    install(site, "broken", kind, "broken = no_such_module:IT")
+    with pytest.raises(HarnessError, match=f"{kind}: 'broken' .* cannot be imported"):
+        start(tmp_path).check_options()
+
+
 def test_a_name_of_the_projects_own_is_refused(site: Path) -> None:
     (site / "slow_platform.py").write_text(MODULE.replace('name = "slow"', 'name = "snp"'))
     install(site, "slow-platform", "platforms", "snp = slow_platform:PLATFORM")
