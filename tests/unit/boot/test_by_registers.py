@@ -1,19 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The phase of a boot that went wrong, by the instruction pointers in its registers and its ledger."""
+"""The phase of silent firmware, by the instruction pointer of a boot that went wrong."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING
-
 import pytest
 
-from harness.boot.by_ledger import with_ledger, with_registers
+from harness.boot.by_ledger import with_registers
 from harness.evidence.record import PhaseMark
 from harness.evidence.symbols.modules import Module
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -39,12 +33,3 @@ def test_the_instruction_pointer_tells_nothing_where_a_console_has() -> None:
     assert with_registers(silent, "RIP=00000000fffcd000", (), 9.0) == (*silent, PhaseMark("sec", 0.0))
     assert with_registers(silent, "RIP=0000000000836513", (), 9.0) == (*silent, PhaseMark("pei", 9.0))
     assert with_registers(silent, "", (), 9.0) == silent
-
-
-def test_no_kernel_runs_where_no_processor_can(tmp_path: Path) -> None:
-    """Where a loader runs noise, it is still the loader."""
-    ledger = tmp_path / "ledger.jsonl"
-    lines = (("loader", 3.3, 0x504025), ("kernel", 3.4, 0xE738E9466D016E5A))
-    events = ({"type": "event", "t": int(t * 1e9), "rip": rip, "phase": phase} for phase, t, rip in lines)
-    ledger.write_text("".join(json.dumps(each) + "\n" for each in events))
-    assert with_ledger((), ledger) == (PhaseMark("loader", 3.3),)
