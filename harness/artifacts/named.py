@@ -13,6 +13,7 @@ from harness.documents.document import near
 from harness.errors import HarnessError
 from harness.formats.bzimage import is_bzimage
 from harness.matrix.choices import GUESTS
+from harness.paths import PACKAGE
 from harness.recipes.qemu import load_qemu
 from harness.store.asking import Asking, NotMadeError
 
@@ -148,9 +149,12 @@ def locked_by(
     for it in named:
         shared = it.kind == QEMU or it.name in GUESTS
         home = ingredients.project.roots[-1] if shared else catalog.homes.get((it.kind, it.name))
+        if home is None:
+            raise HarnessError(f"{it}: no lock file has it", "there is nothing to renew: it is no package")
         if home != own:
-            where = f"{home}" if home is not None else "no lock file"
-            raise HarnessError(f"{it}: it is locked by {where}, not by this project", f"renew it in {where}")
+            installed = home.is_relative_to(PACKAGE)
+            mend = "what is shipped stays as it was installed" if installed else f"renew it in {home}"
+            raise HarnessError(f"{it}: it is locked by {home}, not by this project", mend)
         if it.kind == QEMU:
             queries.update(load_qemu(ingredients.project).queries())
         elif it.name in GUESTS:

@@ -18,6 +18,7 @@ from harness.debian.index import PackageQuery, PackageVersion
 from harness.debian.lock_file import Lock
 from harness.debian.lock_file import update as renew
 from harness.errors import ExitCode, HarnessError, HostError, SubjectError
+from harness.paths import SHIPPED
 from harness.store.entries import Store
 from tests.support.kernel_files import bzimage, make_tree
 
@@ -262,5 +263,12 @@ def test_update_of_what_another_project_locks(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     ingredients = Ingredients()
     for name in ("debian-6.12", "qemu", "initramfs"):
-        with pytest.raises(HarnessError, match=f"{name}: it is locked by .*, not by this project"):
+        with pytest.raises(
+            HarnessError, match=f"{name}: it is locked by .*, not by this project\n  renew it in"
+        ):
             locked_by([find(name, ingredients)], ingredients)
+    monkeypatch.setattr("harness.artifacts.named.PACKAGE", SHIPPED)
+    with pytest.raises(HarnessError, match="what is shipped stays as it was installed"):
+        locked_by([find("qemu", ingredients)], ingredients)
+    with pytest.raises(HarnessError, match="direct: no lock file has it"):
+        locked_by([find("direct", ingredients)], ingredients)
