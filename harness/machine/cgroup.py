@@ -65,9 +65,13 @@ class Place:
 
 
 def limit_of(spec: MachineSpec) -> int:
-    """Return the bytes that a machine's QEMU may take: its guest's memory, and what itself needs."""
+    """Return the bytes that a machine's QEMU may take: its guest's memory, and what itself needs.
+
+    On hardware a guest's memory has two sides, of which a host may have both (AMDESE/AMDSEV, issue 250).
+    """
     disks = DISKS_MIB if spec.drives else 0
-    return (spec.memory_mib + spec.memory_mib // SHARE + OWN_MIB + disks) << 20
+    memory = spec.memory_mib * (2 if spec.protected else 1)
+    return (memory + memory // SHARE + OWN_MIB + disks) << 20
 
 
 def delegated(root: Path = Path("/"), attribute: Callable[[Path, str], bytes] = os.getxattr) -> Place:

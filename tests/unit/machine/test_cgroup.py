@@ -17,7 +17,7 @@ import pytest
 from harness.machine import cgroup
 from harness.machine.cgroup import MOUNT, OURS, Group, Kills, Place, delegated, limit_of, prepared
 from harness.machine.machine import Machine
-from harness.machine.spec import Drive, MachineSpec
+from harness.machine.spec import ConfidentialObject, Drive, MachineSpec
 from tests.support.data import FAKE_QEMU
 
 if TYPE_CHECKING:
@@ -88,6 +88,8 @@ def test_the_limit_is_of_guest_and_qemu() -> None:
     assert limit_of(SPEC) == (8192 + 512 + 2048) << 20
     drive = Drive(path=Path("/d"))
     assert limit_of(replace(SPEC, drives=(drive,))) == (8192 + 512 + 2048 + 4096) << 20
+    hardware = replace(SPEC, accel="kvm", confidential=ConfidentialObject(type="sev-snp-guest"))
+    assert limit_of(hardware) == (2 * (8192 + 512) + 2048) << 20, "its private and its shared side"
 
 
 @pytest.mark.parametrize(
