@@ -82,9 +82,10 @@ def test_a_cell_boots_where_of_the_host_there_are_kvm_and_sev_alone(
 
 @pytest.mark.nightly
 @pytest.mark.qemu
-@pytest.mark.timeout(4 * 3600)
+@pytest.mark.timeout(8 * 3600)
 @pytest.mark.parametrize("suite", PYTHONS)
 def test_both_commands_of_the_readme(suite: str, tmp_path: Path) -> None:
+    """Both are run whole; what the cache has not, for a suite's compilers and Python, is made in it."""
     bootstrap(suite, tmp_path / "root")
     root = DebianRoot(tmp_path / "root", cache_dir())
     add_checkout(root.path)
@@ -92,7 +93,6 @@ def test_both_commands_of_the_readme(suite: str, tmp_path: Path) -> None:
     said = root.run(f"{CHECKOUT}/contrib/container/prepare", cwd=Path("/"))
     assert "run: all is there" in said
     assert "run: no system package is missing" in root.run("./run", "--no-install")
-    said = root.run("./run", "--no-install", "tests", "tests/unit")
-    assert re.search(r"^=+ \d+ passed", said, re.MULTILINE), said[-2000:]
-    said = root.run("./run", "--no-install", "scenarios", "scenarios/first-boot.yaml")
-    assert re.search(r"^=+ \d+ passed", said, re.MULTILINE), said[-2000:]
+    for command in ("tests", "scenarios"):
+        said = root.run("./run", "--no-install", command)
+        assert re.search(r"^=+ \d+ passed", said, re.MULTILINE), said[-2000:]

@@ -76,10 +76,11 @@ class DebianRoot:
             "PIP_FIND_LINKS": str(WHEELS),
             **settings,
         }
-        apart = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", _ENTER, "enter")
+        mortal = ("setpriv", "--pdeathsig", "KILL")  # what runs in it ends with the tests
+        apart = (*mortal, "unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", _ENTER)
         folders = (*map(str, self.shared), "--", str(cwd))
         done = subprocess.run(
-            [*apart, str(self.path), str(self.cache), *folders, *words], env=environment,
+            [*apart, "enter", str(self.path), str(self.cache), *folders, *words], env=environment,
             capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False,
         )  # fmt: skip
         assert not done.returncode, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
