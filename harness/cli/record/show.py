@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.record.stored import add_record, facts_of
-from harness.results.record.told import as_data, as_text
+from harness.errors import HarnessError
+from harness.results.record.told import as_data, as_text, says_how_it_ended
 
 if TYPE_CHECKING:
     import argparse
+
+    from harness.results.record_facts import RecordFacts
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -33,4 +36,18 @@ def _run(options: argparse.Namespace) -> None:
     elif options.json:
         print(json.dumps(as_data(facts), indent=1))
     else:
-        print(as_text(facts), end="")
+        print(as_text(facts, "" if says_how_it_ended(facts) else _ended(facts)), end="")
+
+
+def _ended(facts: RecordFacts) -> str:
+    """Return how a boot ended, of which no finding says it: nobody judged it, or it should end so; or ""."""
+    # What few records need takes a tenth of a second.
+    from harness.checks.ended import headline  # noqa: PLC0415
+    from harness.evidence.evidence import Evidence  # noqa: PLC0415
+    from harness.run.replay import TRAITS, load_cell, load_traits  # noqa: PLC0415
+
+    try:
+        cell, traits = load_cell(facts.path / TRAITS), load_traits(facts.path / TRAITS)
+        return headline(Evidence(facts.files, cell, traits)) if cell is not None else ""
+    except HarnessError:
+        return ""

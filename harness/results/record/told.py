@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from harness.evidence.ledger_model import VALIDATING
+from harness.evidence.record import EndingKind
 from harness.intervals import IntervalSet, amount
 from harness.machine.memory_dump import INDEX, file_text
 from harness.results.model import BAD
@@ -127,13 +128,24 @@ def kernel_traced(facts: RecordFacts) -> dict[str, Any] | None:
     return {"pages": pages, **counts, "strength": seen.strength}
 
 
-def as_text(facts: RecordFacts) -> str:
-    """Return what ``harness show`` prints to people."""
-    return "\n".join(_lines(facts)) + "\n"
+def as_text(facts: RecordFacts, ended: str = "") -> str:
+    """Return what ``harness show`` prints to people; ``ended`` says how it ended, where no finding does."""
+    return "\n".join(_lines(facts, ended)) + "\n"
 
 
-def _lines(facts: RecordFacts) -> Iterable[str]:
-    yield from _headline(facts)
+def says_how_it_ended(facts: RecordFacts) -> bool:
+    """Return whether a finding of the record does, or the boot ended as a whole one."""
+    whole = facts.record is None or facts.record.ending.kind is EndingKind.COMPLETED
+    return whole or _first_finding(facts) != ""
+
+
+def _first_finding(facts: RecordFacts) -> str:
+    bad = (line for line in facts.checks if line.state in BAD)
+    return next((finding.says for line in bad for finding in line.findings), "")
+
+
+def _lines(facts: RecordFacts, ended: str) -> Iterable[str]:
+    yield from _headline(facts, ended)
     yield from (f"  cannot be shown: {told}" for told in facts.missing)
     yield from _section("timeline", _timeline(facts))
     yield from _section("memory: handed over → e820", _maps(facts))
@@ -145,17 +157,17 @@ def _lines(facts: RecordFacts) -> Iterable[str]:
     yield f"record: {facts.path}"
 
 
-def _headline(facts: RecordFacts) -> Iterable[str]:
+def _headline(facts: RecordFacts, ended: str) -> Iterable[str]:
     record = facts.record
     if record is None:
         yield f"{facts.name}: how it ended is unknown"
         return
     ending = record.ending
     yield f"{facts.name}: {ending.kind} in phase {ending.phase} after {facts.seconds:.1f} s"
-    bad = (line for line in facts.checks if line.state in BAD)
-    if first := next((finding.says for line in bad for finding in line.findings), ""):
+    if first := _first_finding(facts) or ended:
         yield f"  {first}"
-    yield f"  {ending.detail}"
+    if ending.detail not in first:
+        yield f"  {ending.detail}"
     if ending.last_line:
         yield f"  last line: {ending.last_line}"
     if own := facts.traits.get("own"):

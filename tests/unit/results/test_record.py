@@ -218,3 +218,27 @@ def test_a_file_that_was_changed_is_named_and_shown(record: Path) -> None:
     facts = read_facts(record)
     assert facts.missing == ("serial.log: was changed after the boot: its SHA-256 is another",)
     assert facts.files.whole_text.count("Linux nothing") == 1
+
+
+def test_an_end_that_no_finding_tells_is_told(record: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody judged the boot, or it should end as it did."""
+    index, traits = (json.loads((record / name).read_text()) for name in ("boot.json", "traits.json"))
+    traits["cell"] = {
+        "firmware": "debian-2025.02", "kernel": "debian-5.10", "loader": "direct", "memory_mib": 2048,
+        "platform": "snp-emulated", "vcpus": 1, "cmdline": "", "action": "", "guest": "initramfs",
+    }  # fmt: skip
+    (record / "traits.json").write_text(json.dumps(traits))
+
+    def shown(kind: str) -> list[str]:
+        index["outcome"] |= {"kind": kind, "phase": "loader", "detail": "QMP event SHUTDOWN"}
+        (record / "boot.json").write_text(json.dumps(index))
+        assert entry.main(["show", str(record)]) == ExitCode.OK
+        return capsys.readouterr().out.splitlines()
+
+    assert shown("completed")[1] == "  QMP event SHUTDOWN"
+    reset = shown("reset")
+    assert reset[1].startswith("  the machine was reset, in phase loader")
+    assert "QMP event SHUTDOWN" in reset[1]
+    assert "  QMP event SHUTDOWN" not in reset
+    (record / "traits.json").unlink()
+    assert shown("reset")[1] == "  QMP event SHUTDOWN"
