@@ -59,6 +59,8 @@ _EXCEPTIONS = {"firmware-exception", "firmware-vc"}
 _LOADERS_PHASES = {"loader", "stub"}
 _STAMP = re.compile(r"^(?:<\d+>)?\[ *\d+\.\d+\] +")
 _PREFIX = re.compile(r"^(?:Kernel panic - not syncing: |EFI stub: ERROR: |PANIC: )")
+_BY_CODE = re.compile(r"\bby (firmware|firmware-ebs|kernel) at (0x[0-9a-f]+)")
+"""How the emulation's words name code."""
 _BEFORE, _BEHIND, _WIDTH = 4, 6, 200
 """Console lines before and from the last one, and characters of each."""
 _NANO = 1e9
@@ -96,7 +98,7 @@ def story(evidence: Evidence) -> Iterator[str]:
     What is known of such an end, the page that a fault was about, the phases, a console's last words.
     """
     record = evidence.record
-    found, detail = _explaining(record, evidence.signatures), record.ending.detail
+    found, detail = _explaining(record, evidence.signatures), _detail(evidence)
     twice = found is not None and detail.endswith(f": {found.says.meaning}")
     if not twice and not headline(evidence).endswith(detail) and _dump(record) is None:
         yield detail
@@ -203,14 +205,22 @@ def _reason(evidence: Evidence, death: Remark | None, t: float) -> str:
             return fault_text(evidence, ledger.faults[-1])
     if death is None:
         led = _led(record, signatures)
-        first = _said(record, led) if led is not None else _used(evidence, t)
-        return f"{first}; then {record.ending.detail}" if first else record.ending.detail
+        first, detail = _said(record, led) if led is not None else _used(evidence, t), _detail(evidence)
+        return f"{first}; then {detail}" if first else detail
     if (dump := _dump(record)) is not None:
         return _dump_text(evidence, dump)
     if _is_exception(death) and "; " in record.ending.detail:
         return record.ending.detail.partition("; ")[2]
     said, used = _said(record, _led(record, signatures) or death), _used(evidence, t)
     return f"{said}; after {used}" if used else said
+
+
+def _detail(evidence: Evidence) -> str:
+    """Return why a boot counts as ended as it did, with names for the code that it speaks of."""
+    told = evidence.places.told
+    return _BY_CODE.sub(
+        lambda found: f"by {found[1]} at {told(int(found[2], 16), found[1])}", evidence.record.ending.detail
+    )
 
 
 def _used(evidence: Evidence, t: float) -> str:

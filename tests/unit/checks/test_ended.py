@@ -172,6 +172,14 @@ def test_an_end_names_the_use_of_a_page_that_led_to_it(evidence: Any) -> None:
     assert headline(early).endswith(f" began: {asked}"), "it went on after that"
 
 
+def test_the_code_that_asked_for_the_end_has_a_name(evidence: Any, tmp_path: Path) -> None:
+    (tmp_path / "debugcon.log").write_text(LOG)
+    told = "the emulation ended the guest: page 0xfee00000 is no memory; by firmware at 0x7f1475b3"
+    boot = evidence(ending(EndingKind.TERMINATED, f"{told}, vCPU 0", phase="dxe"))
+    assert headline(boot).endswith(f"{told} (AmdSevDxe+0x35b3), vCPU 0")
+    assert not any(told in each for each in story(boot)), "the first line has it"
+
+
 def test_a_reset_after_noise_was_read(evidence: Any, tmp_path: Path) -> None:
     """GRUB 2.14 copies a kernel through page tables without C-bit, and runs the noise."""
     (tmp_path / "debugcon.log").write_text(LOG)
