@@ -92,7 +92,9 @@ def compare(base: StoredRun, head: StoredRun, earlier: Sequence[StoredRun] = ())
     changes = [_of_check(was.get(key), line) for key, line in now.items() if line.cell not in new]
     changes += [_new_cell(cell, head) for cell in sorted(new)]
     changes += [Change("cell-missing", cell, was=_in_short(cell, base)) for cell in sorted(gone)]
-    changes += [_unasked(line) for key, line in was.items() if key not in now and line.cell not in gone]
+    lacking = {line.cell: line.reason for line in head.lacks}
+    unasked = [line for key, line in was.items() if key not in now and line.cell not in gone]
+    changes += [_unasked(line, lacking.get(line.cell, "")) for line in unasked]
     changes += _inputs(base, head)
     changes += _drift([*earlier, base], head)
     rates = failure_rates(base.checks), failure_rates(head.checks)
@@ -146,11 +148,15 @@ def _with_rates(change: Change, was: _Rates, now: _Rates) -> Change:
     return replace(change, was=told[0], now=told[1])
 
 
-def _unasked(line: CheckLine) -> Change | None:
-    """Return the change of a check that the head no longer asks of a cell that it still has."""
+def _unasked(line: CheckLine, lacks: str) -> Change | None:
+    """Return the change of a check that the head no longer asks of a cell that it still has.
+
+    ``lacks``: what the head's host lacked for the cell, "" for nothing.
+    """
     if line.state == "not-asked":
         return None
-    return Change("state-changed", line.cell, line.check, line.scenario, said(line), "not asked any more")
+    now = f"not booted: {lacks}" if lacks else "not asked any more"
+    return Change("state-changed", line.cell, line.check, line.scenario, said(line), now)
 
 
 def _cells(run: StoredRun) -> set[str]:

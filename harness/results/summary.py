@@ -32,7 +32,8 @@ def _lines(run: StoredRun, comparison: Comparison | None) -> Iterable[str]:
     rows = cell_rows(run)
     bad = [row for row in rows if row.is_bad]
     counts = ", ".join(f"{SIGNS[state]} {number} {state}" for state, number in state_counts(run).items())
-    yield f"### {'❌' if bad else '✅'} {len(rows)} cells: {counts or 'no question'}"
+    sign = "❌" if bad else "✅" if run.has_judged else "⚪"
+    yield f"### {sign} {len(rows)} cells: {counts or 'no question'}"
     yield ""
     host = run.run.host
     qemu = escaped(run.run.qemu)
@@ -115,6 +116,7 @@ def summary_as_data(run: StoredRun, comparison: Comparison | None = None) -> dic
             for cell, rates in endings(run.boots).items()
         },
         "damaged": list(run.damaged),
+        "lacking": _lacking(run),
         "carried": dict(Counter(boot.carried for boot in run.boots if boot.carried)),
         "changes": None
         if comparison is None
@@ -130,10 +132,18 @@ def _limits(run: StoredRun) -> Iterable[str]:
     if run.damaged:
         yield ""
         yield f"Of its results {count(len(run.damaged), 'line')} cannot be read: {escaped(run.damaged[0])}."
+    for reason, number in sorted(Counter(_lacking(run).values()).items()):
+        yield ""
+        yield f"{count(number, 'cell')} of {len(cell_rows(run))} did not boot: {escaped(reason)}."
     carried = Counter(boot.carried for boot in run.boots if boot.carried)
     for earlier, number in sorted(carried.items()):
         yield ""
         yield f"{number} of {len(run.boots)} boots are carried over from `{earlier}`: the same inputs."
+
+
+def _lacking(run: StoredRun) -> dict[str, str]:
+    """Return what the host lacked for the cells that did not boot."""
+    return {line.cell: line.reason for line in run.lacks}
 
 
 def github_annotations(run: StoredRun) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from harness.results.compare import compare
 from harness.results.folder import RESULTS, StoredRun
 from harness.results.identity import Checkout, checkout, host_data
-from harness.results.summary import github_annotations, markdown_summary
+from harness.results.model import LackLine
+from harness.results.summary import github_annotations, markdown_summary, summary_as_data
 from tests.support.runs import boot, check, end, finding, write_run
 
 if TYPE_CHECKING:
@@ -41,6 +42,22 @@ def test_all_is_well(tmp_path: Path) -> None:
     run = write_run(tmp_path, "1", boot("c"), check("c", "x"), end())
     assert markdown_summary(run).startswith("### ✅ 1 cells: ✓ 1 passed")
     assert github_annotations(run) == ""
+
+
+def test_cells_that_did_not_boot_are_told_with_what_the_host_lacks(tmp_path: Path) -> None:
+    """A night on a host with less memory has fewer failures, and proves less."""
+    base = write_run(tmp_path, "1", boot("c"), check("c", "x"), boot("d"), check("d", "x"), end())
+    lacks = "needs 64G of memory, the host has 23G"
+    lack = LackLine(cell="d", scenario="s.yaml:1", reason=lacks, at=base.lines[0].at)
+    run = write_run(tmp_path, "2", boot("c"), check("c", "x"), lack, end())
+    shown = markdown_summary(run, compare(base, run))
+    assert shown.startswith("### ✅ 2 cells: ✓ 1 passed")
+    assert f"1 cell of 2 did not boot: {lacks}." in shown
+    assert summary_as_data(run)["lacking"] == {"d": lacks}
+    (change,) = compare(base, run).of("state-changed")
+    assert (change.cell, change.now) == ("d", f"not booted: {lacks}")
+    nothing = write_run(tmp_path, "3", lack, end())
+    assert markdown_summary(nothing).startswith("### ⚪ 1 cells: no question")
 
 
 def test_what_was_carried_over_and_what_cannot_be_read(tmp_path: Path) -> None:
