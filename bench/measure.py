@@ -77,7 +77,8 @@ def cost(spec: MachineSpec, interval: Interval) -> Cost:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         began = time.monotonic()
         process = subprocess.Popen(
-            argv(spec, ByHand()),
+            # setpriv becomes QEMU, which ends with a measurement that is killed, too.
+            ["setpriv", "--pdeathsig", "KILL", *argv(spec, ByHand())],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
