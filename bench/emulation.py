@@ -13,6 +13,9 @@ Figures (all when none is named):
     The same with ``swiotlb=262144`` on both sides. An SNP guest makes its bounce buffer 6 % of memory and
     writes all of it (Linux, sev_setup_arch()), a plain one has 64 MiB; here both have 512 MiB, so that what
     is left is acceptance, conversion and the emulation.
+``debian``, ``debian-2m``
+    6.12, emulated by this QEMU, over the same boot plain on Debian's own QEMU of trixie: what a user of a
+    distribution's QEMU pays for the emulation.
 ``boot-smp``, ``boot-smp-same``
     6.12 with 4 vCPUs on a host thread each.
 ``touch``
@@ -30,19 +33,26 @@ Figures (all when none is named):
     An emulated boot on a host that reflects intercepts over one on a host that does not.
 ``entries``
     An emulated boot with RMP entries of 4 KiB over one with 2 MiB; the firmware accepts all memory.
+``pvalidate``
+    Acceptance with 64 vCPUs over that with one: what a boot with 16 times the memory takes more, where the
+    firmware accepts all of it. So the vCPUs' own start is not in it.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import sys
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bench.measure import ACTION, BOOT, Ratio, alternate, cost, loaded, report, spec_of
+from bench.figures import Figure as Measured
+from bench.figures import tell
+from bench.measure import ACTION, BOOT, Interval, Ratio, alternate, cost, loaded, report, spec_of
 from harness.artifacts.ingredients import Ingredients
 from harness.artifacts.qemu import BINARY, build_qemu
+from harness.evidence.record import DOCUMENT_END
 from harness.matrix.cell import Cell, format_memory, parse_memory
 from harness.matrix.choices import EMULATIONS
 from harness.recipes.qemu import load_qemu
@@ -51,9 +61,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from bench.measure import Cost, Interval
+    from bench.measure import Cost
     from harness.machine.spec import MachineSpec
 
+MANY_VCPUS = 64
+MORE_MEMORY = 16
+"""Gibibytes of acceptance are hundredths of a second: less than what two boots differ by."""
 SAME_BUFFER = "swiotlb=262144"
 """Slabs of 2 KiB (Linux, swiotlb.h): 512 MiB, what 8 GiB of SNP guest rounds to."""
 
@@ -84,6 +97,8 @@ FIGURES = {
         Figure("boot-6.1", 1.30, kernel="debian-6.1"),
         Figure("boot-6.1-2m", 1.15, kernel="debian-6.1", emulation=LARGE),
         Figure("boot-6.1-same", 1.30, kernel="debian-6.1", cmdline=SAME_BUFFER),
+        Figure("debian", 1.15),
+        Figure("debian-2m", 1.05, emulation=LARGE),
         Figure("boot-smp", 1.10, vcpus=4, accel="tcg,thread=multi", emulation=LARGE),
         Figure(
             "boot-smp-same", 1.10, vcpus=4, accel="tcg,thread=multi", cmdline=SAME_BUFFER, emulation=LARGE
@@ -95,6 +110,7 @@ FIGURES = {
         Figure("events", 1.02),
         Figure("reflect", 1.15),
         Figure("entries", 1.15, kernel="debian-6.1"),
+        Figure("pvalidate", 1.2, kernel="efi-probe-eager", interval=Interval(DOCUMENT_END)),
     )
 }
 
@@ -148,7 +164,10 @@ def sides(figure: Figure, options: argparse.Namespace, ingredients: Ingredients)
                 "2 MiB": machine("snp-emulated", "kvm-2m"),
             }
         case _:
-            return {"emulated": machine("snp-emulated", chosen), "plain": machine("plain")}
+            plain = machine("plain")
+            if figure.name.startswith("debian"):
+                plain = replace(plain, qemu=ingredients.other_qemu("debian-trixie"))
+            return {"emulated": machine("snp-emulated", chosen), "plain": plain}
 
 
 def unpatched(ingredients: Ingredients) -> Path:
@@ -158,6 +177,8 @@ def unpatched(ingredients: Ingredients) -> Path:
 
 def measure(figure: Figure, options: argparse.Namespace, ingredients: Ingredients) -> bool:
     """Measure and print one figure; True when its goal is met."""
+    if figure.name == "pvalidate":
+        return measure_pvalidate(figure, options, ingredients)
     machines = sides(figure, options, ingredients)
     runs: dict[str, Callable[[], Cost]] = {
         name: partial(cost, spec, figure.interval) for name, spec in machines.items()
@@ -166,6 +187,23 @@ def measure(figure: Figure, options: argparse.Namespace, ingredients: Ingredient
     over, under = machines
     print(f"{figure.name}: {figure.kernel}, {format_memory(options.memory)} ({loaded()})")
     return report(costs, [Ratio(f"{figure.name}, {over} / {under}", over, under, figure.goal)])
+
+
+def measure_pvalidate(figure: Figure, options: argparse.Namespace, ingredients: Ingredients) -> bool:
+    """Measure and print what much more memory costs with many vCPUs and with one."""
+    few, many = options.memory, MORE_MEMORY * options.memory
+    runs: dict[str, Callable[[], Cost]] = {}
+    for vcpus in (1, MANY_VCPUS):
+        for memory in (few, many):
+            chosen = argparse.Namespace(**{**vars(options), "memory": memory})
+            machine = sides(replace(figure, name="", vcpus=vcpus), chosen, ingredients)["emulated"]
+            runs[f"{vcpus} vCPUs, {format_memory(memory)}"] = partial(cost, machine, figure.interval)
+    costs = alternate(runs, options.runs)
+    report(costs, [])
+    middle = [statistics.median(one.cpu for one in values) for values in costs.values()]
+    alone, among = middle[1] - middle[0], middle[3] - middle[2]
+    name = f"pvalidate, {MANY_VCPUS} vCPUs / 1"
+    return tell(Measured(name, among / alone, "", figure.goal), f"{among:.2f} s / {alone:.2f} s")
 
 
 def main() -> int:
