@@ -153,10 +153,12 @@ static bool private_access(CPUX86State *env, RmpBlock *block, hwaddr gpa,
     return true;
 }
 
+/* What a private page is that the guest may use, and has used before. */
+#define USABLE (RMP_ASSIGNED | RMP_VALIDATED | RMP_TOUCHED)
+
 bool snp_emu_access(CPUX86State *env, hwaddr *gpa, MMUAccessType access,
                     bool shared, int *prot, bool probe, uintptr_t ra)
 {
-    const uint8_t usable = RMP_ASSIGNED | RMP_VALIDATED | RMP_TOUCHED;
     RmpBlock *block = rmp_block(*gpa);
     uint8_t state = RMP_NONE;
 
@@ -174,7 +176,7 @@ bool snp_emu_access(CPUX86State *env, hwaddr *gpa, MMUAccessType access,
         return shared || !probe;
     }
     if (shared ? !(state & RMP_ASSIGNED) :
-                 (state & (usable | RMP_VMSA)) == usable) {
+                 (state & (USABLE | RMP_VMSA)) == USABLE) {
         if (likely(shared || probe || !prot || access == MMU_INST_FETCH ||
                    !faults_of_memory())) {
             contents_settle(*gpa & TARGET_PAGE_MASK);
@@ -186,6 +188,24 @@ bool snp_emu_access(CPUX86State *env, hwaddr *gpa, MMUAccessType access,
         return private_access(env, block, *gpa, access, probe, ra);
     }
     shared_access(env, block, gpa, access, prot, probe, ra);
+    return true;
+}
+
+bool snp_emu_fills_ptw(CPUX86State *env, hwaddr gpa)
+{
+    RmpBlock *block = rmp_block(gpa);
+
+    if (!snp_has_rmp()) {
+        return views_access(env, &gpa, MMU_DATA_LOAD, false, NULL, true, 0);
+    }
+    if (!block) {
+        return false;
+    }
+    block_fills_tlb(block);
+    if ((block_get(block, gpa) & (USABLE | RMP_VMSA)) != USABLE) {
+        return false;
+    }
+    contents_settle(gpa & TARGET_PAGE_MASK);
     return true;
 }
 

@@ -14,6 +14,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/bitmap.h"
+#include "qemu/madvise.h"
 #include "qemu/rcu.h"
 #include "qemu/units.h"
 #include "cpu.h"
@@ -84,6 +85,25 @@ static MemoryRegion *ram_at(hwaddr gpa, hwaddr len, ram_addr_t *offset)
     return memory_region_is_ram(mr) && !mr->readonly ? mr : NULL;
 }
 
+/*
+ * Guests go through memory upwards: Linux zeroes its bounce buffers, and the
+ * memory that it hands out.  The host then backs what comes next at once, where
+ * each of its page faults would cost more than the page's contents.
+ */
+#define AHEAD (64 * KiB)
+
+static void back_what_comes_next(MemoryRegion *mr, hwaddr page,
+                                 ram_addr_t offset, void *host)
+{
+    uint64_t room = memory_region_size(mr) - offset;
+
+    if (page && QEMU_IS_ALIGNED(page, AHEAD) && room >= AHEAD &&
+        contents_settled(page - TARGET_PAGE_SIZE)) {
+        /* a host that cannot does so page by page */
+        qemu_madvise(host, AHEAD, QEMU_MADV_POPULATE_WRITE);
+    }
+}
+
 void contents_fill(hwaddr gpa)
 {
     SnpContents *c = &snp_emu()->contents;
@@ -103,6 +123,7 @@ void contents_fill(hwaddr gpa)
             /* No code of this page is translated: see forget_code(). */
             void *host = qemu_map_ram_ptr(mr->ram_block, offset);
 
+            back_what_comes_next(mr, page, offset, host);
             if (rmp_get(page) & (RMP_ASSIGNED | RMP_CIPHER)) {
                 size_t from = next_random(c) % (ARRAY_SIZE(c->noise) -
                                                 TARGET_PAGE_SIZE / 8);

@@ -107,7 +107,13 @@ void snp_emu_filter_dma(PCIBus *bus);
 bool snp_emu_access(CPUX86State *env, hwaddr *gpa, MMUAccessType access,
                     bool shared, int *prot, bool probe, uintptr_t ra);
 
-/* MMU: the same for a read of the page-table page at @gpa. */
+/*
+ * MMU: may the page-table page at @gpa enter the TLB?  True only where the
+ * access would leave no record; all others are for snp_emu_access_ptw().
+ */
+bool snp_emu_fills_ptw(CPUX86State *env, hwaddr gpa);
+
+/* MMU: snp_emu_access() for a read of the page-table page at @gpa. */
 bool snp_emu_access_ptw(CPUX86State *env, hwaddr gpa, uintptr_t ra);
 
 /* Raise #VC if @exit_code is one that the hypervisor intercepts. */
