@@ -164,6 +164,7 @@ class CheckItem(CellItem):
         if draft_for(record.ending, self.run.evidence.signatures):
             yield f"harness signature draft {record.path}    (no signature knows how it ended)"
         cell, axes = self.run.cell, self.config.stash[SESSION].options.axes
+        yield f"harness show '{record.path}'"
         yield again(shown_path(self.config, self.path), cell.id, axes)
         if not cell.action:
             own = has_own(axes)

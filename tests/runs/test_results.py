@@ -374,3 +374,4 @@ def test_what_to_type_next_is_told_once_for_a_boot(
     result = pytester.runpytest_inprocess("scenarios", "--replay", records, "--records", "here")
     assert result.parseoutcomes()["failed"] > 2
     assert result.stdout.str().count("next: harness boot ") == 1
+    assert result.stdout.str().count("next: harness show ") == 1
