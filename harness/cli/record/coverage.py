@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.cli.output import add_json
 from harness.errors import HarnessError
-from harness.evidence.record import INDEX, BootRecord
+from harness.evidence.record import BootRecord
 from harness.evidence.symbols.covered import covered
 from harness.matrix.cell_form import FORM
 from harness.progress import say
@@ -21,7 +21,7 @@ from harness.run.options import Options
 from harness.run.session import Session
 from harness.run.single.coverage import Executed, executed_by, of_record
 from harness.run.single.parts import chosen_cell
-from harness.store.packing import holds_file
+from harness.store.packing import is_there
 
 if TYPE_CHECKING:
     import argparse
@@ -99,9 +99,9 @@ def _pattern(text: str | None) -> re.Pattern[str]:
 def _executed(options: argparse.Namespace, session: Session) -> Iterator[Executed]:
     cells: list[Cell] = []
     for text in options.what:
-        path = Path(text)
-        if holds_file(path.absolute() / INDEX):
-            yield of_record(BootRecord.load(path.absolute()))
+        path = Path(text).absolute()
+        if is_there(path):
+            yield of_record(BootRecord.load(path))
         elif path.is_file():
             cells += [planned.cell for planned in session.select(session.plan(path)) if not planned.lacks]
         else:

@@ -20,6 +20,7 @@ from harness.run.single.boot import SingleBoot, prepare
 from harness.run.single.debugger import Debugger, check_place
 from harness.run.single.parts import Own, chosen_cell, on_this_host
 from harness.run.single.stored import provide, stored_boot
+from harness.store.packing import is_there
 
 if TYPE_CHECKING:
     import argparse
@@ -84,7 +85,7 @@ def _chosen(options: argparse.Namespace, session: Session) -> tuple[Cell, Own]:
     except HarnessError as no_cell:
         try:
             stored = stored_boot(record_path(options.what, options), session)
-        except HarnessError:
-            raise no_cell from None
+        except HarnessError as no_record:
+            raise (no_record if is_there(Path(options.what)) else no_cell) from None
         own = provide(stored, session)
         return on_this_host(stored.cell, session), own
