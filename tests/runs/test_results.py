@@ -63,7 +63,7 @@ def test_a_run_of_boots(pytester: pytest.Pytester, scenarios: Path, stand_ins: A
     assert {line.state for line in run.checks} == {"passed"}
     expectation = run.checks[0].expectation
     assert expectation is not None
-    assert (expectation.outcome, expectation.row) == ("plain", "rollout.yaml, row 2")
+    assert (expectation.outcome, expectation.row) == ("plain", "rollout.yaml, row 3")
     with open_file(pytester.path / "here" / PLAIN / "verdict.json") as file:
         verdict = json.load(file)
     assert len(verdict["checks"]) == len(run.checks)

@@ -160,7 +160,12 @@ def test_redaction(record: Path, project: Path, monkeypatch: pytest.MonkeyPatch)
     index["consoles"]["serial"]["bytes"] = len(serial)
     index["host"]["name"] = "examplehost"
     good = StoredFile.of(io.BytesIO(serial))
-    index["files"] = {"serial.log": asdict(good), "debugcon.log": asdict(replace(good, size=1))}
+    traits = StoredFile.of(io.BytesIO((record / "traits.json").read_bytes()))
+    index["files"] = {
+        "serial.log": asdict(good),
+        "debugcon.log": asdict(replace(good, size=1)),
+        "traits.json": asdict(traits),
+    }
     (record / "memory-0x0.bin").write_bytes(b"examplehost")
     (record / "boot.json").write_text(json.dumps(index))
     assert entry.main(["pack", str(record), "-o", "c.tar.zst", "--redact"]) == ExitCode.OK
