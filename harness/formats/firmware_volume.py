@@ -54,6 +54,11 @@ def placed_files(data: bytes) -> Iterator[PlacedFile]:
         found = data.find(_SIGNATURE, found + len(_SIGNATURE))
 
 
+def has_volume(data: bytes) -> bool:
+    """Return whether there is a firmware volume in an image."""
+    return _SIGNATURE in data
+
+
 def kind_of(content: bytes) -> int:
     """Return the kind that a file's header says, such as ``SECURITY_CORE``."""
     return content[_KIND_AT]

@@ -322,5 +322,5 @@ def test_an_image_of_ones_own(firmware: Firmware) -> None:
     recipe = FirmwareRecipe("own", source, firmware.root)
     with pytest.raises(HarnessError, match=r"firmware own: .*own\.fd: no such file"):
         resolve_firmware(recipe, firmware.apt, NO_LOCK)
-    (firmware.root / "own.fd").write_bytes(b"image")
+    (firmware.root / "own.fd").write_bytes(b"image _FVH")
     assert resolve_firmware(recipe, firmware.apt, NO_LOCK).path == firmware.root / "own.fd"

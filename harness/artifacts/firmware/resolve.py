@@ -99,6 +99,9 @@ def _image(recipe: FirmwareRecipe, apt: AptRoot, lock: Lock) -> Path:
         path = recipe.path(recipe.source.file.path)
         if not path.is_file():
             raise HarnessError(f"firmware {recipe.name}: {path}: no such file")
+        if not firmware_volume.has_volume(path.read_bytes()):
+            what = f"firmware {recipe.name}: {path}: no firmware image, there is no volume in it"
+            raise HarnessError(what, "name a whole image, such as OVMF.fd")
         return path
     if recipe.source.prebuilt is not None:
         prebuilt = recipe.source.prebuilt

@@ -100,6 +100,15 @@ def test_firmware_is_read_once(project: Project) -> None:
     assert ingredients.firmware("fw") is firmware
 
 
+def test_a_file_that_is_no_firmware(project: Project) -> None:
+    project.write("ovmf-builds/own.yaml", "firmware:\n  - {name: own, source: {file: {path: own.fd}}}\n")
+    project.write("ovmf-builds/own.fd", "image")
+    with pytest.raises(HarnessError, match=r"/own.fd: no firmware image, there is no volume in it"):
+        project.open().firmware("own")
+    project.write("ovmf-builds/own.fd", "image _FVH")
+    assert project.open().firmware("own").name == "own"
+
+
 def test_a_kernel_of_one_package(project: Project) -> None:
     files = {"boot/vmlinuz-1": "image", "boot/config-1": "CONFIG_A=y"}
     project.add(PackageQuery("linux-image-1", "trixie"), BOOT, files)
