@@ -159,6 +159,7 @@ void destroy_vcpu(uint64_t vmsa);
 /* Does the second vCPU run? Given up after long enough. It reads from ap_reads, if that is not 0. */
 bool beating(void);
 bool stops(void);
+void expect_stopped(void);
 void expect_stands(const char *what);
 /* It goes into AP reset hold; 0x6 in the MSR, or by the GHCB page. */
 void park_it(bool by_page);
