@@ -158,7 +158,7 @@ _WAITING = {Phase.INIT, Phase.DONE}
 _PER_GIB = 1.5
 _PER_GIB_READ = 150.0
 """GRUB 2.12 reads 1088 MiB in 90 s on two busy processors, without a word."""
-_READING = frozenset(Phase) - {Phase.LAUNCH, Phase.ACTIONS, Phase.DONE}
+_READING = frozenset(Phase) - {Phase.LAUNCH, Phase.INIT, Phase.ACTIONS, Phase.DONE}
 """A loader reads, or the firmware does (QEMU's -kernel); the kernel unpacks what was read."""
 _PER_SHARER = 0.2
 """42 vCPUs on two processors calibrate for 99 s: each further vCPU of a processor adds a fifth."""

@@ -328,6 +328,7 @@ def test_what_is_read_and_who_shares_lengthen_the_limits() -> None:
     plain, reading = deadlines("tcg", 6144), deadlines("tcg", 6144, read_mib=1088)
     assert reading[Phase.LOADER].silence > 92 > plain[Phase.LOADER].silence
     assert reading[Phase.LAUNCH] == plain[Phase.LAUNCH]
+    assert reading[Phase.INIT] == plain[Phase.INIT], "what loaders read is unpacked by then"
     assert deadlines("tcg", 6144, share=21)[Phase.KERNEL].silence > 99
     assert deadlines("tcg", 6144, share=0.5) == plain
 
