@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harness.checks.finding import Problem
 from harness.checks.where import (
     BEFORE_END,
+    LOADERS_PHASES,
     fault_text,
     host_failed,
     led_by_page,
@@ -56,7 +57,6 @@ _BY_A_LINE = {EndingKind.GUEST_PANIC, EndingKind.FIRMWARE_ASSERT, EndingKind.FIR
 _BY_A_PAGE = _BY_A_LINE | {EndingKind.TERMINATED, EndingKind.RESET}
 _BY_KERNEL = {EndingKind.GUEST_PANIC, EndingKind.HANG}
 _EXCEPTIONS = {"firmware-exception", "firmware-vc"}
-_LOADERS_PHASES = {"loader", "stub"}
 _STAMP = re.compile(r"^(?:<\d+>)?\[ *\d+\.\d+\] +")
 _PREFIX = re.compile(r"^(?:Kernel panic - not syncing: |EFI stub: ERROR: |PANIC: )")
 _BY_CODE = re.compile(r"\bby (firmware|firmware-ebs|kernel) at (0x[0-9a-f]+)")
@@ -139,7 +139,7 @@ def _is_exception(death: Remark | None) -> bool:
 
 def _is_loaders(evidence: Evidence, dump: ExceptionDump) -> bool:
     """Return whether code that raised an exception is none of the firmware's, once a loader runs."""
-    return evidence.record.ending.phase in _LOADERS_PHASES and not evidence.places.is_firmware(dump.rip)
+    return evidence.record.ending.phase in LOADERS_PHASES and not evidence.places.is_firmware(dump.rip)
 
 
 def _dump_text(evidence: Evidence, dump: ExceptionDump) -> str:

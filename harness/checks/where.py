@@ -23,7 +23,8 @@ _MOST_CALLS = 6
 _NANO = 1e9
 _BY_DEVICE = "dma-"
 """Refusals of this kind raise nothing in the guest."""
-_LOADERS_PHASES = {"loader", "stub"}
+LOADERS_PHASES = {"loader", "stub"}
+"""Phases in which what runs may be the loader's."""
 _BY_RELOCATOR = {"legacy", "legacy-no-cbit"}
 BEFORE_END = 2.0
 """Seconds; what came this shortly before the end is what led to it."""
@@ -89,7 +90,7 @@ def place(evidence: Evidence, address: int, who: str = "") -> str:
     if name or not places.modules.all:
         return f"{address:#x}" + (f" ({name})" if name else "")
     name = "in no loaded image"
-    if who == "loader" or evidence.record.ending.phase in _LOADERS_PHASES:
+    if who == "loader" or evidence.record.ending.phase in LOADERS_PHASES:
         name += ": what the loader put there"
         if evidence.traits is not None and evidence.traits.entry in _BY_RELOCATOR:
             name += ", as GRUB's relocator, by which it enters this kernel"
