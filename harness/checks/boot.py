@@ -7,6 +7,7 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from harness.artifacts.firmware.traits import LOCAL_APIC
 from harness.checks.ended import ended
 from harness.checks.finding import Check, Needs, Problem
 from harness.checks.host import page_states
@@ -33,8 +34,9 @@ _MOST_VCPUS = 4096
 # 5.10 says "SEV-ES: Unsupported exit-code 0x404 in early #VC", and "PANIC: Unsupported" before it gives up.
 _DEATH_BY_VC = re.compile(r"^.*Unsupported exit-code 0x404 in early #VC exception.*$", re.MULTILINE)
 
-_DEATH_BY_MMIO = re.compile(
-    "is no memory, and was used with the C-bit|Convert non guest_memfd backed memory region"
+_DEATH_BY_APIC = re.compile(
+    rf"page {LOCAL_APIC:#x} is no memory, and was used with the C-bit"
+    rf"|Convert non guest_memfd backed memory region \({LOCAL_APIC:#x} "
 )
 """What QEMU says of a guest that it ends: the emulation's, and the one for KVM (kvm_convert_memory())."""
 
@@ -169,10 +171,10 @@ def _ends_on_private_mmio(evidence: Evidence) -> Iterator[Problem]:
     ending = evidence.record.ending
     if release := kernel_release(evidence.record.serial_text):
         yield Problem("kernel-started", f"the kernel {release} ran before the end", evidence.end)
-    if not _DEATH_BY_MMIO.search(ending.detail):
+    if not _DEATH_BY_APIC.search(ending.detail):
         yield Problem(
             "died-otherwise",
-            "it was not for using a device with the C-bit that the host ended the guest",
+            "it was not for using the local APIC with the C-bit that the host ended the guest",
             evidence.end,
             ending.detail,
             ending=str(ending.kind),
@@ -248,7 +250,7 @@ NEVER_STARTED = Check(
 )
 ENDS_ON_PRIVATE_MMIO = Check(
     "ends-on-private-mmio",
-    "Does the host end the guest for using a device with the C-bit?",
+    "Does the host end the guest for using the local APIC with the C-bit?",
     _ends_on_private_mmio,
     Needs.RECORD,
 )

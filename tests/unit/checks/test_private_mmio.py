@@ -63,6 +63,8 @@ def found(path: Path, kind: EndingKind, detail: str, serial: str = "") -> list[s
     [
         (EndingKind.TERMINATED, EMULATED, "", []),
         (EndingKind.QEMU_EXIT, BY_KVM, "", []),
+        (EndingKind.TERMINATED, EMULATED.replace("fee", "fec"), "", ["died-otherwise"]),
+        (EndingKind.QEMU_EXIT, BY_KVM.replace("fee", "fec"), "", ["died-otherwise"]),
         (EndingKind.TERMINATED, EMULATED, LINUX, ["kernel-started"]),
         (EndingKind.COMPLETED, "QMP event SHUTDOWN, reason guest-shutdown", "", ["died-otherwise"]),
         (EndingKind.HANG, "phase sec lasted longer than 20 s", "", ["died-otherwise"]),
