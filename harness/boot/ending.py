@@ -148,7 +148,7 @@ def _by_limit(
     limit, phase, began = limits[seen.phase], seen.phase.label, seen.marks[-1].t
     if now >= began + limit.deadline + lost(pauses, began):
         return EndingKind.HANG, f"phase {phase} lasted longer than {round(limit.deadline, 1):g} s"
-    return EndingKind.HANG, f"no console byte for {round(limit.silence, 1):g} s in phase {phase}"
+    return EndingKind.HANG, f"no console byte for {round(limit.silence, 1):g} s"
 
 
 def _by_prompt(seen: Seen, now: float) -> tuple[EndingKind, str] | None:

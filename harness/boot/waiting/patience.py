@@ -119,7 +119,7 @@ class Patience:
         nothing = does_nothing(texts) and self._runs() and not self._starves(now)
         if not self._idle.found(quiet, now, nothing=nothing):
             return None
-        detail = f"no console byte for {now - quiet:.1f} s in phase {seen.phase.label}; {told}"
+        detail = f"no console byte for {now - quiet:.1f} s; {told}"
         return Ending(EndingKind.HANG, seen.phase.label, seen.last_line, detail)
 
     def _runs(self) -> bool:

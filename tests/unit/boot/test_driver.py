@@ -149,7 +149,7 @@ def test_hang_by_silence(run: Run) -> None:
     limits = {**QUICK, Phase.INIT: Limit(deadline=60.0, silence=0.4)}
     record = run(KERNEL, deadlines=limits)
     assert record.ending.kind is EndingKind.HANG
-    assert record.ending.detail.startswith("no console byte for 0.4 s in phase init; ")
+    assert record.ending.detail.startswith("no console byte for 0.4 s; ")
     assert record.ending.last_line == "Run /init as init process"
     assert record.bytes_of("registers.txt") == (b"RIP=0\nCode of vCPU 0\nRIP=0\nStack of vCPU 0\nRIP=0")
 

@@ -318,7 +318,7 @@ def test_silence_and_deadline() -> None:
     assert verdict_on(KERNEL, now=10.4) is None
     silent = outcome(KERNEL, now=10.5)
     assert (silent.kind, silent.phase) == (EndingKind.HANG, "kernel")
-    assert silent.detail == "no console byte for 10 s in phase kernel"
+    assert silent.detail == "no console byte for 10 s"
     chatty = Seen(phase=Phase.KERNEL, marks=(PhaseMark("kernel", 0.5),), last_byte=100.0)
     assert next_look(chatty, LIMITS) == 100.5
     assert verdict_on(chatty, now=100.4) is None
