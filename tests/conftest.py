@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from harness.artifacts.ingredients import Ingredients
 
 pytest_plugins = ["pytester"]
+
+_BOOTS_END = 30.0
+"""Seconds until the last stand-in of a boot has ended; they copy a folder."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -112,13 +116,19 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def stand_ins(monkeypatch: pytest.MonkeyPatch) -> StandIns:
-    """Let sessions of this process boot stored records on a host without /dev/sev."""
+def stand_ins(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIns]:
+    """Let sessions of this process boot stored records on a host without /dev/sev.
+
+    A run may end before a boot that it queued: that thread would boot in the next test's place.
+    """
     made = StandIns()
+    before = set(threading.enumerate())
     monkeypatch.setattr(session, "Ingredients", partial(StandInIngredients, made))
     monkeypatch.setattr(boots, "boot", made.boot)
     monkeypatch.setattr(session, "survey", lambda **_: WITHOUT_DEV_SEV)
-    return made
+    yield made
+    for thread in set(threading.enumerate()) - before:
+        thread.join(_BOOTS_END)
 
 
 @pytest.fixture
