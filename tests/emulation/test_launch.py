@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pytest
 
 from harness.evidence.host.page_states import parse_page_states
+from harness.evidence.signatures.signatures import shipped
 from harness.machine.argv import ByHand, argv
 from harness.machine.spec import TRACE
 from harness.platforms import qemu_answers
@@ -66,6 +68,22 @@ def test_a_launch_that_qemu_refuses_is_no_pass(guest: MachineSpec) -> None:
     leaf = launched(Means(guest.qemu, mend_of=lambda line: "mend" if "policy" in line else ""), refused)
     assert (leaf.state, leaf.mend) == ("fail", "mend")
     assert "policy 0x10000 is refused" in leaf.said
+
+
+@pytest.mark.qemu
+def test_firmware_without_a_reset_block_is_refused(
+    guest: MachineSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without = snp_launch.image().replace(UUID("00f771de-1a7e-4fcb-890e-68c77e2fb44e").bytes_le, b"x" * 16)
+    monkeypatch.setattr(snp_launch, "image", lambda: without)
+    leaf = launched(Means(guest.qemu, mend_of=_mend), guest)
+    assert leaf.state == "fail"
+    assert "GUID Table block not found" in leaf.said
+    assert "OvmfPkgX64" in leaf.mend
+
+
+def _mend(line: str) -> str:
+    return next((match.signature.says.try_ for match in shipped().matches(line, "qemu")), "")
 
 
 @pytest.mark.qemu
