@@ -209,7 +209,7 @@ def _follow(
 
     def look() -> Ending | None:
         failure = conversation.failure
-        if (full := room.look(watch.seen())) is not None:
+        if (full := room.look(watch)) is not None:
             return full
         if attendant is None and (stopped := patience.look(watch.seen())) is not None:
             return stopped

@@ -15,7 +15,7 @@ from harness.machine.console import LEFT_OUT
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.boot.watch import Seen
+    from harness.boot.watch import Watch
     from harness.machine.machine import Machine
 
 EVIDENCE_BYTES = 768 << 20
@@ -35,8 +35,8 @@ class Room:
         self._machine = machine
         self._last = 0.0
 
-    def look(self, seen: Seen) -> Ending | None:
-        """Return the end of a boot that has filled its record."""
+    def look(self, watch: Watch) -> Ending | None:
+        """Return the end of a boot that has filled its record, in the phase that it is in by then."""
         now = self._machine.clock()
         if now - self._last < _EVERY:
             return None
@@ -44,6 +44,7 @@ class Room:
         needed, evidence = _sizes(self._machine.rundir)
         if evidence < EVIDENCE_BYTES and needed + evidence < ALL_BYTES:
             return None
+        seen = watch.seen()
         what = f"its record reached {_mib(evidence)} of evidence and {_mib(needed)} of disks"
         return Ending(EndingKind.RECORD_FULL, seen.phase.label, seen.last_line, what)
 

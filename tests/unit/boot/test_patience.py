@@ -43,17 +43,22 @@ def run(tmp_path: Path) -> Run:
 
 
 class Signals:
-    """A talk that sends QEMU signals, each after some seconds."""
+    """A talk that sends QEMU signals, each after some seconds, once the guest's first program runs."""
 
     types: ClassVar[bool] = False
 
     def __init__(self, *sent: tuple[float, signal.Signals]) -> None:
         self.sent = sent
+        self.console = b""
 
     def attach(self, machine: Machine) -> None:
-        """Have nothing to watch."""
+        machine.watch("serial", self._hear)
+
+    def _hear(self, data: bytes, _t: float) -> None:
+        self.console += data
 
     def run(self, machine: Machine) -> None:
+        machine.wait(lambda: b"/init" in self.console or machine.ended is not None or None, math.inf)
         for seconds, what in self.sent:
             machine.wait(lambda: True if machine.ended is not None else None, machine.clock() + seconds)
             if machine.ended is None:
