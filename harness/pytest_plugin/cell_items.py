@@ -42,6 +42,12 @@ REQUIREMENTS = "requirements"
 ALL_THERE = Check(REQUIREMENTS, "Is all there that the boot needs?", lambda _: iter(()))
 
 
+class Lack(str):
+    """Why a test is skipped: what this host lacks for its cell."""
+
+    __slots__ = ()
+
+
 def shown_path(config: pytest.Config, path: Path) -> str:
     """Return a scenario file's path as results name it: relative to the project where it lies in it."""
     root = config.stash[SESSION].project.scenarios.parent
@@ -81,7 +87,7 @@ class LackingItem(CellItem):
 
     def runtest(self) -> None:
         self.config.stash[RECORDER].lack(self.cell, self.where, self.lacks)
-        pytest.skip(self.lacks)
+        pytest.skip(Lack(self.lacks))
 
 
 class LeftItem(CellItem):

@@ -3,24 +3,30 @@
 
 pytest says 2, "interrupted", for every error at collection. Where all of these are the harness's own, the
 run says whose fault they are: 4 the user's, 6 the host's, 1 the subject's. A run in which nothing but the
-host failed says 6.
+host failed says 6, and so does one that judged no cell because the host lacks something for each.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from harness.errors import ExitCode, HarnessError
+from harness.errors import ExitCode, HarnessError, HostError
+from harness.matrix.show import count
+from harness.pytest_plugin.cell_items import Lack
+from harness.pytest_plugin.own.items import cell_of_item
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
 
     from _pytest.reports import BaseReport
 
 _CODE = "harness_exit_code"
 """Attribute of a report whose failure is a HarnessError; xdist hands it from a worker to the controller."""
+_LACK = "harness_lack"
+"""Attribute of the report of a cell's item: what the host lacks for the cell, "" when nothing."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,10 +50,11 @@ def pytest_make_collect_report(
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note on the report of a test whose fault its failure is."""
-    del item  # its report is all that is looked at
+    """Note on the report of a test whose fault its failure is, and what the host lacks for its cell."""
     report = yield
     _mark(report, call)
+    if (lack := _lack(item, call)) is not None:
+        setattr(report, _LACK, lack)
     return report
 
 
@@ -56,12 +63,24 @@ def _mark(report: BaseReport, call: pytest.CallInfo[Any] | None) -> None:
         setattr(report, _CODE, int(call.excinfo.value.exit_code))
 
 
+def _lack(item: pytest.Item, call: pytest.CallInfo[None]) -> str | None:
+    """Return what the host lacks for the cell of an item that is over; None for an item without a cell."""
+    error = None if call.excinfo is None else call.excinfo.value
+    if isinstance(error, pytest.skip.Exception) and isinstance(error.msg, Lack):
+        return str(error.msg)  # a text that xdist can hand over
+    return "" if call.when == "call" and cell_of_item(item) is not None else None
+
+
 class _Outcome:
-    """Gathers whose fault the failures of a run are; only in the process that the user started."""
+    """Gathers whose fault the failures of a run are, and what cells lacked.
+
+    Only in the process that the user started.
+    """
 
     def __init__(self) -> None:
         self._collected: set[int | None] = set()
         self._ran: set[int | None] = set()
+        self._lacks: list[str] = []
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -71,7 +90,22 @@ class _Outcome:
         if report.failed:
             self._ran.add(getattr(report, _CODE, None))
 
+        if (lack := getattr(report, _LACK, None)) is not None:
+            self._lacks.append(lack)
+
+    @property
+    def _judged_nothing(self) -> bool:
+        """Whether there were cells, and the host lacked something for each."""
+        return bool(self._lacks) and all(self._lacks)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._judged_nothing:
+            error = _nothing_judged(self._lacks)
+            terminalreporter.write_line(f"ERROR: {error}", red=True)
+
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if exitstatus == pytest.ExitCode.OK and self._judged_nothing:
+            session.exitstatus = ExitCode.HOST
         if exitstatus not in {pytest.ExitCode.INTERRUPTED, pytest.ExitCode.TESTS_FAILED}:
             return
         if self._collected and not self._ran and None not in self._collected:
@@ -79,6 +113,18 @@ class _Outcome:
             session.exitstatus = next(code for code in by_weight if code in self._collected)
         elif self._ran == {ExitCode.HOST} and not self._collected:
             session.exitstatus = ExitCode.HOST
+
+
+def _nothing_judged(lacks: Iterable[str]) -> HostError:
+    """Return the error of a run for each of whose cells the host lacks something: a text for each of them."""
+    reasons = Counter(lacks)
+    cells = "its cell" if reasons.total() == 1 else f"each of its {reasons.total()} cells"
+    first, number = reasons.most_common(1)[0]
+    more = f"; something else for {count(left, 'cell')}" if (left := reasons.total() - number) else ""
+    return HostError(
+        f"this run judged nothing: the host lacks something for {cells} ({first}{more})",
+        "`-rs` lists what; `harness doctor` says what this host can do",
+    )
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -54,6 +54,17 @@ def test_workers_leave_messages_to_their_controller(
         assert "Traceback" not in text
 
 
+def test_workers_tell_their_controller_what_the_host_lacks(
+    scenario: Callable[[str], Path], pytester: pytest.Pytester
+) -> None:
+    scenario(f"{TWO}requires: [{{cpus: 99999}}]\n")
+    result = pytester.runpytest_inprocess("scenarios", "-n2")
+    assert result.ret == ExitCode.HOST
+    assert result.parseoutcomes()["skipped"] == 2
+    said = "ERROR: this run judged nothing: the host lacks something for each of its 2 cells (needs 99999"
+    assert result.stdout.str().count(said) == 1
+
+
 @pytest.mark.parametrize("workers", ["-n0", "-n2"])
 def test_a_mirror_without_packages_and_a_cold_cache(
     scenario: Callable[[str], Path], pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: str

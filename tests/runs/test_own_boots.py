@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.errors import HarnessError
+from harness.errors import ExitCode, HarnessError
+from harness.run import session
 from harness.run.boots import Boots
 from tests.support.own_tests import EMULATED, ON_EMULATED, ON_PLAIN, PLAIN, ids, run
 from tests.support.pytest_runs import stored_records
@@ -250,3 +251,17 @@ def test_a_guest_at_work_has_a_place_among_the_boots(
     code = f"{ON_PLAIN}def test_it({fixture}): assert {fixture} == 'guest'\n"
     run(pytester, code)[0].assert_outcomes(passed=1)
     assert seen == [cell, "guest", "guest ends", f"{cell} ends"]
+
+
+def test_a_run_of_own_cells_that_the_host_lacks_something_for_judged_nothing(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, stand_ins: Any
+) -> None:
+    code = f"def test_plain(): pass\n{ON_PLAIN}def test_one(record): pass\n"
+    by_itself = f"{ON_PLAIN}def test_two(record): pytest.skip('so')\n"
+    with monkeypatch.context() as lacking:
+        lacking.setattr(session, "lacks", lambda *_: "no such host")
+        result, text = run(pytester, code)
+    assert (result.ret, stand_ins.booted) == (ExitCode.HOST, [])
+    assert "judged nothing: the host lacks something for its cell (no such host)\n" in text
+    result, text = run(pytester, by_itself)
+    assert (result.ret, "judged nothing" in text) == (0, False)

@@ -65,6 +65,40 @@ def test_a_cell_that_the_host_lacks_something_for_is_skipped_and_says_so(
     assert re.search(r"needs 99999 processors, the host has \d+, by", run(pytester)[1])
 
 
+def test_a_run_whose_every_cell_lacks_something_judged_nothing(
+    pytester: pytest.Pytester, scenario: Callable[[str], Path], stand_ins: Any
+) -> None:
+    """Tests that have no cell judge no cell either, whatever comes of them."""
+    scenario(f"{TWO}requires: [{{when: {{platform: plain}}, cpus: 77777}}, {{cpus: 99999}}]\n")
+    pytester.makepyfile("def test_other(): pass")
+    result, text = run(pytester, "scenarios", ".")
+    assert result.ret == ExitCode.HOST
+    assert result.parseoutcomes() == {"passed": 1, "skipped": 2}
+    said = (
+        r"^ERROR: this run judged nothing: the host lacks something for each of its 2 cells \(needs \d+ "
+        r"processors, the host has \d+, by scenarios/s.yaml:6:\d+; something else for 1 cell\)\n  `-rs` lists"
+    )
+    assert len(re.findall(said, text, re.MULTILINE)) == 1
+    assert stand_ins.booted == []
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_a_run_that_judged_a_cell_is_as_good_as_that(
+    pytester: pytest.Pytester, scenario: Callable[[str], Path]
+) -> None:
+    """Neither a cell that lacks something, nor a run without cells, nor one that judges elsewhere's."""
+    scenario(f"{TWO}requires: [{{when: {{platform: plain}}, cpus: 77777}}]\n")
+    result, text = run(pytester)
+    assert (result.ret, "judged nothing" in text) == (0, False)
+    result, text = run(pytester, "scenarios", "-k", "plain")
+    assert (result.ret, "for its cell (needs 77777" in text) == (ExitCode.HOST, True)
+    result, text = run(pytester, "scenarios", "--collect-only")
+    assert (result.ret, "judged nothing" in text) == (0, False)
+    pytester.makepyfile("import pytest\ndef test_other(): pytest.skip('so')")
+    result, text = run(pytester, "test_a_run_that_judged_a_cell_is_as_good_as_that.py")
+    assert (result.ret, "judged nothing" in text) == (0, False)
+
+
 def test_a_replay_asks_nothing_of_the_host(
     pytester: pytest.Pytester, scenario: Callable[[str], Path], records: Path
 ) -> None:

@@ -23,7 +23,7 @@ import pytest
 from harness.errors import HarnessError
 from harness.matrix.cell import AXES, TABLE
 from harness.matrix.show import cell_values
-from harness.pytest_plugin.cell_items import SESSION
+from harness.pytest_plugin.cell_items import SESSION, Lack
 from harness.run.own_tests import USUAL, one_value, plan_of
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     plan = _plan(metafunc, {"guest": _DEBIAN} | marked if debian else marked)
     metafunc.config.stash[OWN] |= {(it.platform_asked, it.cell.platform) for it in plan.planned}
     rows: dict[tuple[Any, ...], tuple[Cell, str]] = {}
-    cells = [(it.cell, it.lacks) for it in plan.planned] or [(it.cell, it.reason) for it in plan.removed]
-    for cell, reason in cells:
+    cells: list[tuple[Cell, str]] = [(it.cell, Lack(it.lacks)) for it in plan.planned]
+    for cell, reason in cells or [(it.cell, it.reason) for it in plan.removed]:
         values = cell_values(cell)
         rows.setdefault(tuple(values[axis] for axis in free), (cell, reason))
     if free:
