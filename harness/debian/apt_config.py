@@ -101,8 +101,10 @@ def find_mirror(os_release: Path = _OS_RELEASE) -> str:
 def _configured(os_release: Path) -> str:
     command = ["apt-get", "indextargets", "--format"]
     released = _ask([*command, "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)|$(LABEL)"])
+    if found := pick_mirror(released):
+        return found  # apt takes half a second to answer once
     known = _ask([*command, "$(REPO_URI)|$(RELEASE)|$(COMPONENT)", "--no-release-info"])
-    if found := pick_mirror(released) or pick_mirror(known):
+    if found := pick_mirror(known):
         return found
     beside = pick_beside(known)
     if found := next(filter(_serves, beside), None):

@@ -43,6 +43,23 @@ def test_setting_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
         apt_config.find_mirror()
 
 
+def test_apt_answers_once_where_its_indexes_name_the_archive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second question is for a machine that has no index yet."""
+    asked: list[list[str]] = []
+    answers = ["http://m.example/debian/|trixie|main|Debian|Debian\n"]
+
+    def answer(argv: list[str]) -> str:
+        asked.append(argv)
+        return answers[min(len(asked), len(answers)) - 1]
+
+    monkeypatch.delenv(apt_config.MIRROR_SETTING, raising=False)
+    monkeypatch.setattr(apt_config, "_ask", answer)
+    assert (apt_config.find_mirror(), len(asked)) == ("http://m.example/debian", 1)
+    asked.clear()
+    answers[:] = ["", "http://m.example/debian/|trixie|main\n"]
+    assert (apt_config.find_mirror(), len(asked)) == ("http://m.example/debian", 2)
+
+
 def test_no_archive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(apt_config.MIRROR_SETTING, raising=False)
     monkeypatch.setattr(apt_config, "_ask", lambda _: "")
