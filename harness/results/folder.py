@@ -255,7 +255,7 @@ def find_run(text: str, records: Path, before: Path | None = None) -> Path:
         if not wanted:
             return path
         wanted -= 1
-    what = "run that was green" if green else "run"
+    what = "run of scenarios that was green" if green else "run of scenarios"
     raise HarnessError(f"{text}: there is no such {what} below {records}", "harness runs lists what there is")
 
 

@@ -23,24 +23,41 @@ def find_record(text: str, records: Path) -> Path:
     if path.name.endswith(SUFFIX) and path.is_file():
         return path.with_name(unpacked_name(path))
     if (path / RUN).is_file():
-        held = sorted(unpacked_name(inside) for inside in path.iterdir())
-        names = [name for name in held if holds_file(path / name / INDEX)]
-        shown = ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")
-        raise HarnessError(f"{text}: a run, not a record", f"name one of its records: {shown or 'none'}")
+        raise HarnessError(f"{text}: a run, not a record", f"name one of its records: {_names(path)}")
     if is_there(path):
         return path
     run, slash, cell = text.rpartition("/")
-    if slash and (found := _in_run(run, cell, records)) is not None:
-        return found
-    for folder in reversed(run_folders(records)):
-        if not slash and is_there(folder / text):
-            return folder / text
-    raise HarnessError(f"{text}: no such record", f"give {RECORD_HELP}")
+    if not slash:
+        found, hint = _newest(text, records), f"give {RECORD_HELP}"
+    else:
+        found, hint = _in_run(run, cell, records)
+    if found is None:
+        raise HarnessError(f"{text}: no such record", hint)
+    return found
 
 
-def _in_run(run: str, cell: str, records: Path) -> Path | None:
+def _in_run(run: str, cell: str, records: Path) -> tuple[Path | None, str]:
+    """Return a run's record of a cell, else what to do."""
     try:
-        found = find_run(run, records) / cell
-    except HarnessError:
-        return None
-    return found if is_there(found) else None
+        folder = find_run(run, records)
+    except HarnessError as error:
+        hint = error.what if run.startswith("last") else f"give {RECORD_HELP}"
+    else:
+        if cell and is_there(folder / cell):
+            return folder / cell, ""
+        hint = f"the run {folder.name} has {_names(folder)}"
+    if cell and (newest := _newest(cell, records)) is not None:
+        hint += f"; {cell} alone names its newest record, of the run {newest.parent.name}"
+    return None, hint
+
+
+def _newest(cell: str, records: Path) -> Path | None:
+    found = (folder / cell for folder in reversed(run_folders(records)))
+    return next(filter(is_there, found), None)
+
+
+def _names(run: Path) -> str:
+    """Return the names of a run's first records."""
+    held = sorted(unpacked_name(inside) for inside in run.iterdir())
+    names = [name for name in held if holds_file(run / name / INDEX)]
+    return ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "") or "none"

@@ -88,7 +88,7 @@ def test_a_boot_is_a_run_of_its_own_kind(
     assert f"record: {path / GOOD}\n" in err
     run = StoredRun.load(path)
     assert (run.run.kind, len(run.boots), run.checks) == ("boot", 1, ())
-    with pytest.raises(Exception, match="there is no such run"):
+    with pytest.raises(Exception, match="there is no such run of scenarios"):
         find_run("last", project / "out/records")
 
 

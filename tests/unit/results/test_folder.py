@@ -126,7 +126,7 @@ def test_runs_by_word(tmp_path: Path) -> None:
     assert find_run("last", tmp_path, before=tmp_path / "4").name == "2"
     assert find_run("last-green", tmp_path, before=tmp_path / "2").name == "1"
     assert find_run(str(tmp_path / "3"), tmp_path).name == "3"
-    with pytest.raises(HarnessError, match="there is no such run that was green"):
+    with pytest.raises(HarnessError, match="there is no such run of scenarios that was green"):
         find_run("last-green~1", tmp_path)
     with pytest.raises(HarnessError, match=r"no run, there is no run\.json"):
         find_run(str(tmp_path / "5"), tmp_path)

@@ -185,6 +185,23 @@ def test_ways_to_name_a_record(tmp_path: Path, how: str) -> None:
         find_record("debian", records)
 
 
+def test_a_record_that_lies_in_another_run(tmp_path: Path) -> None:
+    """As after harness boot, whose run is none of scenarios: ``last`` is not that one."""
+    run = tmp_path / "20260101-000000-1"
+    shutil.copytree(RECORDS / SNP, run / SNP)
+    data = {"schema": 1, "project": "ovmf-acceptance", "kind": "boot"}
+    (run / "run.json").write_text(json.dumps(data))
+    alone = f"{SNP} alone names its newest record, of the run {run.name}"
+    for text, hint in (
+        (f"last/{SNP}", f"last: there is no such run of scenarios below {tmp_path}; {alone}"),
+        ("last/CELL", f"last: there is no such run of scenarios below {tmp_path}"),
+        (f"{run.name}/CELL", f"the run {run.name} has {SNP}"),
+        (f"nope/{SNP}", f"a cell's id: its newest record; {alone}"),
+    ):
+        with pytest.raises(HarnessError, match=f"{re.escape(hint)}$"):
+            find_record(text, tmp_path)
+
+
 @pytest.mark.parametrize("text", ["/nope", "nope/", "/", "//nope", "a/b/c"])
 def test_what_names_no_record(text: str, tmp_path: Path) -> None:
     with pytest.raises(HarnessError, match=r"no such record|no boot\.json|not a boot record"):
