@@ -22,6 +22,8 @@ Figures (all when none is named):
     One process writes to every page of 4 GiB, of which nearly all is unaccepted under SNP.
 ``steady``
     An interpreter and digests, after ``accept_memory=eager``: nothing is left to accept.
+``disk``, ``disk-2m``
+    The guest reads a virtio disk of 1 GiB: it accepts pages for its cache, and copies by its bounce buffer.
 ``absent``
     A plain boot: this QEMU over one built from the same source without our patches (built once, kept in the
     store).
@@ -43,10 +45,13 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+import tempfile
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.disk import READING, with_disk
 from bench.figures import Figure as Measured
 from bench.figures import tell
 from bench.measure import ACTION, BOOT, Interval, Ratio, alternate, cost, loaded, report, spec_of
@@ -59,7 +64,6 @@ from harness.recipes.qemu import load_qemu
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from bench.measure import Cost
     from harness.machine.spec import MachineSpec
@@ -105,6 +109,8 @@ FIGURES = {
         ),
         Figure("touch", 1.05, action="touch:4096", interval=ACTION, emulation=LARGE),
         Figure("steady", 1.02, cmdline="accept_memory=eager", action="compute:2", interval=ACTION),
+        Figure("disk", 1.25, interval=READING),
+        Figure("disk-2m", 1.25, interval=READING, emulation=LARGE),
         Figure("absent", 1.01),
         Figure("ledger", 1.02),
         Figure("events", 1.02),
@@ -179,11 +185,17 @@ def measure(figure: Figure, options: argparse.Namespace, ingredients: Ingredient
     """Measure and print one figure; True when its goal is met."""
     if figure.name == "pvalidate":
         return measure_pvalidate(figure, options, ingredients)
-    machines = sides(figure, options, ingredients)
-    runs: dict[str, Callable[[], Cost]] = {
-        name: partial(cost, spec, figure.interval) for name, spec in machines.items()
-    }
-    costs = alternate(runs, options.runs)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        machines = sides(figure, options, ingredients)
+        if figure.interval is READING:
+            machines = {
+                name: with_disk(spec, ingredients, figure.kernel, Path(folder))
+                for name, spec in machines.items()
+            }
+        runs: dict[str, Callable[[], Cost]] = {
+            name: partial(cost, spec, figure.interval) for name, spec in machines.items()
+        }
+        costs = alternate(runs, options.runs)
     over, under = machines
     print(f"{figure.name}: {figure.kernel}, {format_memory(options.memory)} ({loaded()})")
     return report(costs, [Ratio(f"{figure.name}, {over} / {under}", over, under, figure.goal)])
