@@ -20,6 +20,7 @@ FOLDER = guest.SOURCE / "strictness"
 STRICT = (FOLDER / "strict.c", FOLDER / "bus_masters.c")
 REFLECT = (FOLDER / "reflect.c",)
 XSAVEC = (FOLDER / "xsavec.c",)
+REP_STOS = (FOLDER / "rep_stos.c",)
 LEGACY = "disable-legacy=off,disable-modern=on,iommu_platform=off"
 LOG = "debug.log"
 DEVICES = ("vmcoreinfo", "edu,addr=4", f"virtio-rng-pci,addr=5,{LEGACY}")
@@ -85,6 +86,16 @@ def saved(qemu_binary: Path, folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize("name", names(XSAVEC))
 def test_xsavec(name: str, saved: dict[str, str]) -> None:
     assert saved.get(name, "the guest said nothing of it") == "ok"
+
+
+@pytest.fixture(scope="module")
+def stored(qemu_binary: Path, folder: Path) -> dict[str, str]:
+    return answers(qemu_binary, REP_STOS, folder)
+
+
+@pytest.mark.parametrize("name", names(REP_STOS))
+def test_rep_stos(name: str, stored: dict[str, str]) -> None:
+    assert stored.get(name, "the guest said nothing of it") == "ok"
 
 
 @pytest.mark.parametrize("name", names(REFLECT))
