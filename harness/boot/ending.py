@@ -33,6 +33,10 @@ _LAUNCH_REFUSED = re.compile(r"SNP_LAUNCH_\w+ ret=|SEV-SNP: .*(?:fail|refus)")
 """What QEMU says when the host's kernel or secure processor refuses a launch, whose last part comes when the
 guest is let run: none has run then."""
 
+_NO_PAGE = re.compile(r"error: kvm run failed (?:Cannot allocate memory|Memory page has hardware error)")
+"""What QEMU says when the host's kernel has no page to give: guest_memfd takes each at its first use, long
+after the launch (KVM_RUN's errors ENOMEM and EHWPOISON, in glibc's words)."""
+
 _REGISTERS = re.compile(r"(?:[A-Z][A-Z0-9]{1,5} ?|Code)=")
 """How lines of a register dump begin: ``EAX=``, ``ES =``, ``Code=``."""
 
@@ -209,6 +213,12 @@ def _by_event(
     if TERMINATION_EVENT.search(event.name) or TERMINATION_LOG.search(qemu_log):
         said = f"{detail} {dict(event.data) or ''}".rstrip() + _said(qemu_log)
         return EndingKind.TERMINATED, _termination(event) if "reason-set" in event.data else said
+    return _by_stop(detail, qemu_log)
+
+
+def _by_stop(detail: str, qemu_log: str) -> tuple[EndingKind, str]:
+    if found := _NO_PAGE.search(qemu_log):
+        return EndingKind.HOST, f"the host had no memory for a page of the guest; QEMU said: {found[0]}"
     return EndingKind.QEMU_EXIT, f"{detail}: QEMU stopped the machine" + _said(qemu_log)
 
 

@@ -296,6 +296,21 @@ def test_a_launch_that_is_refused_once_the_guest_is_let_run_is_the_hosts_doing(f
     assert first in verdict.detail
 
 
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ("Cannot allocate memory", EndingKind.HOST),
+        ("Memory page has hardware error", EndingKind.HOST),
+        ("Invalid argument", EndingKind.QEMU_EXIT),
+    ],
+)
+def test_a_page_that_the_host_has_not_is_the_hosts_doing(error: str, kind: EndingKind) -> None:
+    log = f"qemu: warning: x\nerror: kvm run failed {error}\nEAX=00000000 EBX=00000000\n"
+    verdict = outcome(KERNEL, Event(1.0, "STOP", {}), confidential=True, qemu_log=log)
+    assert verdict.kind is kind
+    assert verdict.detail.endswith(f"; QEMU said: error: kvm run failed {error}")
+
+
 def test_kvm_ends_a_guest_that_uses_a_device_with_the_c_bit() -> None:
     """QEMU's sentence comes before the registers, not last (AMDSEV issue 236)."""
     said = "qemu: Convert non guest_memfd backed memory region (0xfee00000 ,+ 0x1000) to private"
