@@ -120,11 +120,18 @@ def hold_for_ever(path: Path, has: object, kind: str = BOOT) -> None:
         time.sleep(60)
 
 
-def test_what_a_dead_process_had_is_free(path: Path) -> None:
-    has = multiprocessing.Event()
-    process = multiprocessing.Process(target=hold_for_ever, args=(path, has), daemon=True)
+def holder_of_its_own(path: Path, kind: str = BOOT) -> multiprocessing.process.BaseProcess:
+    """Return a process that has its part; no fork, in which what other threads hold would stay held."""
+    context = multiprocessing.get_context("spawn")
+    has = context.Event()
+    process = context.Process(target=hold_for_ever, args=(path, has, kind), daemon=True)
     process.start()
     assert has.wait(WAIT)
+    return process
+
+
+def test_what_a_dead_process_had_is_free(path: Path) -> None:
+    process = holder_of_its_own(path)
     waits = Holder(Budget(path), ONE)
     assert not waits.has.wait(0.4)
     process.kill()
@@ -164,10 +171,7 @@ def test_no_boot_waits_for_a_guest_and_no_guest_for_another_of_its_test(path: Pa
 
 
 def test_guests_of_several_processes_share_the_host(path: Path) -> None:
-    has = multiprocessing.Event()
-    process = multiprocessing.Process(target=hold_for_ever, args=(path, has, GUEST), daemon=True)
-    process.start()
-    assert has.wait(WAIT)
+    process = holder_of_its_own(path, GUEST)
     guest = Holder(Budget(path), ONE, GUEST)
     assert not guest.has.wait(0.4)
     process.kill()
