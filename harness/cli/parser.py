@@ -126,8 +126,8 @@ class _Version(argparse.Action):
 def parser(words: Sequence[str] | None = None) -> Parser:
     """Return the parser of ``harness``.
 
-    With the ``words`` of a command line, only the command that they name has its arguments: the others would
-    cost imports, and are not asked for anything.
+    With the ``words`` of a command line, only the command that they name has its arguments; where it comes
+    first there are no others: they would cost time, and are not asked for anything.
     """
     made = Parser(prog="harness", description=_DESCRIPTION, epilog=_EPILOG)
     made.add_argument(
@@ -135,7 +135,8 @@ def parser(words: Sequence[str] | None = None) -> Parser:
     )
     commands = made.add_subparsers(required=True, metavar="COMMAND", dest="command")
     wanted = None if words is None else next((word for word in words if not word.startswith("-")), "")
-    for name, text in COMMANDS.items():
+    for name in words[:1] if words and words[0] in COMMANDS else COMMANDS:
+        text = COMMANDS[name]
         command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         if wanted in {None, name}:
             import_module(f"harness.cli.{_SUB_ROOMS.get(name, '')}{name}").add(command)

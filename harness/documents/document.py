@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -114,17 +115,29 @@ def document_of(text: str, model: type[M], name: str, *, context: object = None)
 
 
 def _document(path: Path, source: Source, model: type[M], context: object) -> Document[M]:
-    root = compose_toml(source) if path.suffix == ".toml" else compose(source)
+    root, data, strange = _parsed(source, toml=path.suffix == ".toml")
+    try:
+        valid = model.model_validate_json(data, strict=True, context=context)
+    except ValidationError as error:
+        problems = _explain_all(error.errors(include_url=False), source, root, _own_schema(model))
+        raise YamlError([*strange, *problems]) from None
+    if strange:
+        raise YamlError(list(strange))
+    return Document(path, valid, source, root)
+
+
+@lru_cache(maxsize=128)
+def _parsed(source: Source, *, toml: bool) -> tuple[yaml.Node, str, tuple[Problem, ...]]:
+    """Return a text's nodes, which nobody changes, its value as JSON, and what JSON cannot say of it."""
+    root = compose_toml(source) if toml else compose(source)
     reader = JsonReader(source)
     data = reader.value(root)
-    try:
-        valid = model.model_validate_json(json.dumps(data), strict=True, context=context)
-    except ValidationError as error:
-        problems = _explain_all(error.errors(include_url=False), source, root, model.model_json_schema())
-        raise YamlError(reader.problems + problems) from None
-    if reader.problems:
-        raise YamlError(reader.problems)
-    return Document(path, valid, source, root)
+    return root, json.dumps(data), tuple(reader.problems)
+
+
+@cache
+def _own_schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
 
 
 def json_schema(model: type[BaseModel]) -> dict[str, Any]:
