@@ -129,7 +129,7 @@ def test_what_is_stopped_leaves_no_process(
     making: Making, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = tmp_path / "pid"
-    script = f"sleep 600 & echo $! > {begun}.new && mv {begun}.new {begun} && wait"
+    script = f"sleep 600 & echo $! > {begun}.$$ && mv {begun}.$$ {begun} && wait"
 
     def build(named: Named, _ingredients: object) -> None:
         if named.kind == "kernel":
