@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -IS
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """A stand-in for QEMU: same channels, same QMP greeting, and a guest that is a list of steps.
 
@@ -7,6 +7,8 @@ After ``cont``: ``{"serial": text}``, ``{"debugcon": text}``, ``{"hex": bytes}``
 ``{"flood": lines}``, ``{"echo": bytes}``, ``{"sleep": seconds}``, ``{"event": [name, data]}``,
 ``{"log": text}``, ``{"fill": [file, bytes]}``, ``{"exit": code}``. After the
 last step the guest hangs, and like QEMU it lives on when nobody is left at its channels.
+
+A hundred tests start it, so it imports little.
 """
 
 from __future__ import annotations
@@ -18,11 +20,11 @@ import socket
 import sys
 import threading
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 ARGS = " ".join(sys.argv[1:])
 STEPS = json.loads(sys.argv[sys.argv.index("-append") + 1])
@@ -60,7 +62,7 @@ def event(named: list[Any]) -> None:
 
 def fill(asked: list[Any]) -> None:
     name, size = asked
-    with Path(name).open("ab") as file:
+    with open(name, "ab") as file:  # noqa: PTH123
         for _ in range(size >> 20):
             try:
                 file.write(b"line\n" * ((1 << 20) // 5) + b"\n")

@@ -4,10 +4,16 @@
 from __future__ import annotations
 
 import gc
+import os
 
 from tests.support.alone import alone
 
 __all__ = ["alone"]
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many workers ``-n auto`` means: two a processor, as tests wait for half of their time."""
+    return 2 * len(os.sched_getaffinity(0))
 
 
 def pytest_collection_finish() -> None:
