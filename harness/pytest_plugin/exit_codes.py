@@ -8,18 +8,17 @@ host failed says 6, and so does one that judged no cell because the host lacks s
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from harness.errors import ExitCode, HarnessError, HostError
-from harness.matrix.show import count
+from harness.errors import ExitCode, HarnessError
 from harness.pytest_plugin.cell_items import Lack
 from harness.pytest_plugin.own.items import cell_of_item
+from harness.run.options import nothing_judged
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator
 
     from _pytest.reports import BaseReport
 
@@ -100,7 +99,7 @@ class _Outcome:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._judged_nothing:
-            error = _nothing_judged(self._lacks)
+            error = nothing_judged(self._lacks)
             terminalreporter.write_line(f"ERROR: {error}", red=True)
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
@@ -113,18 +112,6 @@ class _Outcome:
             session.exitstatus = next(code for code in by_weight if code in self._collected)
         elif self._ran == {ExitCode.HOST} and not self._collected:
             session.exitstatus = ExitCode.HOST
-
-
-def _nothing_judged(lacks: Iterable[str]) -> HostError:
-    """Return the error of a run for each of whose cells the host lacks something: a text for each of them."""
-    reasons = Counter(lacks)
-    cells = "its cell" if reasons.total() == 1 else f"each of its {reasons.total()} cells"
-    first, number = reasons.most_common(1)[0]
-    more = f"; something else for {count(left, 'cell')}" if (left := reasons.total() - number) else ""
-    return HostError(
-        f"this run judged nothing: the host lacks something for {cells} ({first}{more})",
-        "`-rs` lists what; `harness doctor` says what this host can do",
-    )
 
 
 @pytest.hookimpl(tryfirst=True)

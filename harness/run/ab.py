@@ -17,6 +17,7 @@ from harness.results.folder import StoredRun
 from harness.results.model import BAD
 from harness.run.axis_values import read_value
 from harness.run.judge import judge
+from harness.run.options import nothing_judged
 from harness.run.recorder import Invocation, Recorder
 from harness.run.session import Session
 from harness.run.single.parts import chosen_cell
@@ -62,7 +63,8 @@ def boot_in_turn(
 ) -> tuple[StoredRun, tuple[Pair, ...]]:
     """Boot and judge both sides ``times`` each, and return the run with its pairs of cells.
 
-    HarnessError for names that are not there, and for a scenario none of whose cells has both sides here.
+    HarnessError for names that are not there, and for a scenario none of whose cells has both sides;
+    HostError where the host lacks something for each.
     """
     axes = {wanted.axis: (wanted.a, wanted.b)}
     session = Session(replace(options, axes=axes), project, progress)
@@ -87,6 +89,8 @@ def _twins(wanted: Wanted, session: Session) -> Iterator[Twins]:
     _refuse_same(wanted, *values)
     plan = session.narrow(session.plan(path))
     planned = {it.cell: it for it in plan.planned if not it.lacks}
+    if plan.planned and not planned:
+        raise nothing_judged(it.lacks for it in plan.planned)
     place = AXES.index(wanted.axis)
     only_a = plan.only(lambda cell: cell.values[place] == values[0] and cell in planned)
     for it in session.select(only_a):

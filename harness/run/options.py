@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from harness.errors import HostError
 from harness.matrix.cell import format_memory
 from harness.matrix.expand import Substitution
+from harness.matrix.show import count
 from harness.platforms.registry import platform_named
 from harness.recipes.probe import ProbeRecipe
 from harness.run.axis_values import read_value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from harness.artifacts.ingredients import Ingredients
@@ -85,3 +88,15 @@ def lacks(planned: Planned, host: Host, has: Demand) -> str:
         if rule.cpus is not None and has.cpus < rule.cpus:
             return f"needs {rule.cpus} processors, the host has {has.cpus}, by {rule.where}"
     return ""
+
+
+def nothing_judged(lacking: Iterable[str]) -> HostError:
+    """Return the error of a run for whose every cell the host lacks something: what, for each of them."""
+    reasons = Counter(lacking)
+    cells = "its cell" if reasons.total() == 1 else f"each of its {reasons.total()} cells"
+    first, number = reasons.most_common(1)[0]
+    more = f"; something else for {count(left, 'cell')}" if (left := reasons.total() - number) else ""
+    return HostError(
+        f"this run judged nothing: the host lacks something for {cells} ({first}{more})",
+        "`harness plan` lists what; `harness doctor` says what this host can do",
+    )

@@ -76,7 +76,7 @@ def test_a_run_whose_every_cell_lacks_something_judged_nothing(
     assert result.parseoutcomes() == {"passed": 1, "skipped": 2}
     said = (
         r"^ERROR: this run judged nothing: the host lacks something for each of its 2 cells \(needs \d+ "
-        r"processors, the host has \d+, by scenarios/s.yaml:6:\d+; something else for 1 cell\)\n  `-rs` lists"
+        r"processors, the host has \d+, by scenarios/s.yaml:6:\d+; something else for 1 cell\)\n  `harness"
     )
     assert len(re.findall(said, text, re.MULTILINE)) == 1
     assert stand_ins.booted == []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.cli.entry import main
-from harness.errors import HostError
+from harness.errors import ExitCode, HostError
 from harness.results.folder import StoredRun
 from harness.run import boots
 from tests.support.pytest_runs import PLAIN
@@ -35,6 +35,17 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "s.yaml").write_text(SCENARIO)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_a_host_that_lacks_something_for_each_cell(
+    project: Path, stand_ins: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is the host's fault, as in a run, and no mistake of the user's."""
+    (project / "s.yaml").write_text(f"{SCENARIO}requires: [{{cpus: 99999}}]\n")
+    assert main(["ab", "s.yaml", *SIDES]) == ExitCode.HOST
+    said = "this run judged nothing: the host lacks something for each of its 2 cells (needs 99999 processors"
+    assert said in capsys.readouterr().err
+    assert stand_ins.booted == []
 
 
 @pytest.fixture
