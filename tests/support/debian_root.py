@@ -24,6 +24,8 @@ CHECKOUT = Path("/ovmf-acceptance")
 """Where the Containerfile has the checkout, too."""
 WHEELS = Path("/wheels")
 PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
+LOCKS = ("requirements.lock", "qemu-builds/requirements.lock")
+"""Those of ``./run`` and of the test that makes QEMU's package."""
 _PROGRAMS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ENTER = """\
 root=$1 cache=$2
@@ -118,11 +120,11 @@ def add_checkout(root: Path) -> None:
 
 
 def add_wheels(root: Path, python: str) -> None:
-    """Fetch what ``./run`` installs, as this machine's pip does, for a root's Python."""
+    """Fetch what ``./run`` and its tests install, as this machine's pip does, for a root's Python."""
     place = str(root / WHEELS.relative_to("/"))
     pip: Sequence[str] = (sys.executable, "-m", "pip", "-q", "download", "--no-deps", "--dest", place)
-    locked = ("--require-hashes", "-r", str(PROJECT / "requirements.lock"))
-    _call(*pip, "--python-version", python, *locked)
+    for lock in LOCKS:
+        _call(*pip, "--python-version", python, "--require-hashes", "-r", str(PROJECT / lock))
     _call(*pip, "setuptools")  # what has no wheel is built by it
 
 
