@@ -72,6 +72,7 @@ def test_a_cell_boots_where_of_the_host_there_are_kvm_and_sev_alone(
     root = DebianRoot(tmp_path / "root", cache_dir(), (PROJECT, qemu.parent, *own))
     devices = set(root.run("ls", "/dev", cwd=Path("/")).split())
     assert {"kvm", "sev"} & {path.name for path in Path("/dev").iterdir()} <= devices
+    assert int(root.run("stat", "-c", "%d", "/dev/null", cwd=Path("/"))) != Path("/dev/null").stat().st_dev
     assert not devices & {"mem", "kmsg", "loop-control", "net", "vhost-net"}
     command = (sys.executable, "-m", "harness.cli.entry", "boot", CELL, "--qemu", str(qemu), "--judge")
     said = root.run(*command, "--record", "/record", cwd=PROJECT)

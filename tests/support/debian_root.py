@@ -38,7 +38,14 @@ while [ "$1" != -- ]; do
 done
 shift
 mount -t tmpfs -o mode=755 dev "$root/dev"
-for name in null zero full random urandom tty kvm sev; do
+# Nodes of its own: who runs in it may change their modes, and a bound one is the host's.
+mknod -m 666 "$root/dev/null" c 1 3
+mknod -m 666 "$root/dev/zero" c 1 5
+mknod -m 666 "$root/dev/full" c 1 7
+mknod -m 666 "$root/dev/random" c 1 8
+mknod -m 666 "$root/dev/urandom" c 1 9
+mknod -m 666 "$root/dev/tty" c 5 0
+for name in kvm sev; do
     [ -e "/dev/$name" ] || continue
     : >"$root/dev/$name"
     mount --bind "/dev/$name" "$root/dev/$name"
