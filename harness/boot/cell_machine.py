@@ -108,10 +108,14 @@ def _emulated(cell: Cell, spec: MachineSpec, ingredients: Ingredients) -> Machin
 
 def elsewhere(cell: Cell) -> str:
     """Return why a cell's emulated host or QEMU does not go with its platform; "" when both do."""
-    if cell.qemu != QEMUS[0] and platform_named(cell.platform).tier == "emulated":
+    platform = platform_named(cell.platform)
+    emulated = platform.tier == "emulated"
+    if cell.qemu != QEMUS[0] and emulated:
         return f"{cell.platform} is the project's own QEMU, so no {cell.qemu}"
-    if cell.emulation == EMULATIONS[0] or platform_named(cell.platform).tier == "emulated":
+    if cell.emulation == EMULATIONS[0] or (emulated and platform.acceptance != "none"):
         return ""
+    if emulated:
+        return f"{cell.platform} is the same on every emulated host, so no {cell.emulation}"
     return f"{cell.platform} emulates nothing, so no {cell.emulation}"
 
 

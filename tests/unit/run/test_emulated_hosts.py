@@ -86,11 +86,20 @@ def test_a_property_of_ones_own_decides_what_becomes_of_private_mmio() -> None:
     assert private_mmio({"hypervisor": "kvm"}) == "ends"
 
 
-def test_what_is_not_emulated_has_no_other_host() -> None:
+@pytest.mark.parametrize(
+    ("platform", "said"),
+    [
+        ("plain", "+plain+spec: plain emulates nothing, so no spec"),
+        ("sev-emulated", "+sev-emulated+spec: sev-emulated is the same on every emulated host, so no spec"),
+        ("sev-es-emulated", ": sev-es-emulated is the same on every emulated host, so no spec"),
+    ],
+)
+def test_what_no_emulated_host_changes_has_no_other_host(platform: str, said: str) -> None:
+    """The hosts are properties of the object of SNP guests."""
     with pytest.raises(HarnessError) as caught:
-        spec(replace(CELL, platform="plain", emulation="kvm-reflect"))
-    assert "+plain+kvm-reflect: plain emulates nothing, so no kvm-reflect" in str(caught.value)
-    spec(replace(CELL, platform="plain"))
+        spec(replace(CELL, platform=platform, emulation="spec"))
+    assert said in str(caught.value)
+    spec(replace(CELL, platform=platform))
 
 
 def test_cells_of_other_hosts_are_planned_where_they_are_emulated(tmp_path: Path) -> None:
