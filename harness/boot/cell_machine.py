@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from harness.artifacts.guest.initramfs import CMDLINE
+from harness.artifacts.guest.initramfs import CMDLINE, NEEDS
 from harness.boot.phases import DONE, DONE_WITH_ACTIONS, Limit, Phase, limits_of
 from harness.errors import HarnessError
 from harness.machine import backing
@@ -41,6 +41,9 @@ NO_PARTS = OwnParts()
 DEBIAN_CMDLINE = "net.ifnames=0 systemd.show_status=0"
 """The initramfs gives eth0 its address; the serial console is for the kernel and for reports."""
 
+ENCRYPTED = ("CONFIG_X86_PAT",)
+"""What a kernel needs to share pages early: it maps them write-protected while it changes them."""
+
 
 def done_line(cell: Cell) -> re.Pattern[str]:
     """Return the serial line after which the guest has told everything."""
@@ -54,7 +57,7 @@ def limits(cell: Cell, spec: MachineSpec) -> dict[Phase, Limit]:
 
 def machine_spec(cell: Cell, ingredients: Ingredients, host: Host, own: OwnParts = NO_PARTS) -> MachineSpec:
     """Resolve the cell's names to files (fetching or building what is new) and choose its platform."""
-    _refuse_impossible(cell, ingredients)
+    _refuse_impossible(cell, ingredients, own)
     actions = ingredients.catalog.actions_of(cell)
     second = any(action.followed_by for action in actions)
     kernel, firmware = ingredients.kernel(cell.kernel), ingredients.firmware(cell.firmware)
@@ -119,7 +122,7 @@ def elsewhere(cell: Cell) -> str:
     return f"{cell.platform} emulates nothing, so no {cell.emulation}"
 
 
-def _refuse_impossible(cell: Cell, ingredients: Ingredients) -> None:
+def _refuse_impossible(cell: Cell, ingredients: Ingredients, own: OwnParts) -> None:
     """Raise HarnessError for a guest, a kernel or a loader that cannot do what the cell asks of it."""
     if reason := elsewhere(cell):
         raise HarnessError(f"{cell.id}: {reason}", "leave that out")
@@ -136,6 +139,10 @@ def _refuse_impossible(cell: Cell, ingredients: Ingredients) -> None:
         )
     if actions and kernel.words is not None:
         raise HarnessError(f"{cell.id}: the EFI probe does no actions", "leave the action out")
+    if kernel.words is None:
+        kernel.require(() if own.initrd is not None else NEEDS, f"the guest {cell.guest}")
+        if platform_named(cell.platform).tier != "none":
+            kernel.require(ENCRYPTED, "a guest whose memory is encrypted")
     for action in actions:
         if (action.whole_system and not cell.whole_system) or (action.followed_by and not usual):
             raise HarnessError(f"{cell.id}: the guest {cell.guest} cannot do {action.name}", hint)

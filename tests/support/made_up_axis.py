@@ -91,7 +91,7 @@ def shown(scenario: Path) -> dict[str, Any]:
         qemu=Path("/qemu"),
         initrd_of=lambda guest: Path("/", guest),
         firmware=lambda _: SimpleNamespace(path=Path("/fd"), traits=SimpleNamespace(kernel_hashes=False)),
-        kernel=lambda _: SimpleNamespace(path=Path("/k"), words=None),
+        kernel=lambda _: SimpleNamespace(path=Path("/k"), words=None, require=lambda *_: None),
     )
     cells = session.plan(scenario).cells
     commands = {cell.id: argv(machine_spec(cell, ingredients, Host()), ByHand()) for cell in cells}

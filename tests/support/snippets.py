@@ -46,6 +46,7 @@ OF_OTHERS = frozenset(
         "git",
         "grep",
         "less",
+        "make",
         "pre-commit",
         "qemu-system-x86_64",
         "sh",

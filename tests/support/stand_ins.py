@@ -107,7 +107,7 @@ class StandInIngredients:
         path = self._fetch(name)
         if not self._making and name not in self._traits:
             raise NotMadeError(f"{name}: never made before")
-        return SimpleNamespace(path=path, traits=self._traits[name], words=None)
+        return SimpleNamespace(path=path, traits=self._traits[name], words=None, require=lambda *_: None)
 
     kernel = firmware
 

@@ -28,6 +28,13 @@ CMDLINE = "console=ttyS0 earlyprintk=serial efi=debug"
 """``efi=debug`` prints the memory map that the firmware handed over; without ``earlyprintk`` a kernel that
 dies early dies silently."""
 
+NEEDS = (
+    *("CONFIG_PRINTK", "CONFIG_SERIAL_8250_CONSOLE", "CONFIG_BLK_DEV_INITRD"),
+    *("CONFIG_BINFMT_ELF", "CONFIG_BINFMT_SCRIPT", "CONFIG_PROC_FS", "CONFIG_SYSFS", "CONFIG_DEVTMPFS"),
+)
+"""What a kernel must have built in to start the scripts of a guest, and to be heard: without it a boot is
+silent and hangs."""
+
 BUSYBOX = PackageQuery("busybox-static", "trixie")
 BUSYBOX_PATH = "usr/bin/busybox"
 ACTIONS = "guest-images/initramfs/actions"

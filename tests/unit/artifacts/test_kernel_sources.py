@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.artifacts.guest.initramfs import NEEDS
 from harness.artifacts.ingredients import Ingredients
 from harness.artifacts.kernel.files import BZIMAGE
-from harness.boot.cell_machine import machine_spec
+from harness.artifacts.kernel.resolve import Kernel
+from harness.artifacts.kernel.traits import parse_config, read_kernel_traits
+from harness.boot.cell_machine import ENCRYPTED, machine_spec
 from harness.errors import HarnessError
 from harness.formats.ikconfig import embedded_config
 from harness.matrix.cell import Cell
 from harness.paths import Project
 from harness.platforms.host import Host
 from harness.recipes.kernel import KernelRecipe
+from tests.support.data import PROJECT
 from tests.support.kernel_files import CONFIG, RELEASE, bzimage, make_tree, zstd
 
 if TYPE_CHECKING:
@@ -277,3 +281,37 @@ def test_an_action_that_the_kernel_cannot_do(ingredients: Ingredients, tmp_path:
         HarnessError, match=f"^kernel {name}: the action kexec needs CONFIG_KEXEC_FILE=y, which"
     ):
         machine_spec(cell, ingredients, Host())
+
+
+@pytest.mark.parametrize(
+    ("option", "platform", "message"),
+    [
+        ("CONFIG_PRINTK", "plain", "the guest initramfs needs CONFIG_PRINTK=y, which its config lacks"),
+        ("CONFIG_BINFMT_SCRIPT", "plain", "the guest initramfs needs CONFIG_BINFMT_SCRIPT=y, which"),
+        ("CONFIG_X86_PAT", "snp-emulated", "a guest whose memory is encrypted needs CONFIG_X86_PAT=y, which"),
+        ("CONFIG_X86_PAT", "plain", "the action kexec needs CONFIG_KEXEC_FILE=y"),
+    ],
+)
+def test_a_kernel_in_which_no_guest_starts(
+    ingredients: Ingredients, tmp_path: Path, option: str, platform: str, message: str
+) -> None:
+    tree = make_tree(tmp_path / "linux")
+    config = tree / ".config"
+    config.write_text(config.read_text().replace(f"{option}=y", f"# {option} is not set"))
+    name = ingredients.choose_kernel(f"tree:{tree}")
+    # Of a guest with all that it needs, this action is the next that its kernel lacks.
+    cell = Cell("debian-2025.02", name, "direct", 2048, platform, action="kexec")
+    with pytest.raises(HarnessError, match=f"^kernel {name}: {message}"):
+        machine_spec(cell, ingredients, Host())
+
+
+def test_the_smallest_kernel_has_what_guests_need() -> None:
+    text = (PROJECT / "guest-images/small-kernel.config").read_text()
+    options = parse_config(text)
+    assert set(options.values()) == {"y"}
+    traits = read_kernel_traits(bzimage(), text)
+    assert traits.technologies
+    assert traits.unaccepted_memory
+    assert traits.efi_stub
+    small = Kernel("small", PROJECT / "bzImage", traits, options=options)
+    small.require((*NEEDS, *ENCRYPTED), "a guest")

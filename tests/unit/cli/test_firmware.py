@@ -64,7 +64,7 @@ class Ingredients(Real):
 
     def kernel(self, name: str) -> Any:
         kernel = load_traits(RECORDS[0] / TRAITS_FILE).kernel
-        return SimpleNamespace(path=f"/{name}", traits=kernel, words=None)
+        return SimpleNamespace(path=f"/{name}", traits=kernel, words=None, require=lambda *_: None)
 
     def why_firmware(self, name: str) -> str:
         return f"firmware {name}: never made before"

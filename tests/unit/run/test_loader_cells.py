@@ -37,7 +37,7 @@ def test_the_machine_boots_from_the_loaders_disk() -> None:
         catalog=load_catalog(),
         initrd_of=lambda guest: Path("/", guest),
         firmware=lambda _: SimpleNamespace(path=Path("/fd"), traits=SimpleNamespace(kernel_hashes=False)),
-        kernel=lambda _: SimpleNamespace(path=Path("/k"), words=None),
+        kernel=lambda _: SimpleNamespace(path=Path("/k"), words=None, require=lambda *_: None),
         loader_image=image,
     )
     spec = machine_spec(CELL, ingredients, Host())
