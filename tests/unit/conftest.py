@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 
 from tests.support.alone import alone
 
 __all__ = ["alone"]
+
+# Tests are collected by each worker, and Python would look for garbage among them again and again.
+gc.set_threshold(50_000, 20, 50)
+atexit.register(gc.freeze)
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -17,7 +22,5 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_finish() -> None:
-    """Let the garbage collector leave thousands of tests alone: it would look at them again and again."""
-    gc.collect()
+    """Let the garbage collector leave thousands of tests alone."""
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
