@@ -67,7 +67,10 @@ def _lack(item: pytest.Item, call: pytest.CallInfo[None]) -> str | None:
     error = None if call.excinfo is None else call.excinfo.value
     if isinstance(error, pytest.skip.Exception) and isinstance(error.msg, Lack):
         return str(error.msg)  # a text that xdist can hand over
-    return "" if call.when == "call" and cell_of_item(item) is not None else None
+    try:
+        return "" if call.when == "call" and cell_of_item(item) is not None else None
+    except HarnessError:
+        return None  # values that make no cell
 
 
 class _Outcome:

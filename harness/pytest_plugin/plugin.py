@@ -284,8 +284,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     A worker of xdist boots a cell when its items' turn has come: there the longest boot is first.
     """
     worker, session = hasattr(config, "workerinput"), config.stash[SESSION]
-    runs = wanted_runs(items, own=not worker and not config.option.collectonly)
     try:
+        runs = wanted_runs(items, own=not worker and not config.option.collectonly)
         session.prepare([run for item, run in runs.items() if not isinstance(item, CheckItem)])
         order = (session.by_start if worker else session.by_end)(dict.fromkeys(runs.values()))
     except HarnessError as error:
@@ -337,7 +337,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     config = session.config
     if hasattr(config, "workerinput") or session.testsfailed:
         return
-    _refuse_wrong_selection(config, platforms_of(session))
+    try:
+        _refuse_wrong_selection(config, platforms_of(session))
+    except HarnessError as error:
+        end_run(config, error)
     if config.option.collectonly:
         return
     config.stash[WANTED] = wanted_runs(session.items)

@@ -265,3 +265,13 @@ def test_a_run_of_own_cells_that_the_host_lacks_something_for_judged_nothing(
     assert "judged nothing: the host lacks something for its cell (no such host)\n" in text
     result, text = run(pytester, by_itself)
     assert (result.ret, "judged nothing" in text) == (0, False)
+
+
+@pytest.mark.parametrize("asks", ["record", "firmware, kernel, loader, platform, vcpus, cmdline, action"])
+def test_values_of_ones_own_that_make_no_cell(pytester: pytest.Pytester, stand_ins: Any, asks: str) -> None:
+    """By pytest's own mark, which nobody can refuse where it is written; other axes are as usual."""
+    mark = '@pytest.mark.parametrize("memory", ["nonsense"])\n'
+    result, text = run(pytester, f"{mark}def test_one({asks}, memory, guest_image, emulation, qemu): pass\n")
+    assert result.ret == ExitCode.MISTAKE
+    assert text.count("memory: 'nonsense' is not a memory size") == 1
+    assert stand_ins.booted == []
