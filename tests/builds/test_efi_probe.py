@@ -289,7 +289,8 @@ def test_a_document_of_a_newer_probe_is_refused() -> None:
 def test_the_probe_gets_its_options_and_no_initrd(
     words: str | None, cmdline: str | None, initrd: str | None
 ) -> None:
-    file = SimpleNamespace(path=Path("/f"), words=words, traits=SimpleNamespace(kernel_hashes=False))
+    traits = SimpleNamespace(kernel_hashes=False)
+    file = SimpleNamespace(path=Path("/f"), words=words, traits=traits, require=lambda *_: None)
     ingredients: Any = SimpleNamespace(
         qemu=Path("/q"),
         firmware=lambda _name: file,
