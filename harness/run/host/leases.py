@@ -13,6 +13,7 @@ import getpass
 import itertools
 import os
 import stat
+import tempfile
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -75,10 +76,19 @@ def folder() -> Path | None:
 
 
 def _make(place: Path) -> None:
-    """Make the folder unless it is there; it stays as whoever made it wanted it."""
-    with contextlib.suppress(FileExistsError):
-        place.mkdir(parents=True)
-        place.chmod(0o1777)  # whatever the umask says
+    """Make the folder unless it is there; it stays as whoever made it wanted it.
+
+    Nobody meets it before all may write to it: its name is the last thing that it gets.
+    """
+    if place.is_symlink() or place.exists():
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+    try:
+        new.chmod(0o1777)  # whatever the umask says
+        new.rename(place)
+    except OSError:  # somebody was faster
+        new.rmdir()
 
 
 def leases(place: Path) -> list[Lease]:
@@ -135,7 +145,9 @@ def _new_file(place: Path) -> tuple[int, Path]:
     while True:
         path = place / f"{os.getpid()}-{next(_numbers)}{_SUFFIX}"
         with contextlib.suppress(FileExistsError):
-            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644), path
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            os.fchmod(descriptor, 0o644)  # whatever the umask says; a lease that others cannot read is none
+            return descriptor, path
 
 
 def _user() -> str:
@@ -191,15 +203,25 @@ def _open_lock(path: Path) -> int:
         while True:
             with contextlib.suppress(FileNotFoundError):
                 return os.open(path, flags)
-            with contextlib.suppress(FileExistsError):  # somebody was faster
-                descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
-                os.fchmod(descriptor, 0o666)  # whatever the umask says
-                return descriptor
+            _make_lock(path)
     except OSError as error:
         raise HostError(
             f"{path}: leases of this host cannot be locked: {error.strerror}",
             f"remove it, or name another folder that all may write to in {SETTING}",
         ) from error
+
+
+def _make_lock(path: Path) -> None:
+    """Make the lock unless it is there; nobody meets it before all may open it: its name comes last."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    new = Path(name)
+    try:
+        os.fchmod(descriptor, 0o666)  # whatever the umask says
+        with contextlib.suppress(FileExistsError):  # somebody was faster
+            os.link(new, path)
+    finally:
+        os.close(descriptor)
+        new.unlink()
 
 
 def _living(place: Path, *, remove: bool = True) -> Iterator[Lease]:

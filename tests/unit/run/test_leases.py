@@ -149,6 +149,58 @@ def test_the_place_is_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         pass
 
 
+def test_nobody_meets_the_folder_or_the_lock_before_all_may_use_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user's process may look between any two steps of the one that makes them."""
+    place, fchmod, chmod = tmp_path / "x", os.fchmod, os.chmod
+    modes: set[str] = set()
+
+    def look() -> None:
+        modes.update(oct(it.stat().st_mode & 0o7777) for it in (place, place / "lock") if it.exists())
+
+    def slow_fchmod(descriptor: int, mode: int) -> None:
+        look()
+        fchmod(descriptor, mode)
+
+    def slow_chmod(path: Path, mode: int, **options: bool) -> None:
+        look()
+        chmod(path, mode, **options)
+
+    monkeypatch.setattr(os, "fchmod", slow_fchmod)
+    monkeypatch.setattr(os, "chmod", slow_chmod)
+    monkeypatch.setenv(SETTING, str(place))
+    umask = os.umask(0o077)
+    try:
+        with held(ONE, "cell a"):
+            (lease,) = place.glob("*.lease")
+            assert lease.stat().st_mode & 0o444 == 0o444  # who cannot read it believes that the host is free
+    finally:
+        os.umask(umask)
+    look()
+    assert modes == {"0o1777", "0o666"}
+    assert [it.name for it in tmp_path.iterdir()] == ["x"]
+    assert [it.name for it in place.iterdir()] == ["lock"]
+
+
+def test_who_is_slower_takes_the_folder_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "x"
+    chmod = os.chmod
+
+    def others_first(path: Path, mode: int, **options: bool) -> None:
+        place.mkdir()
+        (place / "lock").touch()
+        chmod(path, mode, **options)
+
+    monkeypatch.setattr(os, "chmod", others_first)
+    monkeypatch.setenv(SETTING, str(place))
+    assert folder() == place
+    assert [it.name for it in tmp_path.iterdir()] == ["x"]
+    assert [it.name for it in place.iterdir()] == ["lock"]
+
+
 def test_no_link_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     precious, place = tmp_path / "precious", tmp_path / "place"
     precious.mkdir(mode=0o700)
