@@ -37,6 +37,8 @@ MADE_WITH = ("compiler", "glib", "meson", "trained")
 _OURS = "files"
 _DATA = "qemu-bundle/usr/local/share/qemu"
 """Where a QEMU that was not installed looks for its data files, relative to its binary."""
+_NO_PATHS = "--extra-cflags=-fmacro-prefix-map={source}/="
+"""The source lies in a folder that no other build has; a binary that does not name it is the same in all."""
 _MESON = (sys.executable, "-m", "mesonbuild.mesonmain")
 _TOOLS = {"gcc": "gcc", "ninja": "ninja-build", "pkg-config": "pkg-config", "patch": "patch"}
 _LIBRARIES = {
@@ -62,7 +64,7 @@ def qemu_inputs(
     return {
         "source": f"{wanted.package} {wanted.version} {wanted.sha256}",
         "data": f"{data.package} {data.version} {data.sha256}",
-        "configure": [*recipe.configure, *own.configure],
+        "configure": [*recipe.configure, *own.configure, _NO_PATHS],
         "patches": {path.name: file_tree.digest_file(path) for path in _patches(there, patched)},
         "files": {
             str(path): file_tree.digest_file(there / _OURS / path)
@@ -188,7 +190,7 @@ def _compile(
     own = native()
     if own.left_out is not None:
         apt.progress(own.left_out)
-    options = (*recipe.configure, *own.configure, *more)
+    options = (*recipe.configure, *own.configure, _NO_PATHS.format(source=source_tree), *more)
     configure = [str(source_tree / "configure"), f"--python={sys.executable}", *options]
     run_step("QEMU: configure", configure, build, log, apt.progress, _environment())
     _ninja(build, log, apt)

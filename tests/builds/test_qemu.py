@@ -221,6 +221,15 @@ def test_the_patches_apply_to_the_locked_source_and_have_qemu_s_style(
         assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.qemu
+def test_the_folder_that_qemu_was_built_in_leaves_no_trace(qemu_binary: Path) -> None:
+    """The same compiler makes the same bytes in any cache, so records of two machines name one QEMU."""
+    binary = qemu_binary.read_bytes()
+    assert b"include/hw/" in binary, "assertions name their files"
+    for line in (b"work/source", KIND.encode() + b"/.tmp-"):
+        assert line not in binary
+
+
 def test_the_shipped_recipe_is_locked_and_has_its_patches() -> None:
     recipe = load_qemu()
     inputs = qemu_inputs(recipe, Lock.load(PROJECT / "debian.lock.yaml"))
