@@ -67,8 +67,10 @@ def _run(options: argparse.Namespace) -> int:
     words = compiled(options.keywords) if options.keywords else None
     narrowed = words is not None or bool(options.cell)
     shown = []
-    for path in options.files or _all_files(project):
-        made = session.narrow(session.plan(path))
+    whole = {path: session.plan(path) for path in options.files or _all_files(project)}
+    session.refuse_unmet(whole.values())
+    for path, unnarrowed in whole.items():
+        made = session.narrow(unnarrowed)
         if words is not None:
             made = made.only(partial(_is_about, words, path))
         if narrowed and not made.planned and not made.removed:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from harness.documents.document import near
@@ -13,7 +14,7 @@ from harness.matrix.cell_form import read_form
 from harness.matrix.choices import Choice, parse_comparisons, select
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from harness.matrix.cell import Cell
     from harness.matrix.choices import Known
@@ -40,6 +41,20 @@ class CellFilter:
             removed=tuple(removed),
             selection="all" if by_id else plan.selection,
         )
+
+    def refuse_unmet(self, plans: Iterable[Plan]) -> None:
+        """Raise HarnessError for an id that no cell of these plans has, or one that they exclude."""
+        made = tuple(plans)
+        there = {it.cell.id for plan in made for it in plan.planned}
+        reasons = {gone.cell.id: gone.reason for plan in made for gone in plan.removed}
+        for text in sorted(self.ids - there):
+            if text in reasons:
+                raise HarnessError(f"--cell {text}: {reasons[text]}")
+            close = get_close_matches(text, there)
+            raise HarnessError(
+                f"--cell {text}: no cell of these scenarios has this id",
+                near(text, close) if close else "`harness plan` lists the cells of scenarios",
+            )
 
     def _meets(self, cell: Cell, planned: Planned | None = None) -> bool:
         row = [getattr(cell, name) for name in cell.__slots__]
@@ -72,6 +87,9 @@ def read_filter(texts: Sequence[str], known: Known) -> CellFilter:
 
 
 def _id(text: str) -> str:
+    file, _, cell = text.rpartition("::")
+    if file:
+        raise HarnessError(f"--cell {text}: a cell's id has no file", f"pytest '{text}', or --cell {cell}")
     if "+" in text:
         return text
     raise HarnessError(

@@ -22,7 +22,7 @@ from harness.artifacts.wanted import unmade
 from harness.errors import HarnessError
 from harness.matrix.cell import platform_of
 from harness.matrix.show import count
-from harness.platforms.choice import AUTO, refusal
+from harness.platforms.choice import AUTO
 from harness.platforms.registry import platform_named, platforms
 from harness.progress import say_over
 from harness.pytest_plugin.cell_items import SESSION, TOLD, CheckItem
@@ -33,6 +33,7 @@ from harness.pytest_plugin.opt_in import start
 from harness.pytest_plugin.own.dimensions import OWN
 from harness.pytest_plugin.own.items import cell_of_item, platforms_of, runs_a_guest, wanted_runs
 from harness.pytest_plugin.results import start_recorder
+from harness.pytest_plugin.wrong_selection import refuse_wrong_selection
 from harness.recipes.project import find_project
 from harness.run.axis_options import PLATFORM_HELP, add_axis_options, axis_options, platform_choice
 from harness.run.budget import Budget
@@ -179,7 +180,10 @@ def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
     config = node.config
     if not config.pluginmanager.getplugin("session").testsfailed:
         _tell_selection_of_workers(config, ids)
-        _refuse_wrong_selection(config, _platforms_in(config.stash[SESSION], ids))
+        try:
+            refuse_wrong_selection(config, _platforms_in(config.stash[SESSION], ids))
+        except HarnessError as error:
+            end_run(config, error)
 
 
 def _tell_selection_of_workers(config: pytest.Config, ids: list[str]) -> None:
@@ -338,7 +342,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if hasattr(config, "workerinput") or session.testsfailed:
         return
     try:
-        _refuse_wrong_selection(config, platforms_of(session))
+        refuse_wrong_selection(config, platforms_of(session))
     except HarnessError as error:
         end_run(config, error)
     if config.option.collectonly:
@@ -366,21 +370,6 @@ def _start_wanted(config: pytest.Config) -> None:
     first = [run for item, run in wanted.items() if item.nodeid in failed]
     for runs in (first, wanted.values()):
         config.stash[SESSION].schedule(dict.fromkeys(runs))
-
-
-def _refuse_wrong_selection(config: pytest.Config, platforms: set[str]) -> None:
-    """Raise ``UsageError`` when nothing of a required platform, or of the replayed folder, is selected."""
-    session = config.stash[SESSION]
-    if missing := [name for name in config.getoption("--require-platform") if name not in platforms]:
-        said = f"--require-platform {missing[0]}: no selected cell runs on it"
-        lacks = refusal("--require-platform", platform_named(missing[0]), session.host)
-        mistake = HarnessError(f"{said} (this host could)")
-        end_run(config, mistake if lacks is None or session.options.replay is not None else lacks)
-    if session.options.replay is not None and not platforms:
-        raise pytest.UsageError(
-            f"--replay {session.options.replay}: it holds no boot record of a selected cell\n"
-            f"  `harness judge {session.options.replay}` judges whatever it holds, without a scenario"
-        )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -164,6 +164,11 @@ class Session:
         """Return the plan with the cells alone that the user's ``--cell`` names; all of it without one."""
         return self._cell_filter.narrow(plan) if self.options.cells else plan
 
+    def refuse_unmet(self, plans: Iterable[Plan]) -> None:
+        """Raise HarnessError when the user's ``--cell`` names a cell that none of these whole plans has."""
+        if self.options.cells:
+            self._cell_filter.refuse_unmet(plans)
+
     def plan(self, path: Path) -> Plan:
         """Expand a scenario file for this host and the user's choices; HarnessError with every mistake."""
         document = load_scenario(path, self.known)

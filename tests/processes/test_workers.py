@@ -41,6 +41,11 @@ def test_workers_leave_messages_to_their_controller(
         (["--require-platform", "snp", "--replay", records], "ERROR: --require-platform snp: no selected", 4),
         (["--replay", records.parent], f"ERROR: --replay {records.parent}: it holds no boot record", 4),
         (["--replay", "nowhere"], "ERROR: --replay nowhere: no such folder", 4),
+        (
+            ["--replay", records, "--cell", PLAIN, "--cell", f"{PLAIN}x"],
+            f"ERROR: --cell {PLAIN}x: no cell of these",
+            4,
+        ),
         (["scenarios/wrong.yaml", "--replay", records], "scenarios/wrong.yaml:1:1: unknown key 'nane'", 4),
     ):
         (pytester.path / "scenarios/wrong.yaml").unlink(missing_ok=True)

@@ -278,6 +278,35 @@ def test_a_wrong_cell_is_no_scenarios_fault(
     assert "ERROR collecting" not in text
 
 
+def test_an_id_that_no_cell_has_is_a_mistake_even_beside_one_that_is_there(
+    pytester: pytest.Pytester, scenario: Callable[[str], Path]
+) -> None:
+    """A job whose list of cells has an old name would boot fewer, and be green."""
+    scenario(TWO)
+    result, text = run(pytester, "scenarios", "--collect-only", "--cell", PLAIN, "--cell", f"{PLAIN}x")
+    assert result.ret == ExitCode.MISTAKE
+    assert f"--cell {PLAIN}x: no cell of these scenarios has this id" in text
+    assert f"did you mean '{PLAIN}' or " in text
+
+
+def test_a_cell_that_is_excluded_says_where(
+    pytester: pytest.Pytester, scenario: Callable[[str], Path]
+) -> None:
+    scenario(f"{MANY}exclude:\n  - {{kernel: debian-6.1}}\n")
+    result, text = run(pytester, "scenarios", "--collect-only", "--cell", PLAIN)
+    assert result.ret == ExitCode.MISTAKE
+    assert re.search(rf"--cell {re.escape(PLAIN)}: excluded by scenarios/s\.yaml:\d+:\d+ ", text)
+
+
+def test_an_id_with_its_file_says_how_to_name_it(
+    pytester: pytest.Pytester, scenario: Callable[[str], Path]
+) -> None:
+    scenario(TWO)
+    result, text = run(pytester, "scenarios", "--collect-only", "--cell", f"scenarios/s.yaml::{PLAIN}")
+    assert result.ret == ExitCode.MISTAKE
+    assert f"pytest 'scenarios/s.yaml::{PLAIN}', or --cell {PLAIN}" in text
+
+
 def test_longer_names_that_keywords_take_are_told(
     pytester: pytest.Pytester, scenario: Callable[[str], Path]
 ) -> None:
