@@ -12,6 +12,7 @@ import json
 import os
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
@@ -268,8 +269,9 @@ def _named(text: str, records: Path) -> Path:
         if any(Path(text).glob(f"*/{INDEX}")):
             hint = "it was killed before its first answer; harness judge takes a record"
         raise HarnessError(f"{text}: no run, there is no {RUN}", hint)
-    names = [path.name for path in run_folders(records)]
-    raise HarnessError(f"{text}: no such run below {records}; {near(text, names)}", "harness runs lists them")
+    close = get_close_matches(text, [path.name for path in run_folders(records)])
+    meant = f"; {near(text, close)}" if close else ""
+    raise HarnessError(f"{text}: no such run below {records}{meant}", "harness runs lists them")
 
 
 def deciding(lines: Iterable[CheckLine]) -> Iterator[CheckLine]:
