@@ -15,7 +15,7 @@ Figures (all when none is named):
     is left is acceptance, conversion and the emulation.
 ``debian``, ``debian-2m``
     6.12, emulated by this QEMU, over the same boot plain on Debian's own QEMU of trixie: what a user of a
-    distribution's QEMU pays for the emulation.
+    distribution's QEMU pays for the emulation. Neither CPU says here that it does not speculate.
 ``boot-smp``, ``boot-smp-same``
     6.12 with 4 vCPUs on a host thread each.
 ``touch``
@@ -58,6 +58,8 @@ from bench.measure import ACTION, BOOT, Interval, Ratio, alternate, cost, loaded
 from harness.artifacts.ingredients import Ingredients
 from harness.artifacts.qemu import BINARY, build_qemu
 from harness.evidence.record import DOCUMENT_END
+from harness.machine.memory_layout import cpu_with_addresses
+from harness.machine.spec import CPU
 from harness.matrix.cell import Cell, format_memory, parse_memory
 from harness.matrix.choices import EMULATIONS
 from harness.recipes.qemu import load_qemu
@@ -144,7 +146,7 @@ def sides(figure: Figure, options: argparse.Namespace, ingredients: Ingredients)
 
     match figure.name:
         case "absent":
-            plain = machine("plain")
+            plain = _speculating(machine("plain"))
             return {"patched": plain, "unpatched": replace(plain, qemu=unpatched(ingredients) / BINARY)}
         case "ledger":
             emulated = machine("snp-emulated", chosen)
@@ -170,10 +172,19 @@ def sides(figure: Figure, options: argparse.Namespace, ingredients: Ingredients)
                 "2 MiB": machine("snp-emulated", "kvm-2m"),
             }
         case _:
-            plain = machine("plain")
+            emulated, plain = machine("snp-emulated", chosen), machine("plain")
             if figure.name.startswith("debian"):
-                plain = replace(plain, qemu=ingredients.other_qemu("debian-trixie"))
-            return {"emulated": machine("snp-emulated", chosen), "plain": plain}
+                theirs = ingredients.other_qemu("debian-trixie")
+                emulated, plain = _speculating(emulated), replace(_speculating(plain), qemu=theirs)
+            return {"emulated": emulated, "plain": plain}
+
+
+def _speculating(spec: MachineSpec) -> MachineSpec:
+    """Return the machine whose CPU does not say that it cannot speculate: others' QEMU can say no such thing.
+
+    So both sides boot the same guest.
+    """
+    return replace(spec, cpu=cpu_with_addresses(CPU, spec.memory_mib))
 
 
 def unpatched(ingredients: Ingredients) -> Path:

@@ -13,7 +13,7 @@ from harness.machine import backing
 from harness.machine.memory_layout import cpu_with_addresses
 from harness.machine.spec import CPU, Drive, MachineSpec
 from harness.matrix.choices import EMULATIONS, GUESTS, QEMUS
-from harness.platforms.qemu_answers import has_sandbox
+from harness.platforms.qemu_answers import announced_by_tcg, has_sandbox
 from harness.platforms.registry import platform_named
 from harness.recipes.loader import DIRECT
 
@@ -43,6 +43,10 @@ DEBIAN_CMDLINE = "net.ifnames=0 systemd.show_status=0"
 
 ENCRYPTED = ("CONFIG_X86_PAT",)
 """What a kernel needs to share pages early: it maps them write-protected while it changes them."""
+
+NO_SPECULATION = ("amd-no-ssb", "auto-ibrs", "btc-no", "srso-no")
+"""What tells a kernel that it can do without retpolines and safe returns: TCG executes nothing that the guest
+does not. CPU features of QEMU (AMD64 manual, CPUID functions 80000008 EBX and 80000021 EAX)."""
 
 
 def done_line(cell: Cell) -> re.Pattern[str]:
@@ -96,7 +100,16 @@ def machine_spec(cell: Cell, ingredients: Ingredients, host: Host, own: OwnParts
     else:
         disk = Drive(path=ingredients.loader_image(cell.loader, cell.kernel, initrd, cmdline), boot_index=0)
         spec = replace(spec, drives=(disk, *disks))
-    return _emulated(cell, platform_named(cell.platform).configure(spec, host), ingredients)
+    configured = platform_named(cell.platform).configure(spec, host)
+    return _emulated(cell, _without_speculation(configured), ingredients)
+
+
+def _without_speculation(spec: MachineSpec) -> MachineSpec:
+    """Return the machine with a CPU that says what is true of TCG, as far as this QEMU lets it."""
+    if spec.accel.partition(",")[0] != "tcg":
+        return spec
+    features = announced_by_tcg(spec.qemu, NO_SPECULATION)
+    return replace(spec, cpu=",".join([spec.cpu, *(f"{feature}=on" for feature in features)]))
 
 
 def _emulated(cell: Cell, spec: MachineSpec, ingredients: Ingredients) -> MachineSpec:

@@ -8,7 +8,7 @@ import re
 import subprocess
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.machine.argv import SANDBOX
 from harness.platforms.leaf import failed, passed
@@ -62,7 +62,8 @@ def ask(qemu: Path, *objects: str, sev: bool = False) -> QemuAnswers:
     )
     if not sev:
         return traits
-    capabilities, trouble = read_capabilities(_run(qemu, *_SILENT, asked=_ASKED))
+    asked = _requests(("query-sev-capabilities", {}))
+    capabilities, trouble = read_capabilities(_run(qemu, *_SILENT, *_KVM_OR_TCG, asked=asked))
     return replace(traits, capabilities=capabilities, trouble=trouble)
 
 
@@ -79,15 +80,47 @@ def _has_sandbox(qemu: Path, _changed: int) -> bool:
     return _VERSION.search(_run(qemu, *SANDBOX, "--version")) is not None
 
 
+def announced_by_tcg(qemu: Path, features: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those of the CPU's ``features`` that guests under this QEMU's TCG can have; asked once a binary.
+
+    CPU model ``max`` has all that there are. A QEMU that gives no answer has none.
+    """
+    try:
+        return _announced_by_tcg(qemu, features, qemu.stat().st_mtime_ns)
+    except OSError:
+        return ()
+
+
+@lru_cache(maxsize=16)
+def _announced_by_tcg(qemu: Path, features: tuple[str, ...], _changed: int) -> tuple[str, ...]:
+    model = {"type": "full", "model": {"name": "max"}}
+    asked = _requests(("query-cpu-model-expansion", model))
+    return read_features(_run(qemu, *_SILENT, "-accel", "tcg", asked=asked), features)
+
+
+def read_features(said: str, features: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the ``features`` that are on in what QMP said after ``query-cpu-model-expansion``."""
+    for line in said.splitlines():
+        try:
+            given = json.loads(line)["return"]["model"]["props"]
+        except (ValueError, KeyError, TypeError):
+            continue
+        return tuple(feature for feature in features if given.get(feature) is True)
+    return ()
+
+
+def _requests(*commands: tuple[str, dict[str, Any]]) -> str:
+    every = (("qmp_capabilities", {}), *commands, ("quit", {}))
+    return "".join(json.dumps({"execute": name, "arguments": words}) + "\n" for name, words in every)
+
+
 _SILENT: tuple[str, ...] = (
     *("-nodefaults", "-no-user-config", "-display", "none", "-nic", "none", "-qmp", "stdio", "-S"),
-    *("-machine", "none", "-accel", "kvm", "-accel", "tcg"),
+    *("-machine", "none"),
 )
-"""A machine with a board would want SeaBIOS, which a QEMU for OVMF guests need not have. Where KVM does not
-start, QEMU answers that it is not enabled."""
-_ASKED = "".join(
-    json.dumps({"execute": name}) + "\n" for name in ("qmp_capabilities", "query-sev-capabilities", "quit")
-)
+"""A machine with a board would want SeaBIOS, which a QEMU for OVMF guests need not have."""
+_KVM_OR_TCG = ("-accel", "kvm", "-accel", "tcg")
+"""Where KVM does not start, QEMU answers that it is not enabled."""
 
 
 def read_capabilities(said: str) -> tuple[tuple[tuple[str, int], ...], str]:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from harness.boot.cell_machine import NO_SPECULATION
 from harness.evidence.host.page_states import parse_page_states
 from harness.evidence.signatures.signatures import shipped
 from harness.machine.argv import ByHand, argv
@@ -46,6 +47,11 @@ def test_qemu_answers_when_it_is_asked_what_sev_can_do(qemu_binary: Path) -> Non
     """It has no SeaBIOS: the question comes without a board, which would want one."""
     answers = qemu_answers.ask(qemu_binary, sev=True)
     assert answers.capabilities or answers.trouble in {"KVM not enabled", "SEV is not enabled in KVM"}
+
+
+@pytest.mark.qemu
+def test_its_tcg_announces_that_it_does_not_speculate(qemu_binary: Path) -> None:
+    assert qemu_answers.announced_by_tcg(qemu_binary, NO_SPECULATION) == NO_SPECULATION
 
 
 @pytest.mark.qemu

@@ -9,6 +9,8 @@ import subprocess
 import threading
 from typing import TYPE_CHECKING, Any
 
+from harness.boot.cell_machine import NO_SPECULATION
+from harness.machine.spec import CPU
 from tests.support.data import TESTS
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 SOURCE = TESTS / "emulation/bare_metal"
 ENCRYPTED_SOURCES = tuple(SOURCE / name for name in ("guest.c", "fuzz.c", "encrypted/encrypted.c"))
+CPU_MODEL = ",".join([CPU, *(f"{feature}=on" for feature in NO_SPECULATION)])
+"""As an emulated guest of the harness has it."""
 SECTIONS = (".text", ".tables", ".metadata", ".reset", ".guids")
 SECONDS = 60
 SNP = "sev-snp-emulated,id=sev0,cbitpos=51,reduced-phys-bits=1,hypervisor=spec"
@@ -67,7 +71,7 @@ def command_of(guest: str, qemu: Path, image: Path, debug: Path, **options: int)
     """Return QEMU's command line for the confidential object ``guest``, as ``command`` does."""
     return [
         *(str(qemu), "-nodefaults", "-no-user-config", "-display", "none", "-nic", "none", "-no-reboot"),
-        *("-machine", "q35,vmport=off,confidential-guest-support=sev0", "-accel", "tcg", "-cpu", "EPYC-v4"),
+        *("-machine", "q35,vmport=off,confidential-guest-support=sev0", "-accel", "tcg", "-cpu", CPU_MODEL),
         *("-m", "256M", "-smp", "2", "-bios", str(image)),
         *("-object", guest),
         *("-chardev", f"file,id=debug,path={debug}", "-device", "isa-debugcon,iobase=0x402,chardev=debug"),

@@ -4,6 +4,32 @@
  */
 #include "guest.h"
 
+#define MSR_EFER   0xc0000080
+#define AIBRSE     (1ULL << 21)
+/* 80000008 EBX, 80000021 EAX */
+#define AMD_NO_SSB (1U << 26)
+#define BTC_NO     (1U << 29)
+#define AUTO_IBRS  (1U << 8)
+#define SRSO_NO    (1U << 29)
+
+/* As start.S's metadata has it; SNP firmware ABI specification, CPUID page */
+#define CPUID_PAGE ((uint32_t *)0x00201000)
+enum { CPUID_HEADER = 4, CPUID_ENTRY = 12, CPUID_ANSWER = 6 };    /* in words of 32 bits */
+
+/* Bits that CPUID and the CPUID page have to have in one of a leaf's registers */
+static void expect_answer(uint32_t leaf, int number, uint32_t bits)
+{
+    const uint32_t *entry = CPUID_PAGE + CPUID_HEADER;
+    uint32_t regs[4], left = *CPUID_PAGE;
+
+    for (; left && *entry != leaf; left--) {
+        entry += CPUID_ENTRY;
+    }
+    cpuid(leaf, regs);
+    expect("CPUID", regs[number] & bits, bits);
+    expect("CPUID page", left ? entry[CPUID_ANSWER + number] : 0, regs[number]);
+}
+
 static void identity(void)
 {
     uint32_t regs[4];
@@ -15,6 +41,18 @@ static void identity(void)
     TEST("cpuid: the C-bit is where the page tables have it") {
         cpuid(0x8000001f, regs);
         expect("EBX[5:0]", regs[1] & 0x3f, 51);
+    }
+    TEST("cpuid: a CPU that does not speculate says so, in the CPUID page, too") {
+        expect_answer(0x80000008, 1, AMD_NO_SSB | BTC_NO);
+        expect_answer(0x80000021, 0, AUTO_IBRS | SRSO_NO);
+    }
+    TEST("msr: EFER keeps automatic IBRS, and nothing that is not offered") {
+        uint64_t efer = rdmsr(MSR_EFER);
+
+        wrmsr(MSR_EFER, efer | AIBRSE | 1 << 20);
+        expect("EFER", rdmsr(MSR_EFER), efer | AIBRSE);
+        wrmsr(MSR_EFER, efer);
+        expect("EFER", rdmsr(MSR_EFER), efer);
     }
     TEST("msr: SEV_STATUS says SEV, SEV-ES and SEV-SNP") {
         expect("SEV_STATUS", rdmsr(MSR_STATUS), 7);

@@ -91,7 +91,7 @@ static void fill_vmsa(uint64_t page, uint64_t stack)
         { 0x60, 0, 0, gdt_end - gdt - 1, (uint64_t)gdt }, { 0x80, 0, 0, idt_end - (char *)idt - 1, (uint64_t)idt },
     };
     const struct { uint16_t offset; uint64_t value; } fields[] = {
-        { 0x0d0, 0x1500 },                      /* EFER: LME, LMA, SVME */
+        { 0x0d0, 0x201500 },                    /* EFER: LME, LMA, SVME, AIBRSE */
         { 0x148, 0x620 }, { 0x150, (uint64_t)pml4 }, { 0x158, 0x80000033 },     /* CR4, CR3, CR0 */
         { 0x160, 0x400 }, { 0x168, 0xffff0ff0 }, { 0x170, 2 },                  /* DR7, DR6, RFLAGS */
         { 0x178, (uint64_t)ap_main }, { 0x1d8, stack - 8 },

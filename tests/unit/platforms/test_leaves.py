@@ -282,6 +282,19 @@ def test_capabilities_are_numbers_or_a_reason() -> None:
     assert qemu_answers.read_capabilities("") == ((), "it gave no answer")
 
 
+def test_a_qemu_says_which_cpu_features_tcg_has(made_up_qemu: Callable[[str], Path], tmp_path: Path) -> None:
+    said = (
+        '{"QMP": {}}\n{"return": {}}\nqemu: a warning\n'
+        '{"return": {"model": {"name": "max", "props": {"btc-no": true, "srso-no": false}}}}\n'
+    )
+    asked = ("srso-no", "auto-ibrs", "btc-no")
+    assert qemu_answers.read_features(said, asked) == ("btc-no",)
+    assert qemu_answers.read_features('{"error": {"desc": "no such command"}}\n', asked) == ()
+    program = made_up_qemu(f"cat >/dev/null\ncase \"$*\" in *'-accel tcg') echo '{said}';; esac")
+    assert qemu_answers.announced_by_tcg(program, asked) == ("btc-no",)
+    assert qemu_answers.announced_by_tcg(tmp_path / "absent", asked) == ()
+
+
 def test_a_hardware_host_is_examined_to_the_launch(
     made_up_qemu: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

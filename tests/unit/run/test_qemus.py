@@ -15,6 +15,7 @@ import pytest
 from harness.artifacts.debian_qemu import SUITES, package_sets
 from harness.artifacts.guest.package_set import load_set
 from harness.artifacts.ingredients import Ingredients
+from harness.boot import cell_machine
 from harness.boot.cell_machine import elsewhere, machine_spec
 from harness.cli import boot, entry
 from harness.errors import ExitCode, HarnessError, HostError
@@ -47,6 +48,26 @@ def test_a_cell_names_what_runs_its_machine(name: str) -> None:
     spec = machine_spec(cell, INGREDIENTS, Host())
     assert spec.qemu == (Path("/built") if name == "built" else Path("/other", name))
     assert cell.id == f"{CELL.id}+qemu-{name}" if name != "built" else CELL.id
+
+
+@pytest.mark.parametrize(
+    ("platform", "announced", "cpu"),
+    [
+        ("plain", True, "EPYC-v4,auto-ibrs=on"),
+        ("snp-emulated", True, "EPYC-v4,auto-ibrs=on"),
+        ("sev-emulated", True, "EPYC-v4,auto-ibrs=on"),
+        ("plain", False, "EPYC-v4"),
+        ("snp", True, "EPYC-v4"),
+    ],
+)
+def test_guests_under_tcg_hear_that_it_does_not_speculate(
+    monkeypatch: pytest.MonkeyPatch, platform: str, announced: bool, cpu: str
+) -> None:
+    def answer(_: Path, features: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(each for each in features if announced and each == "auto-ibrs")
+
+    monkeypatch.setattr(cell_machine, "announced_by_tcg", answer)
+    assert machine_spec(replace(CELL, platform=platform), INGREDIENTS, Host()).cpu == cpu
 
 
 def test_only_the_projects_own_emulates() -> None:

@@ -266,7 +266,7 @@ static const char *bits_refused(CPUX86State *env, const uint8_t *vmsa)
     if (ldq_le_p(vmsa + V_DR7) >> 32) {
         return "DR7";
     }
-    if (ldq_le_p(vmsa + V_EFER) & MSR_EFER_RESERVED) {
+    if (ldq_le_p(vmsa + V_EFER) & efer_reserved_bits(env)) {
         return "EFER";
     }
     if (ldl_le_p(vmsa + V_MXCSR) & ~0xffff) {
