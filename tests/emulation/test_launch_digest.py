@@ -15,7 +15,7 @@ from sevsnpmeasure.vcpu_types import CPU_SIGS
 
 from harness.platforms.sev.launch_digest import Launch as Measured
 from harness.platforms.sev.launch_digest import launch_parts
-from tests.support.bare_metal_guest import build, command, run, run_with_qmp
+from tests.support.bare_metal_guest import CPU_MODEL, build, command, run, run_with_qmp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,6 +91,16 @@ def test_the_digest_is_that_of_hardware(
 ) -> None:
     firmware = ingredients.firmware(name).path
     assert measured(arguments(qemu_binary, firmware, launch, None)) == foretold(firmware, launch, None)
+
+
+def test_what_the_cpu_says_of_speculation_is_not_measured(
+    qemu_binary: Path, ingredients: Ingredients
+) -> None:
+    firmware, launch = ingredients.firmware("debian-2025.02").path, Launch(vcpus=2)
+    silent = arguments(qemu_binary, firmware, launch, None)
+    line = [CPU_MODEL if word == launch.cpu else word for word in silent]
+    assert line != silent
+    assert measured(line) == foretold(firmware, launch, None)
 
 
 def test_the_digest_covers_the_hashes_of_the_kernel(
