@@ -101,6 +101,7 @@ typedef struct SnpVcpu {
     bool destroyed;         /* only another VMSA starts it */
     bool init_received;     /* KVM: stands until SIPI comes */
     bool started;           /* KVM: has had its first SIPI */
+    int on_the_way;         /* INIT, SIPI that wait for its AP reset hold */
     int64_t waits_since;    /* for a VMSA page to be out of use; 0: no */
     SnpRequest asked;       /* by AP creation, and not done yet */
     hwaddr asked_vmsa;

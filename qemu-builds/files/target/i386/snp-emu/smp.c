@@ -128,23 +128,27 @@ static void late_comes(void *opaque)
     g_free(late);
 }
 
+static void do_after(CPUState *cs, run_on_cpu_func todo, int64_t ms)
+{
+    Late *late = g_new(Late, 1);
+
+    *late = (Late) { .cs = cs, .todo = todo };
+    late->timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, late_comes, late);
+    timer_mod(late->timer,
+              qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + ms * SCALE_MS);
+}
+
 #define MOST_LATE_MS 300
 
 /* The caller holds SnpEmu::lock. */
 static void do_or_be_late(const SnpOrigin *o, CPUState *cs,
                           run_on_cpu_func todo, hwaddr vmsa)
 {
-    Late *late;
-
-    if (!fault_strikes(SNP_FAULT_AP_LATE, o, vmsa)) {
+    if (fault_strikes(SNP_FAULT_AP_LATE, o, vmsa)) {
+        do_after(cs, todo, 1 + fault_random(MOST_LATE_MS));
+    } else {
         async_run_on_cpu(cs, todo, RUN_ON_CPU_NULL);
-        return;
     }
-    late = g_new(Late, 1);
-    *late = (Late) { .cs = cs, .todo = todo };
-    late->timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, late_comes, late);
-    timer_mod(late->timer, qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) +
-                           (1 + fault_random(MOST_LATE_MS)) * SCALE_MS);
 }
 
 static CPUState *find_vcpu(uint32_t apic_id)
@@ -296,6 +300,8 @@ void snp_write_apic_ids(hwaddr gpa)
     }
 }
 
+static void arrive(CPUState *cs, run_on_cpu_data unused);
+
 /* The answer at first is that something else than SIPI ended it. */
 void snp_ap_reset_hold(CPUX86State *env, SnpHold hold)
 {
@@ -304,6 +310,9 @@ void snp_ap_reset_hold(CPUX86State *env, SnpHold hold)
 
     vcpu->hold = hold;
     vcpu->held = true;
+    if (vcpu->on_the_way) {
+        async_run_on_cpu(cs, arrive, RUN_ON_CPU_NULL);
+    }
     cs->halted = 1;
     cs->exception_index = EXCP_HLT;
     cpu_loop_exit(cs);
@@ -445,6 +454,45 @@ static void kvm_sipi(CPUState *cs, SnpVcpu *vcpu)
     cs->halted = 0;
 }
 
+/* Those that waited for the AP reset hold, or waited long enough. */
+static void arrive(CPUState *cs, run_on_cpu_data unused)
+{
+    SnpVcpu *vcpu = &snp_emu()->vcpus[cs->cpu_index];
+    int came = vcpu->on_the_way;
+
+    vcpu->on_the_way = 0;
+    if (came & CPU_INTERRUPT_INIT) {
+        kvm_init(cs, vcpu);
+    }
+    if (came & CPU_INTERRUPT_SIPI) {
+        kvm_sipi(cs, vcpu);
+    }
+}
+
+/*
+ * KVM stops a vCPU at INIT wherever it is, and SIPI lets it go on there: an AP
+ * reset hold that it enters only then has lost its SIPI.  An AP of OVMF tells
+ * the BSP that it is done some instructions before its hold, and the BSP, when
+ * it has more to do, sends INIT at once and SIPI 10 ms later.  With a processor
+ * for each vCPU the AP is there in time; here its thread may have to wait for
+ * one.  So INIT and SIPI wait for the hold, for this long at most.
+ */
+#define TO_HOLD_MS 200
+
+static bool waits_for_hold(CPUState *cs, SnpVcpu *vcpu, int interrupt)
+{
+    bool midway = vcpu->started && !vcpu->held && !vcpu->init_received &&
+                  !vcpu->vmsa && !vcpu->destroyed;
+
+    if (interrupt == CPU_INTERRUPT_INIT && midway && !vcpu->on_the_way) {
+        do_after(cs, arrive, TO_HOLD_MS);
+    } else if (!vcpu->on_the_way) {
+        return false;
+    }
+    vcpu->on_the_way |= interrupt;
+    return true;
+}
+
 bool snp_emu_init(CPUState *cs)
 {
     SnpVcpu *vcpu;
@@ -454,7 +502,10 @@ bool snp_emu_init(CPUState *cs)
     }
     vcpu = &snp_emu()->vcpus[cs->cpu_index];
     if (snp_is_kvm()) {
-        kvm_init(cs, vcpu);
+        cpu_reset_interrupt(cs, CPU_INTERRUPT_INIT);
+        if (!waits_for_hold(cs, vcpu, CPU_INTERRUPT_INIT)) {
+            kvm_init(cs, vcpu);
+        }
         return true;
     }
     if (vcpu->on_init) {
@@ -479,7 +530,9 @@ bool snp_emu_sipi(CPUState *cs)
     }
     vcpu = &snp_emu()->vcpus[cs->cpu_index];
     if (snp_is_kvm()) {
-        kvm_sipi(cs, vcpu);
+        if (!waits_for_hold(cs, vcpu, CPU_INTERRUPT_SIPI)) {
+            kvm_sipi(cs, vcpu);
+        }
         return true;
     }
     if (vcpu->held && !vcpu->destroyed) {
