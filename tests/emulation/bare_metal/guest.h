@@ -164,6 +164,8 @@ void expect_stands(const char *what);
 /* It goes into AP reset hold; 0x6 in the MSR, or by the GHCB page. */
 void park_it(bool by_page);
 bool wakes(uint32_t first, uint32_t second);
+/* The vCPU enters AP reset hold, by the MSR; does it go on by itself? */
+bool goes_on_from_hold(void);
 extern volatile uint64_t woken, starts;
 extern volatile uint64_t ap_reads;
 

@@ -57,4 +57,20 @@ void kvm_start_rules(void)
         expect("answer", woken, 0x1007);
         expect("starts", starts, 1);
     }
+    TEST("kvm, ap reset hold: INIT and SIPI that come shortly before it wait for it") {
+        bool goes_on = false;
+
+        /* They do not wait for ever: a busy host may let the vCPU come later. */
+        for (unsigned i = 0; i < 10 && !goes_on; i++) {
+            send_ipi(IPI_INIT);
+            send_ipi(IPI_SIPI);
+            goes_on = goes_on_from_hold();
+            if (!goes_on) {
+                wakes(IPI_INIT, IPI_SIPI);
+            }
+        }
+        expect("it goes on", goes_on, 1);
+        expect("answer", woken, 0x1007);
+        expect("starts", starts, 1);
+    }
 }

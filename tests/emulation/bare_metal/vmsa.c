@@ -185,6 +185,17 @@ bool wakes(uint32_t first, uint32_t second)
     return beats != before;
 }
 
+bool goes_on_from_hold(void)
+{
+    park_by_page = false;
+    woken = 0;
+    park = true;
+    for (unsigned i = 0; i < 20 && !woken; i++) {
+        wait();
+    }
+    return woken;
+}
+
 /* A vCPU stops at the end of its block of code, which the host may put aside for a while. */
 bool stops(void)
 {
