@@ -91,18 +91,22 @@ class Ingredients:
 
         What either has resolved is resolved for both: a store says where things are made, not what they are.
         """
-        return self._copy(Ingredients(self.project, self._apt.progress, store, self._resolved))
+        other = Ingredients(self.project, self._apt.progress, store, self._resolved)
+        self.give_choices(other)
+        return other
 
     def for_thread(self, progress: Progress) -> Ingredients:
         """Return ingredients of the same recipes for another thread; the two share nothing that changes."""
-        return self._copy(Ingredients(self.project, progress, self._apt.store))
+        other = Ingredients(self.project, progress, self._apt.store)
+        self.give_choices(other)
+        return other
 
-    def _copy(self, other: Ingredients) -> Ingredients:
+    def give_choices(self, other: Ingredients) -> None:
+        """Have other ingredients of the same project know what the user has chosen among these."""
         other._chosen |= self._chosen
         other._chosen_kernels |= self._chosen_kernels
         other._chosen_loaders |= self._chosen_loaders
         other._own_qemu = self._own_qemu
-        return other
 
     @cached_property
     def _locks(self) -> Mapping[Path, Lock]:

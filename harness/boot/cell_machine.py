@@ -106,9 +106,21 @@ def machine_spec(cell: Cell, ingredients: Ingredients, host: Host, own: OwnParts
 
 def _without_speculation(spec: MachineSpec) -> MachineSpec:
     """Return the machine with a CPU that says what is true of TCG, as far as this QEMU lets it."""
-    if spec.accel.partition(",")[0] != "tcg":
-        return spec
-    features = announced_by_tcg(spec.qemu, NO_SPECULATION)
+    features = announced_by_tcg(spec.qemu, NO_SPECULATION) if _by_tcg(spec) else ()
+    return _with_features(spec, features)
+
+
+def unasked(cell: Cell, spec: MachineSpec) -> MachineSpec:
+    """Return a machine whose QEMU is not there to answer as the project's or Debian's would make it."""
+    own = NO_SPECULATION if cell.qemu == QEMUS[0] and _by_tcg(spec) else ()
+    return _with_features(replace(spec, sandbox=True), own)
+
+
+def _by_tcg(spec: MachineSpec) -> bool:
+    return spec.accel.partition(",")[0] == "tcg"
+
+
+def _with_features(spec: MachineSpec, features: tuple[str, ...]) -> MachineSpec:
     return replace(spec, cpu=",".join([spec.cpu, *(f"{feature}=on" for feature in features)]))
 
 

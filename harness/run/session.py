@@ -79,8 +79,9 @@ class Session:
         return survey(kvm_trouble=self._kvm_trouble, ask=answers.ask)
 
     def _kvm_trouble(self) -> str:
+        ingredients = self._asking if self.options.elsewhere else self.ingredients
         try:
-            return kvm.trouble(self.ingredients.qemu)
+            return kvm.trouble(ingredients.qemu)
         except NotMadeError:
             return ""  # QEMU tells once it is built
 

@@ -1,36 +1,52 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""A store that makes nothing, and answers what it would make, and why."""
+"""A store that fetches and builds nothing, and answers what it would make, and why."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.progress import Progress, say
 from harness.store.entries import Artifact, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from harness.store.inputs import JSONValue
 
 
 class NotMadeError(Exception):
-    """Something is not in the store; its text says why it would be made."""
+    """Something is not in the store; its text says why it would be made, ``path`` where."""
+
+    def __init__(self, why: str, path: Path) -> None:
+        super().__init__(why)
+        self.path = path
 
 
 class Asking(Store):
-    """The same entries as a ``Store`` of the same root, of which none is ever made."""
+    """The same entries as a ``Store`` of the same root, of which none is ever made.
+
+    ``joins`` are kinds that are made: they are put together from other entries in no time.
+    """
+
+    def __init__(self, root: Path | None = None, joins: frozenset[str] = frozenset()) -> None:
+        super().__init__(root)
+        self._joins = joins
 
     def get(
         self,
         kind: str,
         name: str,
         inputs: Mapping[str, JSONValue],
-        *_: object,
+        build: Callable[[Path], None],
+        progress: Progress = say,
+        *,
+        tools: Sequence[str] = (),
         made_with: Sequence[str] = (),
-        **__: object,
     ) -> Artifact:
         """Return the finished artifact; NotMadeError with the reason to make it when there is none."""
-        found = self.find(kind, name, inputs, made_with)
-        if found is None:
-            raise NotMadeError(self.explain(kind, name, inputs))
-        return found
+        if found := self.find(kind, name, inputs, made_with):
+            return found
+        if kind in self._joins:
+            return super().get(kind, name, inputs, build, progress, tools=tools, made_with=made_with)
+        raise NotMadeError(self.explain(kind, name, inputs), self.place(kind, name, inputs))

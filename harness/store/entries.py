@@ -158,6 +158,10 @@ class Store:
         found = carried(kind, name, carried_key(kind, inputs, made_with))
         return Artifact(found[0], kind, name, entry.key, found[1]) if found is not None else None
 
+    def place(self, kind: str, name: str, inputs: Mapping[str, JSONValue]) -> Path:
+        """Return the folder of an artifact, be it there or not."""
+        return self._entry(kind, name, inputs).path
+
     def read(self, folder: Path) -> Artifact | None:
         """Return the artifact in a folder outside the store; None unless it is what its provenance says."""
         provenance = _load(folder / PROVENANCE)

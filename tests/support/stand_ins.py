@@ -53,7 +53,7 @@ class StandIns:
     def fetch(self, name: str, *, making: bool = True) -> str:
         (self.built if making else self.looked_up).append(name)
         if not making and name in self.missing:
-            raise NotMadeError(f"{name}: never made before")
+            raise NotMadeError(f"{name}: never made before", Path("/", name))
         if name in self.missing:
             self.in_making(name)
         if name in self.failures:
@@ -106,7 +106,7 @@ class StandInIngredients:
     def firmware(self, name: str) -> object:
         path = self._fetch(name)
         if not self._making and name not in self._traits:
-            raise NotMadeError(f"{name}: never made before")
+            raise NotMadeError(f"{name}: never made before", Path("/", name))
         return SimpleNamespace(path=path, traits=self._traits[name], words=None, require=lambda *_: None)
 
     kernel = firmware

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from harness.boot.cell_machine import machine_spec
+from harness.artifacts.foretold import Foretold
+from harness.boot.cell_machine import machine_spec, unasked
 from harness.boot.driver import refuse_used
 from harness.errors import ExitCode
 from harness.evidence.record import EndingKind
@@ -205,10 +206,16 @@ def command(cell: Cell, session: Session) -> str:
     """Return a script with the command that boots a cell, as ``command.sh`` of its record would be.
 
     The session's platform takes the place of the cell's; nothing boots, so that any host gives the command of
-    any other. What the command needs is fetched and built. HarnessError for what cannot be had.
+    any other. Nothing is fetched or built: the session says what is not there. HarnessError for what cannot
+    be.
     """
     here = on_this_host(cell, session)
-    spec = machine_spec(here, session.ingredients, session.host)
+    foretold = Foretold(session.ingredients)
+    spec = machine_spec(here, foretold, session.host)
+    if not spec.qemu.exists():
+        spec = unasked(here, spec)
+    for note in foretold.notes:
+        session.progress(f"harness: {note}")
     notes = (
         here.id,
         "Serial console and monitor are on the terminal (Ctrl-A X ends QEMU, Ctrl-A C is the monitor), the",

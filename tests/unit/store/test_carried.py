@@ -53,13 +53,13 @@ def test_what_comes_built_serves_whatever_the_compiler(tmp_path: Path, package: 
     assert store.explain("tool", "qemu", HERE, MADE_WITH).startswith(
         f"tool qemu: comes built, in {DISTRIBUTION} ("
     )
-    assert Asking(store.root).get("tool", "qemu", HERE, made_with=MADE_WITH).path == package
+    assert get(Asking(store.root), HERE).path == package
 
 
 def test_other_sources_are_built(tmp_path: Path, package: Path) -> None:
     store = Store(tmp_path / "store")
     with pytest.raises(NotMadeError):
-        Asking(store.root).get("tool", "qemu", OTHER, made_with=MADE_WITH)
+        get(Asking(store.root), OTHER)
     assert get(store, OTHER).path.is_relative_to(store.root)
     assert get(store, HERE).path == package
 

@@ -174,10 +174,10 @@ def test_an_export_that_was_cut_short_is_refused(tmp_path: Path, exported: Path)
 def test_a_recording_store_notes_what_it_gives(tmp_path: Path) -> None:
     _, artifact = make(tmp_path)
     store = Recording(tmp_path)
-    assert store.get("tool", "qemu", INPUTS) == artifact
-    assert store.get("tool", "qemu", INPUTS) == artifact
+    assert store.get("tool", "qemu", INPUTS, fill) == artifact
+    assert store.get("tool", "qemu", INPUTS, fill) == artifact
     with pytest.raises(NotMadeError):
-        store.get("tool", "other", INPUTS)
+        store.get("tool", "other", INPUTS, fill)
     assert [*store.given.values()] == [artifact]
 
 
