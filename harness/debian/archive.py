@@ -184,7 +184,7 @@ class AptRoot:
         if name not in self._roots:
             # Another mirror or keyring is another root: apt would otherwise mix their indexes.
             digest = hashlib.sha256(f"{self.mirror}\n{self._keyring}".encode()).hexdigest()[:8]
-            root = self._root / f"{name}-{digest}"
+            root = self._root / f"{name}-{digest}{_of_user(self._root)}"
             self._roots[name] = SuiteRoot(
                 name, root, self.mirror, keyring=self._keyring, progress=self.progress, max_age=self._max_age
             )
@@ -237,6 +237,16 @@ class AptRoot:
         if len(debs) != 1 or digest_file(debs[0]) != package.sha256:
             raise HarnessError(f"what apt fetched as {what} does not have the digest that its index gives")
         debs[0].rename(directory / f"{package.package}.deb")
+
+
+def _of_user(root: Path) -> str:
+    """Return what tells a user's apt state from others' in a cache that is another's, "" in an own one.
+
+    apt keeps parts of it from everybody else, whatever the umask says.
+    """
+    there = next(path for path in (root.parent, *root.parents) if path.exists())
+    user = os.geteuid()
+    return "" if user in {0, there.stat().st_uid} else f"-{user}"
 
 
 def _kind(query: PackageQuery) -> str:

@@ -290,7 +290,8 @@ def _build(
         started, clock = datetime.now(UTC), time.monotonic()
         build(temporary)
         duration = time.monotonic() - clock
-        temporary.chmod(0o755)
+        # Whoever may write to the store may take the entry away.
+        temporary.chmod(0o755 | entry.path.parent.stat().st_mode & 0o022)
         provenance = {
             "kind": entry.kind,
             "name": entry.name,

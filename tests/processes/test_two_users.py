@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""Two users share a host by leases: real processes of two numbers, which no passwd file knows."""
+"""Two users share a host and a cache: real processes of two numbers, which no passwd file knows."""
 
 from __future__ import annotations
 
@@ -51,6 +51,62 @@ for number in range({ROUNDS}):
         time.sleep(0.03)
 """
 
+_HOLDER = """\
+import os, sys
+from pathlib import Path
+from harness.errors import HostError
+from harness.store.locks import held
+
+user, umask, group = (int(word) for word in sys.argv[1:4])
+os.setgroups([group])
+os.setresgid(user, user, user)
+os.setresuid(user, user, user)
+os.umask(umask)
+try:
+    with held(Path(sys.argv[4]), "a thing", print):
+        print("held")
+except HostError as error:
+    print(error)
+"""
+GROUP = 60010
+
+
+_REFUSED = (
+    "{cache}/store/kind/.thing.lock is user 60001's, and you may not write to it\n"
+    "  a group shares a cache whose folder has setgid, and with umask 002: chmod -R g+w it, "
+    "or choose another place with HARNESS_CACHE\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("umask", "lock", "second"),
+    [
+        (0o002, "store/kind/.thing.lock", "held\n"),
+        (0o022, ".thing.lock", "held\n"),
+        (0o077, ".thing.lock", "held\n"),
+        (0o022, "store/kind/.thing.lock", _REFUSED),
+    ],
+)
+def test_a_group_shares_the_locks_of_a_cache(tmp_path: Path, umask: int, lock: str, second: str) -> None:
+    if os.geteuid():
+        pytest.skip("only root can be two users")
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    os.chown(cache, 0, GROUP)
+    cache.chmod(0o2775)
+    for above in (tmp_path, *tmp_path.parents[:3]):
+        above.chmod(above.stat().st_mode | 0o011)
+
+    def hold(user: int) -> str:
+        words = [*map(str, (user, umask, GROUP)), str(cache / lock)]
+        environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+        run = [sys.executable, "-c", _HOLDER, *words]
+        return subprocess.run(run, env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert hold(USERS[0]) == "held\n"
+    assert hold(USERS[1]) == second.format(cache=cache)
+    assert hold(USERS[0]) == "held\n"
+
 
 def test_they_take_turns_and_never_more_than_there_is(tmp_path: Path) -> None:
     """Whoever came first begins first, so that neither starves: each looks around when it begins."""
@@ -60,7 +116,7 @@ def test_they_take_turns_and_never_more_than_there_is(tmp_path: Path) -> None:
     for folder in (place, go):
         folder.mkdir()
         folder.chmod(0o1777)
-    for above in (tmp_path, *tmp_path.parents[:2]):
+    for above in (tmp_path, *tmp_path.parents[:3]):
         above.chmod(above.stat().st_mode | 0o011)
     environment = {name: it for name, it in os.environ.items() if name not in {"USER", "LOGNAME", "LNAME"}}
     environment["PYTHONPATH"] = str(PROJECT)

@@ -26,6 +26,7 @@ from harness.errors import HostError
 from harness.evidence.text import printable
 from harness.platforms.sev.answers import asids
 from harness.run.pool import UNCOUNTED, Demand, host_size
+from harness.store.locks import make_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -203,25 +204,12 @@ def _open_lock(path: Path) -> int:
         while True:
             with contextlib.suppress(FileNotFoundError):
                 return os.open(path, flags)
-            _make_lock(path)
+            make_whole(path, 0o666)
     except OSError as error:
         raise HostError(
             f"{path}: leases of this host cannot be locked: {error.strerror}",
             f"remove it, or name another folder that all may write to in {SETTING}",
         ) from error
-
-
-def _make_lock(path: Path) -> None:
-    """Make the lock unless it is there; nobody meets it before all may open it: its name comes last."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    new = Path(name)
-    try:
-        os.fchmod(descriptor, 0o666)  # whatever the umask says
-        with contextlib.suppress(FileExistsError):  # somebody was faster
-            os.link(new, path)
-    finally:
-        os.close(descriptor)
-        new.unlink()
 
 
 def _living(place: Path, *, remove: bool = True) -> Iterator[Lease]:

@@ -102,6 +102,39 @@ def test_files_are_read_only(store: Store, build: Callable[[Path], None]) -> Non
     assert not any(file.stat().st_mode & 0o222 for file in (path / "sub/file", path / "provenance.json"))
 
 
+@pytest.mark.parametrize("mode", [0o755, 0o775, 0o777, 0o700])
+def test_who_may_write_to_the_store_may_take_its_entries_and_locks(
+    tmp_path: Path, build: Callable[[Path], None], mode: int
+) -> None:
+    (tmp_path / "kind").mkdir()
+    (tmp_path / "kind").chmod(mode)
+    entry = Store(tmp_path).get("kind", "name", {}, build).path
+    assert entry.stat().st_mode & 0o777 == 0o755 | mode
+    assert entry.with_name(f".{entry.name}.lock").stat().st_mode & 0o777 == mode & 0o666
+
+
+def test_nobody_meets_a_lock_that_is_half_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another user's process may look between any two steps of the one that makes it."""
+    path, modes = tmp_path / ".x.lock", set[int]()
+    tmp_path.chmod(0o775)
+
+    def looking(step: Callable[..., object]) -> Callable[..., object]:
+        def look(*arguments: object, **options: object) -> object:
+            for done in (False, True):
+                found = step(*arguments, **options) if done else None
+                modes.update(it.stat().st_mode & 0o777 for it in [path] if it.exists())
+            return found
+
+        return look
+
+    for name in ("open", "fchmod", "link", "close"):
+        monkeypatch.setattr(os, name, looking(getattr(os, name)))
+    with locks.held_now(path) as held:
+        assert held
+    assert modes == {0o664}
+    assert [it.name for it in tmp_path.iterdir()] == [path.name]
+
+
 def overwrite(path: Path, text: str) -> None:
     path.chmod(0o644)
     path.write_text(text)
