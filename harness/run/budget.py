@@ -11,6 +11,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from harness.store.file_tree import write_atomically
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -40,11 +42,9 @@ class Budget:
     @classmethod
     def create(cls, path: Path, capacity: Demand) -> Budget:
         """Make the file; ``capacity`` is what all processes have together."""
-        made = cls(path)
-        path.touch()
-        with made._changed() as state:
-            state["capacity"] = [capacity.cpus, capacity.memory_mib, capacity.asids]
-        return made
+        has = [capacity.cpus, capacity.memory_mib, capacity.asids]
+        write_atomically(path, json.dumps({"capacity": has, "running": {}, "waiting": []}))
+        return cls(path)
 
     @contextmanager
     def hold(self, demand: Demand, kind: str = BOOT) -> Iterator[None]:
@@ -78,16 +78,18 @@ class Budget:
 
     @contextmanager
     def _changed(self) -> Iterator[dict[str, Any]]:
-        """Lock the file, give what it holds, and write it back."""
-        with self._path.open("r+", encoding="ascii") as file:
+        """Lock the file, give what it holds, and write it back.
+
+        In one go, over all that was there: a process that is killed here leaves a whole file to the others.
+        """
+        with self._path.open("r+b", buffering=0) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            state = json.loads(file.read() or '{"running": {}, "waiting": []}')
+            there = file.read()
+            state = json.loads(there)
             state["waiting"] = [token for token in state["waiting"] if _lives(token)]
             state["running"] = {token: it for token, it in state["running"].items() if _lives(token)}
             yield state
-            file.seek(0)
-            file.truncate()
-            json.dump(state, file)
+            os.pwrite(file.fileno(), json.dumps(state).encode("ascii").ljust(len(there)), 0)
 
 
 def _has_turn(token: str, state: dict[str, Any], *, fits: bool) -> bool:

@@ -5,17 +5,21 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.run import budget
 from harness.run.budget import BOOT, GUEST, Budget
 from harness.run.pool import Demand
+from harness.store import file_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import FrameType
 
 ONE = Demand(1, 1024)
 HOST = Demand(2, 10 * 1024)
@@ -48,12 +52,34 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "budget"
 
 
+def test_nobody_meets_a_file_that_is_half_written(tmp_path: Path) -> None:
+    """A process that is killed between any two steps leaves what is there then to all others."""
+    path, before = tmp_path / "budget", sys.gettrace()
+    seen: list[bytes] = []
+
+    def look(frame: FrameType, _event: str, _argument: object) -> Any:
+        if frame.f_code.co_filename in {budget.__file__, file_tree.__file__}:
+            seen.extend([path.read_bytes()] if path.exists() else [])
+        return look
+
+    sys.settrace(look)
+    try:
+        with Budget.create(path, HOST).hold(ONE), Budget(path).hold(ONE, GUEST):
+            pass
+    finally:
+        sys.settrace(before)
+    states = [json.loads(it) if it else {} for it in seen]
+    assert len(states) > 20
+    assert [it for it in states if it.get("capacity") != [HOST.cpus, HOST.memory_mib, HOST.asids]] == []
+    assert max(len(it["running"]) for it in states) == 2
+
+
 def test_asids_are_shared(tmp_path: Path) -> None:
-    budget = Budget.create(tmp_path / "few", Demand(8, 1 << 20, asids=1))
+    shared = Budget.create(tmp_path / "few", Demand(8, 1 << 20, asids=1))
     guest = Demand(1, 1024, asids=1)
-    first = Holder(budget, guest)
+    first = Holder(shared, guest)
     assert first.has.wait(WAIT)
-    second = Holder(budget, guest)
+    second = Holder(shared, guest)
     assert waiting(tmp_path / "few", 1)
     assert not second.has.is_set()
     first.let_go()
