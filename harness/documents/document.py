@@ -225,12 +225,26 @@ def _explain(error: ErrorDetails, place: Place, schema: dict[str, Any]) -> str:
             text = f"wanted at least {context['min_length']} item(s), found {context['actual_length']}"
         case "value_error":
             text = str(context["error"])
+        case _:
+            wanted = in_words(error)
+            remedy = _remedy(wanted.removeprefix("wanted "), place.node)
+            text = f"{wanted}, found {found(place.node)}{remedy}"
+    return text
+
+
+def in_words(error: ErrorDetails) -> str:
+    """Return what one of pydantic's errors wanted of a single value, such as ``wanted 1 or more``."""
+    context = error.get("ctx", {})
+    match error["type"]:
+        case "greater_than_equal":
+            return f"wanted {context['ge']} or more"
+        case "less_than_equal":
+            return f"wanted {context['le']} or less"
         case kind if wanted := _WANTED.get(kind.removesuffix("_type").removesuffix("_parsing")):
-            text = f"wanted {wanted}, found {found(place.node)}{_remedy(wanted, place.node)}"
+            return f"wanted {wanted}"
         case _:
             said = error["msg"].removeprefix("Input ")
-            text = f"{said[:1].lower()}{said[1:]}, found {found(place.node)}"
-    return text
+            return f"{said[:1].lower()}{said[1:]}"
 
 
 def _remedy(wanted: str, node: yaml.Node) -> str:

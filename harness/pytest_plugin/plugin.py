@@ -9,7 +9,6 @@ judge.
 
 from __future__ import annotations
 
-import argparse
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,7 +34,7 @@ from harness.pytest_plugin.own.items import cell_of_item, platforms_of, runs_a_g
 from harness.pytest_plugin.results import start_recorder
 from harness.pytest_plugin.wrong_selection import refuse_wrong_selection
 from harness.recipes.project import find_project
-from harness.run.axis_options import PLATFORM_HELP, add_axis_options, axis_options, platform_choice
+from harness.run.axis_options import PLATFORM_HELP, add_axis_options, axis_options, from_one, platform_choice
 from harness.run.budget import Budget
 from harness.run.keywords import also_taken, compiled
 from harness.run.options import Options
@@ -50,12 +49,6 @@ _WORKER_BUDGET = "harness_budget"
 BUDGET = pytest.StashKey["TemporaryDirectory[str]"]()
 WANTED = pytest.StashKey[dict[pytest.Item, Any]]()
 """The cells whose boots have not been started, by the items that need them."""
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
-    return int(text)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -84,7 +77,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--attempts",
-        type=_positive,
+        type=from_one,
         metavar="N",
         help="boot each cell of scenarios N times and judge each boot (default: the scenario's repeat, or 1)",
     )
@@ -105,7 +98,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--boots",
-        type=_positive,
+        type=from_one,
         metavar="N",
         help="boots at once (default: as processors and memory allow)",
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The options that put a user's own values on an axis of the matrix, for pytest and for ``harness``."""
+"""The options that put a user's own values on an axis of the matrix, and how both doors read options."""
 
 from __future__ import annotations
 
@@ -34,6 +34,13 @@ PLATFORM_HELP = (
     "only cells of this platform, on which those of platforms that fall back to it run, too; "
     "auto, the default: every cell, on its scenario's platform or what that falls back to here"
 )
+
+
+def from_one(text: str) -> int:
+    """Read a number from 1 on; for argparse and pytest, which show the error with their usage."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
 
 
 def platform_choice(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from harness.documents.document import in_words
 from harness.errors import HarnessError
 from harness.matrix.axes import one
 from harness.matrix.cell import BY_NAME
@@ -32,7 +33,11 @@ def read_value(axis: str, text: str, ingredients: Ingredients, known: Known) -> 
         return _type(axis).validate_python(text, context=known)
     except ValidationError as error:
         first = error.errors()[0]
-        told = str(first["ctx"]["error"]) if first["type"] == "value_error" else f"{text!r}: {first['msg']}"
+        told = (
+            str(first["ctx"]["error"])
+            if first["type"] == "value_error"
+            else f"{in_words(first)}, found {text!r}"
+        )
         what, _, hint = told.partition("; ")
         raise HarnessError(f"{axis}: {what}", hint) from None
 

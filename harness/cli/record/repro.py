@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from harness.cli.output import add_json
 from harness.cli.record.stored import add_record, record_path
-from harness.errors import ExitCode, HarnessError
+from harness.errors import ExitCode
 from harness.progress import say
 from harness.recipes.project import find_project
 from harness.results.record.difference import difference
 from harness.results.record_facts import read_facts
+from harness.run.axis_options import from_one
 from harness.run.options import Options
 from harness.run.session import Session
 from harness.run.single.boot import SingleBoot, prepare
@@ -28,14 +29,14 @@ if TYPE_CHECKING:
 def add(parser: argparse.ArgumentParser) -> None:
     """Add its arguments."""
     add_record(parser, "record")
-    parser.add_argument("--times", type=int, default=1, metavar="N", help="boot it N times, and say the rate")
+    parser.add_argument(
+        "--times", type=from_one, default=1, metavar="N", help="boot it N times, and say the rate"
+    )
     add_json(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
-    if options.times < 1:
-        raise HarnessError(f"--times {options.times}: not a number from 1 on")
     session = Session(Options(), find_project(Path.cwd()), say)
     stored = stored_boot(record_path(options.record, options), session)
     own = provide(stored, session)

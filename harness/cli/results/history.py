@@ -13,6 +13,7 @@ from harness.cli.results.stored import add_records, history_of
 from harness.matrix.cell import BY_NAME
 from harness.progress import say
 from harness.recipes.project import find_project
+from harness.run.axis_options import from_one
 from harness.run.options import Options
 from harness.run.session import Session
 
@@ -27,7 +28,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "about", nargs="?", default="", metavar="CELL|CHECK|FINDING", help="default: everything that failed"
     )
-    parser.add_argument("--runs", type=int, default=50, metavar="N", help="in the last N runs (default: 50)")
+    parser.add_argument(
+        "--runs", type=from_one, default=50, metavar="N", help="in the last N runs (default: 50)"
+    )
     parser.add_argument("--all", action="store_true", help="also what never failed")
     parser.add_argument(
         "--never", action="store_true", help="cells, values of axes and checks that the last N runs never met"

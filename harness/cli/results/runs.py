@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.cli.output import add_json, print_rows
 from harness.cli.results.stored import add_records, history_of
+from harness.run.axis_options import from_one
 
 if TYPE_CHECKING:
     import argparse
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add its arguments."""
-    parser.add_argument("-n", dest="most", type=int, default=20, metavar="N", help="the last N (default: 20)")
+    parser.add_argument(
+        "-n", dest="most", type=from_one, default=20, metavar="N", help="the last N (default: 20)"
+    )
     add_records(parser)
     add_json(parser)
     parser.set_defaults(run=_runs)

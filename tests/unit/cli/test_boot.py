@@ -46,6 +46,8 @@ def project(stand_ins: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (["--loader", "grub-2.13"], "unknown loader 'grub-2.13'"),
         (["--kernel", "debian-6.2"], "unknown kernel 'debian-6.2'"),
         (["--memory", "8"], "memory: the memory size 8 has no unit"),
+        (["--vcpus", "0"], "harness: vcpus: wanted 1 or more, found '0'\n"),
+        (["--vcpus", "two"], "harness: vcpus: wanted a whole number, found 'two'\n"),
         (["--action", "tuch"], "unknown action 'tuch'"),
         (["debian+x"], "no cell's id"),
         (["--initrd", "x.img"], "--initrd x.img: not file:PATH\n  write --initrd file:x.img"),

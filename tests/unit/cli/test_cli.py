@@ -67,6 +67,17 @@ def test_mistakes_are_one_message_and_one_exit_code(
     assert capsys.readouterr().err == "harness: absent.yaml: cannot read it: No such file or directory\n"
 
 
+@pytest.mark.parametrize("number", ["0", "-1", "x", "1.5"])
+@pytest.mark.parametrize("words", [("runs", "-n{}"), ("history", "--runs={}"), ("repro", "x", "--times={}")])
+def test_numbers_of_options_are_from_one_on(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], number: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        entry.main([word.format(number) for word in words])
+    assert ended.value.code == ExitCode.MISTAKE
+    assert f"'{number}' is not a number from 1 on\n" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("stand_ins")
 def test_a_plan_of_hardware_is_made_anywhere(capsys: pytest.CaptureFixture[str]) -> None:
     (made,) = plans(capsys, "--platform", "snp", "-k", "first-boot and 5.10 and not plain")

@@ -170,7 +170,7 @@ def test_all_mistakes_at_once_in_the_order_of_the_file(file: Path) -> None:
         ("name: x\nversions: {a: b}", "2:11: versions: wanted a list, found a mapping"),
         ("name: x\ninner: [a]", "2:8: inner: wanted a mapping, found a list"),
         ("name: x\ncount: true", "2:8: count: wanted a whole number, found true"),
-        ("name: x\ncount: 0", "2:8: count: should be greater than or equal to 1, found the number 0"),
+        ("name: x\ncount: 0", "2:8: count: wanted 1 or more, found the number 0"),
         (
             "name: x\nkind: 3",
             "2:7: kind: should be 'snp', 'snp-emulated' or 'plain', found the number 3",

@@ -237,7 +237,7 @@ def test_names_types_and_keys_are_all_reported_at_once(scenario: Load) -> None:
         "s.yaml:7:3: matrix: unknown key 'memroy'; did you mean 'memory'?",
         "s.yaml:8:14: matrix.platform[0]: unknown platform 'snp-emulatd'; did you mean 'snp-emulated'?",
         "s.yaml:9:11: matrix.vcpus[0]: wanted a whole number, found the text '4'; remove the quotes",
-        "s.yaml:9:16: matrix.vcpus[1]: should be greater than or equal to 1, found the number 0",
+        "s.yaml:9:16: matrix.vcpus[1]: wanted 1 or more, found the number 0",
         "s.yaml:11:14: exclude[0].kernel: unknown kernel 'k-9'; did you mean 'k-3' or 'k-2' or 'k-1'?",
         "s.yaml:11:27: exclude[0].memory: the memory size 8192 has no unit; write 8192M or 8192G",
         f"s.yaml:12:5: exclude[1]: an empty rule would be about every cell; name one of {', '.join(AXES)}",
