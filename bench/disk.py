@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench.measure import Interval
-from harness.formats.cpio import CpioEntry, cpio_archive
 from harness.machine.spec import Drive
+from tests.support.own_action import LOAD_MODULES, with_action
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +23,7 @@ READING = Interval(f"bench: read {MIB}+0 of", "bench: the disk is there")
 
 ACTION = rf"""
 b=/bin/busybox
-for module in /modules/*; do $b insmod $module; done
+{LOAD_MODULES}
 until [ -b /dev/vda ]; do $b sleep 0.1; done
 echo "{READING.begin}" > /dev/kmsg
 read=$($b dd if=/dev/vda of=/dev/null bs=1M 2>&1)
@@ -40,16 +39,7 @@ def with_disk(spec: MachineSpec, ingredients: Ingredients, kernel: str, folder: 
     disk, initrd = folder / "disk.raw", folder / "initrd"
     with disk.open("wb") as file:
         file.truncate(MIB << 20)
-    entries = [
-        CpioEntry("actions/read-disk", stat.S_IFREG | 0o755, ACTION.encode()),
-        CpioEntry("modules", stat.S_IFDIR | 0o755),
-        *(
-            CpioEntry(f"modules/{path.name}", stat.S_IFREG | 0o644, path.read_bytes())
-            for path in ingredients.modules(kernel, MODULES)
-        ),
-    ]
-    # The kernel unpacks archives that follow each other as one.
-    initrd.write_bytes(ingredients.initrd.read_bytes() + cpio_archive(entries))
+    with_action("read-disk", ACTION, ingredients, kernel, MODULES, initrd)
     return replace(
         spec,
         initrd=initrd,

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,9 +13,9 @@ from harness.boot.cell_machine import done_line, machine_spec
 from harness.boot.driver import boot
 from harness.evidence.actions import ActionReport, parse_actions
 from harness.evidence.record import EndingKind
-from harness.formats.cpio import CpioEntry, cpio_archive
 from harness.matrix.cell import Cell
 from harness.platforms.host import Host
+from tests.support.own_action import LOAD_MODULES, with_action
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,9 +29,10 @@ MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_rng")
 
 SECTOR = 512
 
-ACTION = r"""
+ACTION = (
+    f"{LOAD_MODULES}\n"
+    r"""
 b=/bin/busybox
-for module in /modules/*; do $b insmod $module; done
 $b sleep 1
 read=$($b head -c 19 /dev/vda)
 echo "written by the guest" | $b dd of=/dev/vda seek=1 conv=sync,fsync bs=512 2> /dev/null
@@ -45,21 +45,7 @@ for try in 1 2 3 4 5 6 7 8 9 10; do
 done
 echo "\"read\":\"$read\",\"random\":\"${random# }\",\"received\":${received:-0}"
 """
-
-
-def with_virtio(kernel: str, ingredients: Ingredients, out: Path) -> Path:
-    """Add to the initramfs guest the action ``virtio`` and the kernel's virtio modules."""
-    entries = [
-        CpioEntry("actions/virtio", stat.S_IFREG | 0o755, ACTION.encode()),
-        CpioEntry("modules", stat.S_IFDIR | 0o755),
-        *(
-            CpioEntry(f"modules/{path.name}", stat.S_IFREG | 0o644, path.read_bytes())
-            for path in ingredients.modules(kernel, MODULES)
-        ),
-    ]
-    # The kernel unpacks archives that follow each other as one.
-    out.write_bytes(ingredients.initrd.read_bytes() + cpio_archive(entries))
-    return out
+)
 
 
 def run(
@@ -81,7 +67,7 @@ def run(
         "-device",
         f"virtio-rng-pci{device_properties}",
     ]
-    initrd = with_virtio(kernel, ingredients, folder / "initrd")
+    initrd = with_action("virtio", ACTION, ingredients, kernel, MODULES, folder / "initrd")
     spec = replace(spec, initrd=initrd, extra=tuple(extra))
     record = boot(spec, folder / "record", cell_id=cell.id, platform=cell.platform, done=done_line(cell))
     return record, disk
