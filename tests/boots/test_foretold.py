@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""What is said of a machine before its parts are there is what it is then."""
+"""A machine that is foretold before its parts are there is the one that boots."""
 
 from __future__ import annotations
 

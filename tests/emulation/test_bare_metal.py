@@ -108,7 +108,7 @@ def test_ledger_agrees_with_its_totals(said: dict[str, str], folder: Path) -> No
     for op in totals:
         counted = sum(line["size"] // 4096 for line in lines if line.get("op") == op and "size" in line)
         assert counted == sum(totals[op].values()), op
-    # of each kind the first ones are told, all are counted
+    # of each kind the ledger tells the first ones, and counts all
     told = Counter(line["op"] for line in lines if line["type"] == "fault")
     assert told["unvalidated-access"] == max(told.values()) == FAULTS_TOLD
     assert lines[-1]["faults"] > sum(told.values())

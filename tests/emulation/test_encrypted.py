@@ -24,7 +24,7 @@ pytestmark = pytest.mark.qemu
 
 
 def rules_of(guest: str) -> list[str]:
-    """Return the rules that a guest is asked."""
+    """Return the rules that a guest tries."""
     topics = {name: name.partition(":")[0] for name in NAMES}
     if guest == "sev-es-reflect":
         return [name for name in NAMES if topics[name] == "reflect"]

@@ -23,7 +23,7 @@ KVM = ",hypervisor=kvm"
 
 @dataclass(frozen=True)
 class End:
-    """Number in endings.c, the object's properties, and what is said."""
+    """Number in endings.c, the object's properties, and what QEMU says."""
 
     number: int
     text: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""What is asked for often loads no library that it does not need: each of these takes a tenth of a second."""
+"""What users call often loads no library that it does not need: each of these takes a tenth of a second."""
 
 from __future__ import annotations
 

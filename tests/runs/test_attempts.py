@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""A cell that boots several times: each boot is judged, one that fails fails the check, rates are told."""
+"""A cell that boots several times: a boot that fails fails the check, and results give rates."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def test_tests_and_scenarios_share_a_boot(pytester: pytest.Pytester, stand_ins: 
 
 
 def test_boots_are_queued_before_the_first_test_runs(pytester: pytest.Pytester, stand_ins: Any) -> None:
-    """Those of which the record is asked for; what a module's own fixtures decide is not known before."""
+    """Those whose record a test takes; what a module's own fixtures decide is not known before."""
     code = (
         "def test_plain(): pass\n"
         f"{ON_PLAIN}def test_one(check): pass\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""A user's firmware in the place of a scenario's: what is known of that one is said, and excuses nothing."""
+"""A user's firmware in the place of a scenario's: what is known of that one is shown, and excuses nothing."""
 
 from __future__ import annotations
 

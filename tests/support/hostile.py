@@ -77,7 +77,7 @@ def fuzz(
     """Let ``check`` meet so many examples, ``fixed``: the same each time; what it raises fails the test.
 
     The failure has the example, and the seed that makes the same ones again. Neither the time that an example
-    takes nor where it was found before is asked: a host with other work accuses nobody.
+    takes nor where it was found before counts: a host with other work accuses nobody.
     """
     chosen = 0 if fixed else int(os.environ.get(SEED) or datetime.now(UTC).date().toordinal())
 

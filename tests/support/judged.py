@@ -20,7 +20,7 @@ class Judged(ABC):
     @property
     @abstractmethod
     def checks(self) -> dict[str, Check]:
-        """Return the checks that the sample is asked, by name."""
+        """Return the checks that ask the sample, by name."""
 
     @abstractmethod
     def write(self) -> None:

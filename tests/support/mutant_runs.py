@@ -2,7 +2,7 @@
 """The boots of mutants, each in the cells that its entry names, and what the checks find in them.
 
 A mutant is judged by what the unmutated firmware can do, on a host that does nothing wrong: what is read from
-its own image, or what its host is asked to do, would excuse it.
+its own image, or what its emulated host does, would excuse it.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def on_hardware(run: CellRun, folder: Path) -> Evidence:
 
 
 def found_on_hardware(name: str, runs: list[CellRun], folder: Path) -> list[Finding]:
-    """Return what the form for hardware of a check finds in any of the boots that are asked it."""
+    """Return what the form for hardware of a check finds in any of the boots that it asks."""
     check = checks()[name]
     assert check.by_page_states is not None, f"{name} has no form for hardware"
     return [

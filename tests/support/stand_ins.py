@@ -40,14 +40,14 @@ class StandIns:
     booted: list[str] = field(default_factory=list)
     """Cells, in the order of their boots."""
     built: list[str] = field(default_factory=list)
-    """Ingredients that were asked for, each time."""
+    """Ingredients that somebody wanted, each time."""
     looked_up: list[str] = field(default_factory=list)
     """Ingredients that a session asked for which makes nothing; it finds those of stored boots."""
     failures: dict[str, Exception] = field(default_factory=dict)
     """By ingredient (``qemu``, ``debian-6.1``) or by cell."""
     in_boot: Callable[[], object] = lambda: None
     missing: set[str] = field(default_factory=set)
-    """Ingredients that no store has before they are asked for by who makes."""
+    """Ingredients that no store has before who makes wants them."""
     in_making: Callable[[str], object] = lambda _: None
 
     def fetch(self, name: str, *, making: bool = True) -> str:
@@ -150,7 +150,7 @@ class StandInIngredients:
 
 
 def found(run: CellRun) -> list[Finding]:
-    """Return what the checks that the cell can be asked find wrong."""
+    """Return what the checks that can ask the cell find wrong."""
     return [
         finding
         for check in run.checks

@@ -73,4 +73,4 @@ def test_a_mute_mirror_is_given_up_once(mute: Mute, says: bytes, tmp_path: Path,
     assert asked
     with pytest.raises(FetchError, match="sent no byte"):
         apt.resolve(PackageQuery("hello", "two"))
-    assert mute.asked == asked, "the other suite's index was asked for again"
+    assert mute.asked == asked, "the other suite's index was fetched again"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause-Patent
  *
- * Guest requests: what can be told without the guest's own AES-GCM. Messages as the SEV-SNP firmware ABI has them;
+ * Guest requests: what shows without the guest's own AES-GCM. Messages as the SEV-SNP firmware ABI has them;
  * that good ones are answered is shown by Linux's driver.
  */
 #include "guest.h"

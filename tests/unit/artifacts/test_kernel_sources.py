@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""Kernels of a developer: an image with its config, a build tree; what is wrong with one is told."""
+"""Kernels of a developer: an image with its config, a build tree; messages say what is wrong with one."""
 
 from __future__ import annotations
 

@@ -269,7 +269,7 @@ def test_a_package_without_the_program(tmp_path: Path) -> None:
 
 
 def test_what_says_nothing_about_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk or a wrong mirror is told as it is, and not as a fault of the recipe."""
+    """The message blames a full disk or a wrong mirror, and not the recipe."""
     archive = apt(tmp_path)
 
     def extract(*_: object) -> None:

@@ -54,7 +54,7 @@ def test_only_a_whole_build_knows(modules: Path, changed: set[str]) -> None:
 
 
 def test_a_makefile_that_does_not_pack_its_module_is_written_anew(modules: Path) -> None:
-    """edk2 writes such a one when it is asked for an image alone; what it made would never get there."""
+    """edk2 writes such a one when somebody builds an image alone; what it made would never get there."""
     folder = modules / "Pkg/A"
     (folder / "OUTPUT/A.efi").touch()
     keep([folder / "GNUmakefile", modules / "Pkg/B/GNUmakefile"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""A guest that is launched anew when it is reset: what QEMU is asked, and where its lives meet."""
+"""A guest that is launched anew when it is reset: what the driver asks QEMU, and where its lives meet."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.machine.spec import ConfidentialObject, MachineSpec
 
 
 class Machine:
-    """A stand-in: QEMU that stops at a reset, and does as it is asked."""
+    """A stand-in: QEMU that stops at a reset, and does what the driver wants."""
 
     def __init__(self, *, resets: bool = True, refuses: str = "") -> None:
         self.asked: list[tuple[str, dict[str, object]]] = []

@@ -103,7 +103,7 @@ def test_a_console_that_floods(monkeypatch: pytest.MonkeyPatch) -> None:
     serial.timeout = 60
     with pytest.raises(HarnessError, match=r"never showed /Shell/: not in 4 MiB; it said: "):
         expect(serial, "Shell")
-    serial.wait_for("x+")  # another question may be asked
+    serial.wait_for("x+")  # another question may follow
 
 
 @pytest.mark.parametrize(

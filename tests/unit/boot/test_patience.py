@@ -229,7 +229,7 @@ def looked_at(
     *steps: dict[str, object],
     attendant: Attendant | None = None,
 ) -> Ending:
-    """Boot a guest that is silent for longer than usual and that looks find as they are told."""
+    """Boot a guest that is silent for longer than usual and that looks find as the test has it."""
     monkeypatch.setattr(patience, "pulse", lambda _texts: told)
     monkeypatch.setattr(patience, "does_nothing", lambda _texts: not told[1])
     monkeypatch.setattr(patience, "_LOOK_EVERY", 0.1)

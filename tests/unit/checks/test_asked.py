@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The table that says which check which cell is asked, and checks of other packages."""
+"""The table that says which check asks which cell, and checks of other packages."""
 
 from __future__ import annotations
 

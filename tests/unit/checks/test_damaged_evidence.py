@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
 """Evidence that is missing, cut or changed after the boot: no check passes, and each says what is wrong.
 
-Every check of good boots is asked with its files whole, which shows the files that it reads; then with each
+Every check of good boots answers with its files whole, which shows the files that it reads; then with each
 of these damaged.
 """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""From QEMU's log of translated code to source lines, and how they are told."""
+"""From QEMU's log of translated code to source lines, and how commands print them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""What gdb is told, and the symbol file that it reads of a kernel."""
+"""The script for gdb, and the symbol file that it reads of a kernel."""
 
 from __future__ import annotations
 

@@ -207,7 +207,7 @@ def test_two_reasons_why_one_check_of_a_cell_is_known_bad(make: Make) -> None:
 
 
 def test_a_users_values_come_after_the_rules(make: Make) -> None:
-    """What is said about cells is said of those that result."""
+    """Words about cells hold for those that result."""
     memory = Substitution("memory", (8192, 65536))
     made = make(SAID, Substitution("kernel", ("k-6.12", "mine")), memory)
     assert [(c.kernel, c.memory_mib) for c in made.cells] == [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""The host survey: each missing part is named, and KVM is asked last."""
+"""The host survey: it names each missing part, and asks KVM last."""
 
 from __future__ import annotations
 

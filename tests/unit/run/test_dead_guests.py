@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""What is asked of a guest that died: what the firmware had handed over to it."""
+"""What checks ask of a guest that died: what the firmware had handed over to it."""
 
 from __future__ import annotations
 

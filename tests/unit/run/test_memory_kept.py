@@ -32,7 +32,7 @@ MARK = b"here it is"
 
 
 class Stub:
-    """An attendant that notes what it is asked for."""
+    """An attendant that notes what the driver wants of it."""
 
     by_gdb = True
     types = True

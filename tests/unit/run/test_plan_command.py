@@ -31,7 +31,7 @@ DEEP = r'"\$cache"/store/{}-[0-9a-f]{{16}}/{}'
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[Mapping[str, str], str]:
-    """Return the options of the command that is printed, with QEMU as "", and what is said besides."""
+    """Return the options of the command that is printed, with QEMU as "", and what the command says."""
     assert entry.main(["plan", *arguments]) == ExitCode.OK
     out, err = capsys.readouterr()
     words = [line.strip().removesuffix(" \\") for line in out.partition("\nexec ")[2].splitlines()]

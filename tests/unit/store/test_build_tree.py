@@ -162,7 +162,7 @@ def test_outputs_of_a_dead_build_go_with_their_module(bench: Bench) -> None:
 
 
 def test_sources_written_before_death_stay_younger_than_old_outputs(bench: Bench) -> None:
-    """What died after it had written B: whether A or B is asked for next, make sees a younger source."""
+    """What died after it had written B: whether A or B is wanted next, make sees a younger source."""
     with bench.work.prepared(bench.tree, {}):
         bench.build(**{"a.obj": b"of A"})
     bench.die({"a.c": b"B"})

@@ -186,7 +186,7 @@ static void es_rules(uint64_t msr_at_reset)
     }
 }
 
-/* The second vCPU, as the firmware's reset block starts it: it waits in AP reset hold whenever it is asked to. */
+/* The second vCPU, as the firmware's reset block starts it: it waits in AP reset hold whenever the first one wants it. */
 static volatile uint64_t starts_seen, ap_answer;
 static volatile bool park;
 
