@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import getpass
 import re
 import socket
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.paths import cache_dir
 from harness.results.model import LINE, RunData
 
 if TYPE_CHECKING:
@@ -22,7 +24,8 @@ _SERIALS = re.compile(
     re.IGNORECASE,
 )
 _LEAST = 3
-"""Letters of a name that is looked for: a shorter one would be found in half of all words."""
+"""Letters of a name that is looked for: a shorter one would be found in half of all words. Parts of a folder,
+the root among them: ``/srv`` alone would be found in paths of everybody."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +36,19 @@ class Redaction:
 
     @classmethod
     def of_here(cls) -> Redaction:
-        """Return the redaction for this machine and user."""
+        """Return the redaction for this machine and user, the cache and the folder of this process."""
         names = {socket.gethostname(), socket.gethostname().partition(".")[0]}
         home = str(Path.home())
         found = {name: "HOST" for name in names if len(name) >= _LEAST}
         if home != "/":
             found[home] = "~"
-        user = os.environ.get("USER") or os.environ.get("LOGNAME") or ""
-        if len(user) >= _LEAST and user != "root":
-            found[user] = "USER"
+        for place, instead in ((cache_dir(), "CACHE"), (Path.cwd(), "PROJECT")):
+            if not place.is_relative_to(home) and len(place.parts) >= _LEAST:
+                found[str(place)] = instead
+        with contextlib.suppress(KeyError, OSError):  # a container's user without a name
+            user = getpass.getuser()  # where the environment has no name, that of the user's number
+            if len(user) >= _LEAST and user != "root":
+                found[user] = "USER"
         return cls.of(found)
 
     @classmethod
@@ -52,7 +59,8 @@ class Redaction:
     def text(self, text: str) -> str:
         """Return text without the words and without what looks like a serial number."""
         for word, instead in self.words:
-            text = re.sub(rf"(?<![\w-]){re.escape(word)}(?![\w-])", instead, text)
+            before = r"(?<!\w)" if word.startswith("/") else r"(?<![\w-])"  # ${CACHE:-/a/path}, -I/a/path
+            text = re.sub(rf"{before}{re.escape(word)}(?![\w-])", instead, text)
         text = re.sub(r"/home/[^/\s\"']+", "/home/USER", text)
         return _SERIALS.sub(r"\1SERIAL", text)
 

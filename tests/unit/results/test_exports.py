@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import pwd
 from typing import TYPE_CHECKING
 
 import kcidb_io
@@ -90,6 +91,22 @@ def test_what_is_taken_out() -> None:
     assert redaction.text(told) == (
         'HOST HOST: ~/x by USER on /home/USER/y; "serial": "SERIAL" serial no: SERIAL lab12'
     )
+
+
+@pytest.mark.parametrize("variables", [{}, {"USER": "mei"}])
+def test_places_and_the_user_are_taken_out_wherever_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    for name in ("USER", "LOGNAME", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(pwd, "getpwuid", lambda _number: ["mei"])
+    (tmp_path / "secret").mkdir()
+    monkeypatch.chdir(tmp_path / "secret")
+    monkeypatch.setenv("HARNESS_CACHE", "/data/cache")
+    told = f"mei: {tmp_path}/secret/fd, :-/data/cache}}/store/qemu, /data/cache-2"
+    assert Redaction.of_here().text(told) == "USER: PROJECT/fd, :-CACHE}/store/qemu, /data/cache-2"
 
 
 def test_this_machine() -> None:
