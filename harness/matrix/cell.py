@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
@@ -175,7 +176,7 @@ class Cell:
     @property
     def values(self) -> tuple[Any, ...]:
         """The value on each axis, in the order of the axes."""
-        return tuple(getattr(self, field.name) for field in fields(self))
+        return _values(self)
 
     def __str__(self) -> str:
         """Return the id."""
@@ -221,6 +222,9 @@ class Cell:
             f"{text}: unknown action, guest or emulation {rest[-1]!r}; "
             f"{near(rest[-1], [*actions, *guests, *emulations])}"
         )
+
+
+_values: Callable[[Cell], tuple[Any, ...]] = attrgetter(*(field.name for field in fields(Cell)))
 
 
 @dataclass(frozen=True)

@@ -125,11 +125,12 @@ class _Expansion:
         tests = [(rule.matcher(values), f"excluded by {rule}") for rule in found]
         kept: dict[Point, tuple[str, ...]] = {}
         for point in self.points:
-            reason = next((text for matches, text in tests if matches(point)), None)
-            if reason is None:
-                kept[point] = ()
+            for matches, reason in tests:
+                if matches(point):
+                    self.gone.append((point, reason))
+                    break
             else:
-                self.gone.append((point, reason))
+                kept[point] = ()
         used = {reason for _, reason in self.gone}
         for rule, (_, text) in zip(found, tests, strict=True):
             if text not in used:
@@ -203,7 +204,9 @@ class _Expansion:
                 removed.append(Removed(cell, reason))
             else:
                 always = point in self.included
-                about = replace(said.get(point, NOTHING_SAID), elsewhere=elsewhere.get(point, ()))
+                about = said.get(point, NOTHING_SAID)
+                if point in elsewhere:
+                    about = replace(about, elsewhere=elsewhere[point])
                 planned[cell] = Planned(cell, point, about, changes, always)
         self._refuse_same_names(planned)
         begins = self.document.problem_at(("matrix" if self.scenario.matrix else "include",), "", key=True)
@@ -221,7 +224,9 @@ class _Expansion:
         asked = point[_PLATFORM]
         if asked not in self._platforms:
             self._platforms[asked] = self._resolve(asked)
-        return Cell(*_with(point, {_PLATFORM: self._platforms[asked]}))
+        values = [*point]
+        values[_PLATFORM] = self._platforms[asked]
+        return Cell(*values)
 
     def _elsewhere(self, said: Mapping[Point, Said]) -> dict[Point, tuple[KnownElsewhere, ...]]:
         """Gather what the scenario knows to be bad where a user's values are now, and not of those."""
@@ -300,7 +305,10 @@ _SAID: Mapping[str, Callable[[Said, str, Any], Said]] = {
 
 
 def _with(point: Point, new: Mapping[int, Any]) -> Point:
-    return tuple(new.get(index, value) for index, value in enumerate(point))
+    values = [*point]
+    for index, value in new.items():
+        values[index] = value
+    return tuple(values)
 
 
 def _replaced(before: Point, after: Point) -> Iterator[str]:

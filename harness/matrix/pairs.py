@@ -6,12 +6,12 @@ from __future__ import annotations
 import heapq
 import itertools
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.matrix.cell import AXES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from harness.matrix.plan import Plan, Planned
     from harness.matrix.rules import Point
@@ -43,25 +43,37 @@ def cover(points: Sequence[Point], always: Sequence[bool]) -> set[int]:
     varying = [index for index in range(len(AXES)) if len({point[index] for point in points}) > 1]
     # A single axis still has to show each of its values.
     width = 2 if len(varying) > 1 else 1
+    combinations = [*itertools.combinations(varying, width)]
+    numbers: dict[tuple[Any, ...], int] = {}
     pairs = [
-        [tuple((axis, point[axis]) for axis in axes) for axes in itertools.combinations(varying, width)]
+        _as_bits(numbers, (tuple((axis, point[axis]) for axis in axes) for axes in combinations))
         for point in points
     ]
     chosen = {index for index, wanted in enumerate(always) if wanted}
-    covered = {pair for index in chosen for pair in pairs[index]}
+    covered = 0
+    for index in chosen:
+        covered |= pairs[index]
     # What a point adds only shrinks, so a stored number is a bound: a top entry that still holds is the best.
     heap = [
-        (-len(own), zlib.crc32(repr([points[index][axis] for axis in varying]).encode()), index)
+        (-own.bit_count(), zlib.crc32(repr([points[index][axis] for axis in varying]).encode()), index)
         for index, own in enumerate(pairs)
         if index not in chosen
     ]
     heapq.heapify(heap)
     while heap:
         bound, tie, index = heapq.heappop(heap)
-        new = sum(pair not in covered for pair in pairs[index])
+        new = (pairs[index] & ~covered).bit_count()
         if new == -bound and new:
             chosen.add(index)
-            covered.update(pairs[index])
+            covered |= pairs[index]
         elif new:
             heapq.heappush(heap, (-new, tie, index))
     return chosen
+
+
+def _as_bits(numbers: dict[tuple[Any, ...], int], pairs: Iterable[tuple[Any, ...]]) -> int:
+    """Return a set of pairs as one integer, each pair a bit: these are compared a hundred thousand times."""
+    bits = 0
+    for pair in pairs:
+        bits |= 1 << numbers.setdefault(pair, len(numbers))
+    return bits
