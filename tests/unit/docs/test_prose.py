@@ -13,7 +13,7 @@ import pytest
 from harness import checks
 from harness.checks.finding import Check
 from tests.support.data import PROJECT
-from tests.support.house import walked
+from tests.support.house import statements
 from tests.support.markdown import pages
 from tests.support.reference_tables import modules
 
@@ -95,7 +95,7 @@ def other_verbs(source: str) -> Iterator[str]:
 
     Fixtures give what a test gets, and hooks do something, whatever pytest makes them return.
     """
-    for node in walked(source):
+    for node in statements(source):
         if not isinstance(node, ast.FunctionDef) or node.name.startswith("pytest_"):
             continue
         first = (ast.get_docstring(node) or " ").split(" ")[0]
