@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause-Patent
-"""From names to files: everything a boot needs, fetched or built on first use, with traits read from it."""
+"""From names to files: everything a boot needs, fetched or built on first use, with traits read from it.
+
+What makes kernels, loaders and guests is imported when one is wanted: a request for firmware is short.
+"""
 
 from __future__ import annotations
 
@@ -10,27 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.artifacts.debian_qemu import SUITES, debian_qemu, package_sets
 from harness.artifacts.firmware.choice import choose_firmware
 from harness.artifacts.firmware.resolve import Firmware, explain, resolve_firmware
-from harness.artifacts.guest.debian_disk import debian_disk
-from harness.artifacts.guest.debian_initramfs import debian_initrd, module_names
-from harness.artifacts.guest.initramfs import (
-    BUSYBOX,
-    LARGE,
-    initramfs,
-    initramfs_large,
-    initramfs_with_kernel,
-)
-from harness.artifacts.kernel.choice import choose_kernel
-from harness.artifacts.kernel.modules import modules
-from harness.artifacts.kernel.package import packaged_kernel
-from harness.artifacts.kernel.resolve import Kernel, resolve_kernel
-from harness.artifacts.loader.choice import choose_loader
-from harness.artifacts.loader.files import Payload
-from harness.artifacts.loader.resolve import Loader, loader_image, resolve_loader
-from harness.artifacts.probe import resolve_probe
-from harness.artifacts.qemu import BINARY, KIND, MADE_WITH, build_qemu, own_program, qemu_inputs
 from harness.debian.archive import AptRoot
 from harness.debian.lock_file import LOCK_NAME, Lock
 from harness.debian.suite import FetchError
@@ -46,6 +30,8 @@ from harness.store.carried import DISTRIBUTION
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from harness.artifacts.kernel.resolve import Kernel
+    from harness.artifacts.loader.resolve import Loader
     from harness.debian.index import PackageQuery
     from harness.paths import Project
     from harness.recipes.catalog import AnyKernel
@@ -149,12 +135,16 @@ class Ingredients:
 
     def queries(self) -> tuple[PackageQuery, ...]:
         """Return the packages that the project's own lock file has to hold."""
+        from harness.artifacts.guest.initramfs import BUSYBOX
+
         own = self.lock_file.parent
         shared = (*load_qemu(self.project).queries(), BUSYBOX) if own == self.project.roots[-1] else ()
         return (*self.catalog.queries(own), *shared)
 
     def own_guests(self) -> tuple[GuestRecipe, ...]:
         """Return the Debian guests and Debian's QEMUs whose packages are the project's own to renew."""
+        from harness.artifacts.debian_qemu import package_sets
+
         own = self.lock_file.parent
         qemus = package_sets(self.project) if own == self.project.roots[-1] else ()
         guests = (it for name, it in self.catalog.guests.items() if self.catalog.homes["guest", name] == own)
@@ -166,6 +156,8 @@ class Ingredients:
 
         `choose_qemu` and ``HARNESS_QEMU`` name a developer's own binary to use in its place.
         """
+        from harness.artifacts.qemu import BINARY, build_qemu, own_program
+
         if own := self._own_qemu or os.environ.get("HARNESS_QEMU"):
             by = "--qemu" if self._own_qemu else "HARNESS_QEMU"
             path = own_program(own, f"{by}={own}")
@@ -179,6 +171,9 @@ class Ingredients:
 
     def other_qemu(self, name: str) -> Path:
         """Return a QEMU of the axis ``qemu`` other than the built one; HostError where none is installed."""
+        from harness.artifacts.debian_qemu import SUITES, debian_qemu
+        from harness.artifacts.qemu import BINARY, own_program
+
         if name.startswith(OWN_QEMU):
             return own_program(name.removeprefix(OWN_QEMU), name)
         if name in SUITES:
@@ -190,6 +185,8 @@ class Ingredients:
 
     def why_qemu(self) -> str:
         """Return whether QEMU would be built anew, and which of its inputs changed."""
+        from harness.artifacts.qemu import KIND, MADE_WITH, qemu_inputs
+
         recipe = load_qemu(self.project)
         inputs = qemu_inputs(recipe, self.base_lock, self.project)
         return self._apt.store.explain(KIND, recipe.package, inputs, MADE_WITH)
@@ -237,6 +234,9 @@ class Ingredients:
 
         A file is an image, or a .deb or .rpm package with one.
         """
+        from harness.artifacts.kernel.choice import choose_kernel
+        from harness.artifacts.kernel.package import packaged_kernel
+
         return self.add_kernel(packaged_kernel(text, self._apt) or choose_kernel(text, self.catalog))
 
     def add_kernel(self, recipe: AnyKernel) -> str:
@@ -250,6 +250,9 @@ class Ingredients:
 
     def kernel(self, name: str) -> Kernel:
         """Return a kernel or probe with its traits, fetched or built when it is new."""
+        from harness.artifacts.kernel.resolve import resolve_kernel
+        from harness.artifacts.probe import resolve_probe
+
         if name not in self._resolved.kernels:
             recipe = self.kernel_recipe(name)
             self._resolved.kernels[name] = (
@@ -261,6 +264,8 @@ class Ingredients:
 
     def modules(self, kernel: str, names: Sequence[str]) -> tuple[Path, ...]:
         """Return a kernel's modules and what they need, unpacked, in the order in which they load."""
+        from harness.artifacts.kernel.modules import modules
+
         recipe = self.kernel_recipe(kernel)
         if isinstance(recipe, ProbeRecipe):
             raise HarnessError(f"kernel {kernel} is the EFI probe: it has no modules")
@@ -268,6 +273,8 @@ class Ingredients:
 
     def choose_loader(self, text: str) -> str:
         """Return the name, for ``loader``, of a recipe or of a developer's ``file:PATH``."""
+        from harness.artifacts.loader.choice import choose_loader
+
         recipe = choose_loader(text, self.catalog)
         self._chosen_loaders[recipe.name] = recipe
         return recipe.name
@@ -278,6 +285,8 @@ class Ingredients:
 
     def loader(self, name: str) -> Loader:
         """Return a loader with its traits, fetched when it is new."""
+        from harness.artifacts.loader.resolve import resolve_loader
+
         if name not in self._resolved.loaders:
             recipe = self.loader_recipe(name)
             self._resolved.loaders[name] = resolve_loader(recipe, self._apt, self.lock_of("loader", name))
@@ -285,6 +294,9 @@ class Ingredients:
 
     def loader_image(self, loader: str, kernel: str, initrd: Path | None, cmdline: str) -> Path:
         """Return the disk on which a loader starts a kernel; no boot may write to it."""
+        from harness.artifacts.loader.files import Payload
+        from harness.artifacts.loader.resolve import loader_image
+
         chosen = self.kernel(kernel)
         payload = Payload(chosen.path, initrd, cmdline, chosen.traits.version)
         return loader_image(self.loader(loader), payload, self._apt)
@@ -292,21 +304,31 @@ class Ingredients:
     @cached_property
     def initrd(self) -> Path:
         """The initramfs guest: static busybox, our reporter and its actions."""
+        from harness.artifacts.guest.initramfs import initramfs
+
         return initramfs(self.project, self._apt, self.base_lock)
 
     def initrd_of(self, guest: str) -> Path:
         """Return the initramfs of a guest without a disk."""
+        from harness.artifacts.guest.initramfs import LARGE, initramfs_large
+
         return initramfs_large(self.initrd, self._apt) if guest == LARGE else self.initrd
 
     def initrd_with(self, kernel: str) -> Path:
         """Return the initramfs guest with a kernel inside, for guests that boot a second one."""
+        from harness.artifacts.guest.initramfs import initramfs_with_kernel
+
         return initramfs_with_kernel(self.initrd, self.kernel(kernel).path, self._apt)
 
     def guest_disk(self, guest: str) -> Path:
         """Return a Debian guest's disk, which no boot may write to; a minute or two when it is new."""
+        from harness.artifacts.guest.debian_disk import debian_disk
+
         return debian_disk(self.catalog.guest_recipe(guest), self.project, self._apt)
 
     def guest_initrd(self, kernel: str) -> Path:
         """Return the initramfs that starts a Debian guest: the kernel's modules and our reporter."""
+        from harness.artifacts.guest.debian_initramfs import debian_initrd, module_names
+
         modules = self.modules(kernel, module_names(self.kernel(kernel).options))
         return debian_initrd(self.initrd, modules, self.project, self._apt)

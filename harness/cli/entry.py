@@ -25,6 +25,8 @@ _RARELY = 100_000
 def command() -> int:
     """Run the command of this process; return its exit code."""
     gc.set_threshold(_RARELY)
+    # No plugin of pydantic's has to do with recipes; to look for one, it would read all packages' metadata.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     atexit.register(gc.freeze)  # else Python looks through all that was imported before it ends
     return main()
 

@@ -7,7 +7,6 @@ itself may contain is in ``harness.documents.nodes``.
 
 from __future__ import annotations
 
-import difflib
 import json
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -158,9 +157,15 @@ def near(word: str, known: Iterable[str]) -> str:
     """Return what an unknown ``word`` may mean: up to three names that look like it, else all known ones."""
     names = list(known)
     lower = {name.lower(): name for name in names}
-    if close := [lower[name] for name in difflib.get_close_matches(word.lower(), lower)]:
+    if close := [lower[name] for name in _resembling(word.lower(), lower)]:
         return f"did you mean {' or '.join(repr(name) for name in close)}?"
     return f"known: {', '.join(names)}" if names else "none is known"
+
+
+def _resembling(word: str, known: Iterable[str]) -> list[str]:
+    from difflib import get_close_matches  # noqa: PLC0415  # most names are known
+
+    return get_close_matches(word, list(known))
 
 
 def _explain_all(
@@ -177,7 +182,7 @@ def _explain_all(
         node, where, kind = place.node, place.path, error["type"]
         if kind == "missing":
             misspelt = [str(path[-1]) for path in unknown if path[:-1] == place.path]
-            if difflib.get_close_matches(str(error["loc"][-1]), misspelt):
+            if _resembling(str(error["loc"][-1]), misspelt):
                 continue  # said once, at the misspelt key
         if kind == "too_short" and not _is_short(place.node, error["ctx"]["min_length"]):
             continue  # pydantic does not count wrong items; they are reported themselves

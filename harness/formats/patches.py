@@ -6,13 +6,11 @@ A series is applied in memory: it gives the files that it changes, and touches n
 
 from __future__ import annotations
 
-import email
 import gzip
 import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from email import policy
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
@@ -127,6 +125,9 @@ def _mails(raw: bytes) -> list[tuple[str, bytes]]:
 
 
 def _mail(raw: bytes) -> tuple[str, bytes]:
+    import email  # noqa: PLC0415  # what reads headers is large, and few who look at patches meet a mail
+    from email import policy  # noqa: PLC0415
+
     message = email.message_from_bytes(raw, policy=policy.default)
     subject = " ".join(str(message.get("subject", "")).split())
     return subject, b"\n".join(_texts(message))

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -84,6 +83,8 @@ def differences(old: JSONValue, new: JSONValue, where: str = "") -> list[str]:
 
 def _of_lists(old: Sequence[JSONValue], new: Sequence[JSONValue], where: str) -> list[str]:
     """Return what came, went or changed; what only moved up or down because of that is not told."""
+    import difflib  # noqa: PLC0415  # most inputs are as they were
+
     lines = []
     matcher = difflib.SequenceMatcher(None, [*map(canonical, old)], [*map(canonical, new)], autojunk=False)
     for kind, old_at, old_end, new_at, new_end in matcher.get_opcodes():
