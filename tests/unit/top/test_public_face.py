@@ -16,7 +16,7 @@ import pytest
 import harness
 from harness.moved import _MOVED
 from tests.support.data import PROJECT
-from tests.support.house import walked
+from tests.support.house import statements
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +65,7 @@ def test_a_module_that_has_moved_says_its_new_name() -> None:
 def imported_from_the_face(path: Path) -> set[str]:
     """Return what a module imports from ``harness`` itself that is no room and no module of the top level."""
     found: set[str] = set()
-    for node in walked(path.read_text()):
+    for node in statements(path.read_text()):
         if isinstance(node, ast.ImportFrom) and node.module == "harness" and not node.level:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.Import) and any(alias.name == "harness" for alias in node.names):
