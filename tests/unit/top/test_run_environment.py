@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 
 _PYTHON = """#!/bin/sh
+if [ "$1" = "-c" ]; then
+    echo /usr/bin/made-up
+fi
 if [ "$1 $2" = "-m venv" ]; then
     echo made >>"$LOG"
     mkdir -p "$3/bin"
@@ -145,3 +148,15 @@ def test_a_folder_of_before_that_is_used_stays(checkout: Checkout) -> None:
         user.kill()
     checkout.run()
     assert (checkout.path / ".venv").is_symlink()
+
+
+def test_one_python_by_two_paths_makes_one_environment(checkout: Checkout, tmp_path: Path) -> None:
+    """As a shim of pyenv and the activated environment are."""
+    checkout.run()
+    shims = tmp_path / "shims"
+    shims.mkdir()
+    (shims / "python3").write_text(_PYTHON)
+    (shims / "python3").chmod(0o755)
+    checkout.environment["PATH"] = f"{shims}:{checkout.environment['PATH']}"
+    checkout.run()
+    assert checkout.made == 1
