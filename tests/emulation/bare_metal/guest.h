@@ -172,6 +172,7 @@ extern volatile uint64_t ap_reads;
 /* The rules, by topic */
 void memory_rules(void);
 void table_rules(void);
+void code_rules(void);
 void msr_rules(void);
 void ghcb_rules(void);
 void page_state_rules(void);

@@ -43,6 +43,7 @@ void main(void)
     } else {
         memory_rules();
         table_rules();
+        code_rules();
         msr_rules();
         ghcb_rules();
         page_state_rules();
