@@ -16,8 +16,7 @@ import pytest
 
 from harness.artifacts.qemu import BINARY, build_qemu
 from harness.debian.lock_file import Lock
-from harness.paths import PROJECT_FILE, Project
-from harness.recipes.project import find_project
+from harness.paths import Project
 from harness.recipes.qemu import load_qemu
 from tests.support.bare_metal_guest import build, command, run
 from tests.support.data import PROJECT
@@ -35,10 +34,9 @@ pytestmark = [pytest.mark.nightly, pytest.mark.qemu, pytest.mark.timeout(0)]
 
 @pytest.fixture
 def own_project(tmp_path: Path) -> Project:
-    """Give a project with a copy of ``qemu-builds/``."""
+    """Give a project with a copy of ``qemu-builds/``, and nothing else."""
     shutil.copytree(PROJECT / "qemu-builds", tmp_path / "own/qemu-builds")
-    (tmp_path / "own" / PROJECT_FILE).write_text('name = "own"\n')
-    return find_project(tmp_path / "own")
+    return Project((tmp_path / "own",))
 
 
 def built(ingredients: Ingredients, project: Project, *options: str) -> Path:
@@ -80,7 +78,7 @@ def test_guests_run_without_kvm_and_without_the_ledger(
     accelerators = subprocess.run([qemu, "-accel", "help"], capture_output=True, text=True, check=True).stdout
     assert "kvm" not in accelerators
     for properties, sentence in (
-        (f",ledger={debug}", "Property 'sev-snp-emulated.ledger' not found"),
+        (f",ledger={debug}", "Invalid parameter 'ledger'"),
         (",host-faults=in-use,fault-phase=kernel", "does not know whose code runs, as 'fault-phase' needs"),
     ):
         refused = run(command(qemu, image, debug, properties))
