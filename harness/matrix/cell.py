@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -176,7 +177,7 @@ class Cell:
     @property
     def values(self) -> tuple[Any, ...]:
         """The value on each axis, in the order of the axes."""
-        return _values(self)
+        return _values_of(self.__match_args__)(self)
 
     def __str__(self) -> str:
         """Return the id."""
@@ -224,7 +225,9 @@ class Cell:
         )
 
 
-_values: Callable[[Cell], tuple[Any, ...]] = attrgetter(*(field.name for field in fields(Cell)))
+@cache
+def _values_of(fields: tuple[str, ...]) -> Callable[[Cell], tuple[Any, ...]]:
+    return attrgetter(*fields)
 
 
 @dataclass(frozen=True)
