@@ -57,7 +57,7 @@ def test_what_a_build_yields(safe: Artifact) -> None:
         symbols = (safe.path / f"symbols/{module}.debug").read_bytes()
         assert symbols.startswith(b"\x7fELF")
         assert b".debug_info" in symbols
-    assert "AmdSevDxeEntryPoint" in (safe.path / "maps/OvmfPkg/AmdSevDxe/AmdSevDxe.map").read_text()
+    assert "SnpAcceptMemory" in (safe.path / "maps/OvmfPkg/AmdSevDxe/AmdSevDxe.map").read_text()
     assert "AmdSevDxe.inf" in (safe.path / "report.txt").read_text()
     assert (safe.path / "build.log").read_text().count("Building ... ") == MODULES
 
