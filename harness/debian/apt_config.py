@@ -112,7 +112,7 @@ def _configured(os_release: Path) -> str:
     tried = f", and there is none at {' or '.join(beside)}" if beside else ""
     raise HostError(
         f"this machine's apt configuration names no Debian archive{_system(os_release)}{tried}",
-        f"set {MIRROR_SETTING} to the address of a mirror (what comes before /dists/), such as http://deb.debian.org/debian",
+        f"set {MIRROR_SETTING} to the address of a Debian mirror: what comes before /dists/",
     )
 
 
